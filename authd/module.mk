@@ -1,0 +1,1 @@
+authd_SRCS := $(filter-out authd/main.c,$(wildcard authd/*.c))

@@ -1,0 +1,1 @@
+proxyd_SRCS := $(filter-out proxyd/main.c,$(wildcard proxyd/*.c))

@@ -1,0 +1,1 @@
+shared_SRCS := $(wildcard shared/*.c)

@@ -1,0 +1,56 @@
+/* log.h - structured log lines, text or JSON, one write(2) per line. Thread-safe; usable after fork.
+ *
+ *   log_info("login", LOG_STR("connector", id), LOG_INT("status", 200), LOG_REQ(request_id));
+ *   {"time":"2026-01-02T03:04:05.678Z","level":"info","msg":"login","connector":"github","status":200,"request_id":"…"}
+ *
+ * Values are typed. There is deliberately no way to log a secret by type: LOG_SECRET takes the value and prints only
+ * the first 8 hex digits of its SHA-256, so that two lines can be matched and nothing can be used. */
+#ifndef SHARED_LOG_H
+#define SHARED_LOG_H
+
+#include "shared/err.h"
+#include "shared/slice.h"
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+enum log_kind { LOG_KIND_SLICE, LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_BOOL, LOG_KIND_SECRET, LOG_KIND_ERRNO };
+struct log_field {
+	const char *key; /* NULL ends the list; a field whose string value is NULL is left out */
+	enum log_kind kind;
+	struct slice s;
+	int64_t i;
+};
+#define LOG_SLICE(k, v) ((struct log_field){ (k), LOG_KIND_SLICE, (v), 0 })
+#define LOG_STR(k, v) ((struct log_field){ (k), LOG_KIND_SLICE, slice_str(v), 0 })
+#define LOG_INT(k, v) ((struct log_field){ (k), LOG_KIND_INT, SLICE_NONE, (int64_t)(v) })
+#define LOG_UINT(k, v) ((struct log_field){ (k), LOG_KIND_UINT, SLICE_NONE, (int64_t)(v) })
+#define LOG_BOOL(k, v) ((struct log_field){ (k), LOG_KIND_BOOL, SLICE_NONE, (v) ? 1 : 0 })
+#define LOG_SECRET(k, v) ((struct log_field){ (k), LOG_KIND_SECRET, (v), 0 })
+/* "error":"Permission denied" from an errno value. */
+#define LOG_ERRNO(v) ((struct log_field){ "error", LOG_KIND_ERRNO, SLICE_NONE, (v) })
+#define LOG_REQ(id) ((struct log_field){ "request_id", LOG_KIND_SLICE, slice_str(id), 0 })
+
+/* Process-wide settings. program: static string ("authd"), printed as "program" with the pid.
+ * fd: where lines go (default 2); not closed. */
+void log_setup(const char *program, int fd, enum log_level least, enum log_format format);
+void log_set_fd(int fd);
+void log_set_level(enum log_level least);
+enum log_level log_level_get(void);
+/* "debug", "info", "warn"/"warning", "error"; "text", "json". False: not one of them. */
+bool log_level_parse(struct slice s, enum log_level *out);
+bool log_format_parse(struct slice s, enum log_format *out);
+
+/* fields: ended by a key of NULL. Control bytes and invalid UTF-8 in values are escaped; a line is at most
+ * LOG_LINE_BYTES_MAX, longer values are cut with "…". Never fails loudly: a line that cannot be written is counted. */
+#define LOG_LINE_BYTES_MAX 8192
+void log_write(enum log_level level, const char *msg, const struct log_field *fields);
+uint64_t log_lines_lost(void);
+
+#define LOG_AT(level, msg, ...) log_write((level), (msg), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { NULL, LOG_KIND_INT, { NULL, 0 }, 0 } })
+#define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...) LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+#endif

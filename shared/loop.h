@@ -1,0 +1,58 @@
+/* loop.h - one epoll loop with timers. Single-threaded.
+ *
+ * A watch is embedded in its owner. An event for a watch that was removed earlier in the same batch is never delivered
+ * (loop_remove clears it from the batch), so an owner may be freed once loop_defer's callback runs. */
+#ifndef SHARED_LOOP_H
+#define SHARED_LOOP_H
+
+#include <sys/epoll.h>
+#include "shared/clock.h"
+#include "shared/err.h"
+#include "shared/slice.h"
+
+struct loop;
+
+struct loop_watch {
+	int fd;
+	uint32_t index;  /* loop's own */
+	void (*on_event)(struct loop_watch *w, uint32_t events); /* EPOLLIN | EPOLLOUT | EPOLLHUP | … */
+};
+
+struct loop_timer {
+	uint64_t due_ms;     /* clock_mono_ms; owned by the loop while armed */
+	size_t heap_index;   /* 0: not armed */
+	void (*on_due)(struct loop_timer *t);
+};
+
+struct loop_deferred {
+	struct loop_deferred *next;
+	void (*run)(struct loop_deferred *d);
+};
+
+/* NULL: no memory or descriptors. */
+struct loop *loop_new(const struct clock *clock);
+void loop_free(struct loop *l);
+
+/* events: as for epoll_ctl; EPOLLET is the caller's choice. */
+MUST_CHECK enum err loop_add(struct loop *l, struct loop_watch *w, uint32_t events);
+MUST_CHECK enum err loop_modify(struct loop *l, struct loop_watch *w, uint32_t events);
+/* Safe inside callbacks; does not close the descriptor. No-op when it is not watched. */
+void loop_remove(struct loop *l, struct loop_watch *w);
+
+/* Arm or move. A due time that moves later than an armed one is free (lazy): O(1) for the usual idle timeout that is pushed
+ * back at every event; otherwise O(log n). */
+MUST_CHECK enum err loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms);
+void loop_timer_clear(struct loop *l, struct loop_timer *t);
+
+/* Run once after the current batch of events. */
+void loop_defer(struct loop *l, struct loop_deferred *d);
+
+/* Monotonic now, read once per batch. */
+uint64_t loop_now_ms(const struct loop *l);
+const struct clock *loop_clock(const struct loop *l);
+
+/* Until loop_stop. E_SYSTEM when epoll itself fails. */
+MUST_CHECK enum err loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+#endif

@@ -1,0 +1,42 @@
+/* process.h - what a process sets up about itself: signals, privileges, descriptors, service manager. */
+#ifndef SHARED_PROCESS_H
+#define SHARED_PROCESS_H
+
+#include <sys/types.h>
+#include "shared/err.h"
+#include "shared/slice.h"
+
+/* Block the given signals (0-terminated list) in this thread, to be called before threads and forks, and return a
+ * non-blocking close-on-exec signalfd for them in *fd. SIGPIPE is ignored. */
+MUST_CHECK enum err process_signals(const int *signals, int *fd);
+/* Next signal number from the signalfd; 0: none now. */
+int process_signal_next(int fd);
+/* In a forked child: unblock everything (used before exec). */
+void process_signals_unblock(void);
+
+/* No core files, not dumpable (no ptrace by the same user, /proc/self owned by root), no_new_privs. */
+MUST_CHECK enum err process_harden(void);
+/* Become user (name; supplementary groups dropped) when running as root, then drop every capability. user NULL or "": only drop
+ * capabilities. E_EMPTY: no such user. Fails closed: on an error the caller must exit. */
+MUST_CHECK enum err process_drop(const char *user);
+/* Die with SIGKILL when the parent dies (PR_SET_PDEATHSIG); E_CONFLICT when it is already gone. */
+MUST_CHECK enum err process_die_with_parent(pid_t parent);
+/* Short title for ps ("proxyd: worker 2"): overwrites argv as setup by process_title_init(argc, argv). */
+void process_title_init(int argc, char **argv);
+void process_title_set(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* Raise the soft limit of open files to the hard one; returns the limit now in force. */
+size_t process_raise_nofile(void);
+
+/* systemd's notification datagram (sd_notify(3)) to $NOTIFY_SOCKET: "READY=1", "RELOADING=1\nMONOTONIC_USEC=…", "STOPPING=1",
+ * "STATUS=…". Silently nothing when the variable is unset. */
+void process_notify(const char *state);
+/* Microseconds of WatchdogSec ($WATCHDOG_USEC for this pid); 0: none. */
+uint64_t process_watchdog_us(void);
+
+/* Send or receive one message with up to one descriptor over a SOCK_SEQPACKET socket (SCM_RIGHTS). fd -1: none.
+ * Receiving: *fd is -1 when none came, else close-on-exec and the caller's. E_AGAIN: would block; E_EMPTY: peer closed. */
+MUST_CHECK enum err process_send_fd(int sock, const void *msg, size_t n, int fd);
+MUST_CHECK enum err process_recv_fd(int sock, void *msg, size_t cap, size_t *n, int *fd);
+
+#endif

@@ -1,0 +1,28 @@
+/* client.h - a relying party as registered, and what it may ask for. */
+#ifndef OIDC_CLIENT_H
+#define OIDC_CLIENT_H
+
+#include "shared/slice.h"
+
+struct client {
+	const char *id;
+	const char *secret; /* NULL for a public client */
+	const char *name;
+	const char *const *redirect_uris;
+	size_t redirect_uri_n;
+	const char *const *trusted_peers; /* clients that may ask for this one as audience */
+	size_t trusted_peer_n;
+	const char *const *allowed_connectors; /* n 0: all */
+	size_t allowed_connector_n;
+	const char *const *post_logout_redirect_uris;
+	size_t post_logout_redirect_uri_n;
+	const char *backchannel_logout_uri;
+	const char *logo_url;
+	bool public;
+};
+
+/* Exact match; for a public client http://127.0.0.1, http://[::1] and http://localhost match any port with the registered path
+ * (RFC 8252 section 7.3). A public client with no registered URI at all may use any loopback URI and urn:ietf:wg:oauth:2.0:oob (dex). */
+bool client_redirect_uri_ok(const struct client *c, struct slice uri);
+
+#endif

@@ -21,6 +21,11 @@ struct clock_fixed {
 void clock_fixed_init(struct clock_fixed *c, int64_t now_s);
 void clock_fixed_advance(struct clock_fixed *c, int64_t seconds);
 
+/* "2026-01-02T03:04:05Z" (RFC 3339), without the C library's time zone lock and files. Times outside the years
+ * 0..9999 are clamped to them. Returns out. */
+#define CLOCK_TEXT_BYTES 21
+const char *clock_format(int64_t wall_s, char out[CLOCK_TEXT_BYTES]);
+
 static inline int64_t
 clock_now_s(const struct clock *c)
 {

@@ -60,6 +60,9 @@ bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out);
 /* Well-formed UTF-8 (RFC 3629): no overlong form, no surrogate, nothing past U+10FFFF. */
 bool slice_is_utf8(struct slice s);
 
+/* Bytes of the well-formed UTF-8 character that s starts with (1..4); 0: s is empty or starts with none. */
+size_t slice_utf8_first(struct slice s);
+
 /* Equal in time that depends on the lengths only. */
 bool slice_eq_secret(struct slice a, struct slice b);
 

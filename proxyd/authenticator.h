@@ -1,0 +1,58 @@
+/* authenticator.h - who is calling, verified once and then remembered (one per worker, single-threaded).
+ *
+ * Owns: a bounded table digest(credential) -> principal, valid until the token's exp or a new key generation. Two different tokens never share an
+ * entry: the key is SHA-256 of the whole credential with its kind. A miss with a bad token never evicts a good entry. */
+#ifndef PROXYD_AUTHENTICATOR_H
+#define PROXYD_AUTHENTICATOR_H
+
+#include "proxyd/config.h"
+#include "oidc/identity.h"
+#include "proxyd/http_head.h"
+#include "proxyd/keycache.h"
+
+struct authenticator;
+
+/* A verified caller. Reference-counted; immutable but for the count. */
+struct principal {
+	struct identity identity;
+	struct slice headers; /* the prepared impersonation block (impersonate.h) */
+	int64_t expires_at;   /* NumericDate: never used after */
+	int64_t refresh_at;   /* sessions: ask again from here on, go on with this one when authd does not answer; 0: never */
+	unsigned refs;
+};
+void principal_ref(struct principal *p);
+void principal_unref(struct principal *p); /* NULL: nothing */
+
+enum authentication {
+	AUTHENTICATED,
+	AUTHENTICATION_NONE,        /* no credential: 401, or to the sign-in page for a browser */
+	AUTHENTICATION_REFUSED,     /* 401 of one shape, whatever was wrong */
+	AUTHENTICATION_ASK_SESSION, /* a session cookie that is unknown here, or due for a refresh (then *out is also set): ask authd */
+	AUTHENTICATION_UNAVAILABLE  /* no keys of any issuer yet: 503 */
+};
+
+struct authenticator *authenticator_new(const struct proxyd_config *config, const struct clock *clock);
+void authenticator_free(struct authenticator *a);
+/* Take over a (new) key cache mapping; owned by the authenticator from now on. */
+void authenticator_set_keycache(struct authenticator *a, struct keycache *kc);
+/* True once since the last call when a token named a kid that no key has: the keeper should look for new keys. */
+bool authenticator_wants_keys(struct authenticator *a);
+
+/* Decide on a request. A bearer token wins over a cookie; two credentials of a kind are refused. *out carries a reference for the caller. *why:
+ * static text for the log, never sent to the client. */
+enum authentication authenticate(struct authenticator *a, const struct http_head *h, struct principal **out, const char **why);
+
+/* authd's answer for a cookie value: the session's signed JWT, verified like any other and remembered under the cookie. refresh_after_s: when to ask again.
+ * AUTHENTICATED with *out, or AUTHENTICATION_REFUSED. */
+enum authentication authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, int refresh_after_s, struct principal **out,
+	const char **why);
+/* authd says that there is no such session: forget what is remembered for it. */
+void authenticator_session_gone(struct authenticator *a, struct slice cookie);
+
+struct authenticator_stats {
+	uint64_t hits, misses, refused, signatures;
+	size_t entries;
+};
+void authenticator_stats(const struct authenticator *a, struct authenticator_stats *out);
+
+#endif

@@ -1,0 +1,92 @@
+/* config.h - proxyd's configuration file, bound and checked whole before anything uses it. */
+#ifndef PROXYD_CONFIG_H
+#define PROXYD_CONFIG_H
+
+#include "oidc/id_token.h"
+#include "proxyd/kubeconfig.h"
+#include "shared/address.h"
+#include "shared/clock.h"
+#include "shared/config.h"
+#include "shared/log.h"
+
+struct proxyd_listen {
+	const char *address_text;
+	struct {
+		const char *cert_file, *key_file;
+		int min_version; /* 0: 1.2, 1: 1.3 */
+	} tls;
+	struct address address;
+	int line;
+};
+
+struct proxyd_jwt {
+	struct {
+		const char *url, *discovery_url, *certificate_authority; /* discovery_url: https://… or unix:/path of authd's socket */
+		struct config_strings audiences;
+	} issuer;
+	struct {
+		struct { const char *claim, *prefix; } username, groups;
+		struct { const char *claim; } uid;
+	} claim_mappings;
+	struct config_list claim_validation_rules; /* struct id_token_required */
+	struct id_token_policy policy;             /* made of the above */
+	int line;
+};
+
+struct proxyd_cluster {
+	const char *name;          /* DNS label */
+	const char *kubeconfig;    /* file */
+	const char *context;       /* NULL: current-context */
+	int impersonate_others;    /* 0: refuse */
+	struct kubeconfig target;  /* read from the file */
+	int line;
+};
+
+struct proxyd_route {
+	const char *path;          /* prefix, begins with '/', ends at a segment */
+	const char *to;            /* "unix:/path" */
+	struct address address;
+	int line;
+};
+
+struct proxyd_config {
+	const char *file;
+	struct arena arena;
+	struct config_list listen;   /* proxyd_listen */
+	int64_t workers;             /* 0: one per CPU; 1..256 */
+	const char *user;            /* to become when started as root; NULL: stay */
+	struct {
+		struct config_list jwt;  /* proxyd_jwt */
+		struct { const char *issuer; const char *cookie_name; } session; /* issuer NULL: the first jwt with a unix discoveryURL; cookie default __Host-gatehouse */
+	} authentication;
+	struct config_list clusters; /* proxyd_cluster; the first, or the one called "default", is served at the root */
+	struct config_list routes;   /* proxyd_route, longest path first */
+	struct {
+		int64_t header_bytes;        /* 65536; 4096..1048576 */
+		int64_t header_timeout_ms;   /* 10s */
+		int64_t idle_timeout_ms;     /* 5m: a kept client connection without a request */
+		int64_t body_timeout_ms;     /* 1m: no byte of a request body that is being sent */
+		int64_t upstream_connect_timeout_ms; /* 5s */
+		int64_t upstream_idle_timeout_ms;    /* 60s: below Go's 90 s, so that we close first */
+		int64_t drain_timeout_ms;    /* 30s: how long old workers live after HUP or QUIT */
+		int64_t connections;         /* per worker; 0: from the open files limit */
+		int64_t connections_per_address; /* 0: no limit */
+		int64_t token_bytes;         /* 8192 */
+		int64_t identities;          /* remembered verifications per worker; 65536 */
+	} limits;
+	struct { const char *address_text; struct address address; } admin; /* address_text NULL: none */
+	struct { int level, format; } log;
+
+	/* derived */
+	const struct proxyd_jwt *session_jwt; /* whose cookie counts; NULL: no sessions */
+	struct address session_socket;        /* authd's, from its discoveryURL */
+};
+
+/* Read, bind and check everything: files, certificates and keys (pair, expiry), addresses, kubeconfigs. Refuses any program the
+ * config names that proxyd would have to run. E_FORMAT, E_SYSTEM, E_NOMEM with e filled "FILE:LINE: key: …".
+ * *out is one allocation, freed by proxyd_config_free. */
+MUST_CHECK enum err proxyd_config_load(const char *path, const struct clock *clock, struct proxyd_config **out, struct config_error *e);
+void proxyd_config_free(struct proxyd_config *c);
+const struct proxyd_cluster *proxyd_config_default_cluster(const struct proxyd_config *c);
+
+#endif

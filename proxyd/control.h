@@ -1,0 +1,26 @@
+/* control.h - the few messages between master and its children: SOCK_SEQPACKET pairs, one struct control_message each, at most one descriptor. */
+#ifndef PROXYD_CONTROL_H
+#define PROXYD_CONTROL_H
+
+#include "shared/err.h"
+#include "shared/slice.h"
+
+enum control_kind {
+	CONTROL_READY = 1,    /* child -> master: serving, or able to */
+	CONTROL_KEYCACHE,     /* keeper -> master -> workers, with the memfd */
+	CONTROL_WANT_KEYS,    /* worker -> master -> keeper: an unknown kid was seen (rate-limited by the worker and by the keeper) */
+	CONTROL_DRAIN,        /* master -> worker: stop accepting, finish what runs; value: milliseconds until everything is cut */
+	CONTROL_STOP,         /* master -> child: end now */
+	CONTROL_FAILED        /* child -> master: could not start; text says why */
+};
+struct control_message {
+	uint32_t kind;
+	uint32_t value;
+	char text[248]; /* NUL-terminated */
+};
+/* fd -1: none. E_SYSTEM, E_AGAIN. */
+MUST_CHECK enum err control_send(int sock, enum control_kind kind, uint32_t value, const char *text, int fd);
+/* OK; E_AGAIN: nothing now; E_EMPTY: the peer is gone; E_FORMAT. *fd -1 when none came. */
+MUST_CHECK enum err control_receive(int sock, struct control_message *m, int *fd);
+
+#endif

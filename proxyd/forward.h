@@ -1,0 +1,54 @@
+/* forward.h - what may pass: the rules on a caller's headers, and the heads that are written anew in each direction.
+ *
+ * Nothing of the client's framing or identity is copied. The upstream head is: request line, Host, the headers that pass, framing,
+ * forwarding headers, then the identity block, last. Pure functions; one copy. */
+#ifndef PROXYD_FORWARD_H
+#define PROXYD_FORWARD_H
+
+#include "proxyd/http_head.h"
+#include "shared/buf.h"
+
+enum forward_verdict {
+	FORWARD_OK,
+	FORWARD_BAD,         /* 400: e.g. a Connection token that names Authorization, Impersonate-*, Host, X-Forwarded-* */
+	FORWARD_IMPERSONATES /* 403: the client sent Impersonate-* and the cluster says refuse */
+};
+/* Check a request's headers before anything is sent. why: static, for people. */
+enum forward_verdict forward_check(const struct http_head *h, const char **why);
+
+/* How a destination wants its requests. Prepared once per cluster or route. */
+enum forward_kind {
+	FORWARD_CLUSTER, /* Authorization and our cookies removed, identity block and credential added */
+	FORWARD_AUTHD    /* our own authd: cookies and Authorization kept */
+};
+struct forward_target {
+	enum forward_kind kind;
+	struct slice host;         /* Host to send */
+	struct slice strip_prefix; /* removed from the path's front ("/clusters/a"); what remains begins with '/' or becomes "/" */
+	struct slice base_path;    /* put before it (a kubeconfig server with a path); "" or "/x" */
+	struct slice credential;   /* whole header line "Authorization: Bearer …\r\n" or empty (client certificate) */
+	struct slice session_cookie; /* name of our cookie, removed for clusters */
+};
+struct forward_context {
+	struct slice identity;     /* prepared "Impersonate-User: …\r\n…" block (impersonate.h); required and non-empty for FORWARD_CLUSTER */
+	struct slice client_ip;    /* X-Forwarded-For, without port */
+	struct slice request_id;   /* X-Request-Id */
+	bool tls;                  /* X-Forwarded-Proto */
+	struct slice client_host;  /* X-Forwarded-Host */
+};
+/* Append the upstream request head. Framing is written from h->framing (chunked or Content-Length); an upgrade is written from h->upgrade.
+ * E_CONFLICT when a FORWARD_CLUSTER request has no identity (fails closed); E_LIMIT when out is full. */
+MUST_CHECK enum err forward_request(const struct http_head *h, const struct forward_target *t, const struct forward_context *c, struct buf *out);
+
+/* Append the head for the client. framing: how the body will be sent to this client (chunked, length, none, close). close: add
+ * "Connection: close". hsts: add Strict-Transport-Security where the upstream sent none. 101 with h->upgrade: the upgrade answer. */
+struct response_context {
+	enum http_framing framing;
+	bool close;
+	unsigned minor; /* of the client's HTTP version */
+	struct slice request_id;
+	bool hsts;
+};
+MUST_CHECK enum err forward_response(const struct http_head *h, const struct response_context *c, struct buf *out);
+
+#endif

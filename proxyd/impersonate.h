@@ -1,0 +1,12 @@
+/* impersonate.h - an identity as prepared Impersonate-* header lines (Kubernetes, User impersonation). */
+#ifndef PROXYD_IMPERSONATE_H
+#define PROXYD_IMPERSONATE_H
+
+#include "oidc/identity.h"
+#include "shared/buf.h"
+
+/* Append Impersonate-User, one Impersonate-Group per group and always system:authenticated, Impersonate-Uid, Impersonate-Extra-*.
+ * Fails closed: E_FORMAT when any value is not identity_value_ok or the user name is empty; E_LIMIT. Nothing is appended then. */
+MUST_CHECK enum err impersonate_block(const struct identity *id, struct buf *out);
+
+#endif

@@ -1,0 +1,24 @@
+/* status.h - answers of our own: Kubernetes Status objects, or a page or redirect for a browser. */
+#ifndef PROXYD_STATUS_H
+#define PROXYD_STATUS_H
+
+#include "proxyd/http_head.h"
+#include "shared/buf.h"
+
+struct status_answer {
+	unsigned code;           /* 400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505 */
+	const char *message;     /* for people; no foreign bytes are put into it without escaping */
+	int retry_after_s;       /* 0: no header */
+	bool close;
+	const char *location;    /* with code 302/303: where to; NULL otherwise */
+	struct slice request_id;
+};
+/* "Unauthorized", "Forbidden", "BadRequest", "ServiceUnavailable" … (metav1.StatusReason) */
+const char *status_reason(unsigned code);
+/* True when the caller is a browser that navigates: GET or HEAD, Accept has text/html, no X-Requested-With, Sec-Fetch-Mode navigate or absent. */
+bool status_wants_page(const struct http_head *h);
+/* Append a whole response, head and body. page: HTML instead of JSON. head_only: answering HEAD. Has nosniff, no-store, never WWW-Authenticate: Basic;
+ * 401 carries WWW-Authenticate: Bearer. */
+void status_write(const struct status_answer *a, bool page, bool head_only, unsigned minor, struct buf *out);
+
+#endif

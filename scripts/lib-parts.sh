@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# lib-parts.sh - versions of the Kubernetes parts and where they lie in the cache. Sourced after lib.sh.
+# A version here and in tests/cluster/parts must agree: cluster-parts checks it.
+
+KUBE_APISERVER_VERSION=1.35.4
+ETCD_VERSION=3.6.5
+KWOK_VERSION=0.8.0
+KUBECTL_VERSION=1.37.1
+GO_VERSION=1.26.6
+GO_MINOR_MIN=26
+
+PARTS=$CACHE/parts
+
+# part_folder NAME : the folder of the wanted version. A part is whole if its folder exists.
+part_folder() {
+	case $1 in
+	kube-apiserver) printf '%s\n' "$PARTS/kube-apiserver-$KUBE_APISERVER_VERSION" ;;
+	etcd) printf '%s\n' "$PARTS/etcd-$ETCD_VERSION" ;;
+	kwok) printf '%s\n' "$PARTS/kwok-$KWOK_VERSION" ;;
+	kubectl) printf '%s\n' "$PARTS/kubectl-$KUBECTL_VERSION" ;;
+	go) printf '%s\n' "$PARTS/go-$GO_VERSION" ;;
+	*) die "no such part: $1" ;;
+	esac
+}
+
+# The program of a part.
+part_program() { printf '%s/%s\n' "$(part_folder "$1")" "$1"; }

@@ -1,0 +1,81 @@
+/* config.h - authd's configuration: dex's config.yaml, as far as it does what it says, and our own few keys beside it.
+ * Keys match without regard to case, as dex's do; unknown keys and values that dex knows but authd does not carry are errors. */
+#ifndef AUTHD_CONFIG_H
+#define AUTHD_CONFIG_H
+
+#include "oidc/client.h"
+#include "oidc/jwk_set.h"
+#include "shared/clock.h"
+#include "shared/config.h"
+#include "shared/address.h"
+
+#define AUTHD_PASSWORD_CONNECTOR "local" /* dex's id of its password database */
+
+struct authd_password {
+	const char *email, *hash, *username, *name, *preferred_username, *user_id;
+	bool email_verified;
+	struct config_strings groups;
+	int line;
+};
+
+struct authd_connector_config {
+	const char *type, *id, *name;
+	const struct yaml_node *config; /* of its type */
+	struct github_config *github;   /* bound, when type is github */
+	int line;
+};
+
+/* connectors[].config of type github (dex's keys). */
+struct github_org {
+	const char *name;
+	struct config_strings teams;
+};
+struct github_config {
+	const char *client_id, *client_secret, *redirect_uri, *org, *host_name, *root_ca, *preferred_email_domain;
+	struct config_list orgs; /* github_org */
+	int team_name_field;     /* 0 name, 1 slug, 2 both */
+	bool load_all_groups, use_login_as_id;
+	const char *base_url, *api_url; /* ours: instead of https://github.com and https://api.github.com (or https://HOST, https://HOST/api/v3) */
+};
+
+struct authd_config {
+	const char *file;
+	struct arena arena;
+	const char *issuer;
+	struct url issuer_url;       /* parsed; path "" or "/oidc" */
+	struct { const char *type; const char *path; } storage; /* lmdb: storage.config.path */
+	struct {
+		const char *http, *https, *unix_path, *tls_cert, *tls_key; /* ours: web.unix */
+		struct config_strings allowed_origins;
+	} web;
+	struct {
+		bool skip_approval_screen, always_show_login_screen;
+		const char *password_connector;
+		bool pkce_enforce, pkce_plain;
+	} oauth2;
+	struct {
+		int64_t id_tokens_ms, auth_requests_ms, signing_keys_ms;
+		struct { bool disable_rotation; int64_t reuse_interval_ms, absolute_lifetime_ms, valid_if_not_used_for_ms; } refresh_tokens;
+	} expiry;
+	enum jws_alg alg;            /* signer.config.algorithm */
+	bool enable_password_db;
+	struct config_list passwords; /* authd_password */
+	struct client *clients;       /* staticClients */
+	size_t client_n;
+	struct config_list connectors; /* authd_connector_config */
+	struct { int level, format; } log;
+	struct { const char *issuer; } frontend;
+	struct { const char *cookie_name; int64_t absolute_lifetime_ms, valid_if_not_used_for_ms; } sessions;
+	/* ours */
+	struct { const char *gateway; /* default: the issuer's origin */ const char *certificate_authority, *client_id; struct config_strings clusters; } console;
+	const char *user;            /* to become when started as root */
+};
+
+/* Read, bind and check everything. E_FORMAT, E_SYSTEM, E_NOMEM with e filled. Freed by authd_config_free. */
+MUST_CHECK enum err authd_config_load(const char *path, const struct clock *clock, struct authd_config **out, struct config_error *e);
+void authd_config_free(struct authd_config *c);
+const struct client *authd_config_client(const struct authd_config *c, struct slice id);
+/* By email, without regard to case. */
+const struct authd_password *authd_config_password(const struct authd_config *c, struct slice email);
+
+#endif

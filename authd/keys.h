@@ -1,0 +1,43 @@
+/* keys.h - signing keys: made by OpenSSL, kept in the store, next -> active -> retired.
+ *
+ * A key is published in the JWK Set at least one cache lifetime (KEYS_PUBLISH_S) before it signs, and stays there until the last token it
+ * signed has expired. Thread-safe; readers take a reference to an immutable set. */
+#ifndef AUTHD_KEYS_H
+#define AUTHD_KEYS_H
+
+#include "authd/store.h"
+#include "oidc/jwk_set.h"
+#include "shared/rng.h"
+
+#define KEYS_MAX_AGE_S 300                  /* Cache-Control: max-age of /keys */
+#define KEYS_PUBLISH_S (2 * KEYS_MAX_AGE_S) /* published before it signs */
+
+struct keys;
+struct keys_options {
+	enum jws_alg alg;             /* JWS_RS256 (2048) or JWS_ES256 */
+	int64_t rotation_period_s;    /* expiry.signingKeys */
+	int64_t token_lifetime_max_s; /* longest token a key may sign */
+	const struct clock *clock;
+};
+
+/* Loads what the store has; makes a first key (active at once) when there is none. why: for people. */
+MUST_CHECK enum err keys_open(struct store *s, const struct keys_options *o, struct keys **out, char *why, size_t why_n);
+void keys_close(struct keys *k);
+/* Do what is due (make next, activate, retire, forget); returns seconds until the next call is due. Called by one maintenance thread. */
+MUST_CHECK enum err keys_tick(struct keys *k, int64_t *next_s);
+/* Rotate now: a new key is published and becomes active KEYS_PUBLISH_S later. */
+MUST_CHECK enum err keys_rotate(struct keys *k);
+void keys_reconfigure(struct keys *k, const struct keys_options *o);
+
+/* An immutable generation of the keys. Take, use, release. */
+struct key_set {
+	struct jwk_set verify;      /* public halves of all published keys */
+	struct slice jwks_json;     /* prepared answer of /keys */
+	char active_kid[JWK_KID_BYTES_MAX + 1];
+	enum jws_alg active_alg;
+	EVP_PKEY *active_key;
+};
+const struct key_set *keys_acquire(struct keys *k);
+void keys_release(struct keys *k, const struct key_set *set);
+
+#endif

@@ -1,0 +1,109 @@
+/* record.h - what authd keeps: plain structs, and their encoding as bytes (tag, length, value; unknown tags are skipped, so that an
+ * older program reads a newer file). Slices in a decoded record live in the arena given. No LMDB here. */
+#ifndef AUTHD_RECORD_H
+#define AUTHD_RECORD_H
+
+#include "shared/arena.h"
+#include "shared/buf.h"
+
+#define RECORD_GROUPS_MAX 1000
+#define RECORD_LIST_MAX 1000
+
+struct record_strings {
+	struct slice *items;
+	size_t n;
+};
+
+/* A person as a connector described them. */
+struct record_user {
+	struct slice connector_id, user_id; /* identity: never the login name alone */
+	struct slice username, preferred_username, email;
+	bool email_verified;
+	struct record_strings groups;
+	struct slice connector_data; /* the connector's own, e.g. upstream token for re-reading groups; encrypted at rest where a key file is given */
+};
+
+/* A sign-in under way. Key: random id. Bounded and short-lived. */
+struct record_auth_request {
+	struct slice client_id, redirect_uri, state, nonce, scope, response_mode, code_challenge;
+	struct record_strings audiences;
+	int64_t response_type, pkce_method, prompt, max_age_s;
+	struct slice login_hint;
+	struct slice return_to;       /* console sign-in: a same-origin path, instead of a client */
+	struct slice browser_hash;    /* SHA-256 of the pre-login cookie: knowing the id or state alone yields nothing (CVE-2022-39222) */
+	struct slice csrf_hash;
+	struct slice connector_id;    /* chosen */
+	struct slice upstream_verifier; /* PKCE towards the connector */
+	bool upstream_pending;        /* the connector's answer is awaited: single use */
+	bool logged_in;
+	struct record_user user;      /* when logged_in */
+	int64_t auth_time;
+	struct slice sid;
+	int64_t created_at, expires_at;
+};
+
+/* Key: SHA-256 of the code. Kept after redemption until expires_at, so that a second redemption is seen. */
+struct record_code {
+	struct slice client_id, redirect_uri, nonce, scope, code_challenge;
+	struct record_strings audiences;
+	int64_t pkce_method;
+	struct record_user user;
+	int64_t auth_time;
+	struct slice sid;
+	int64_t redeemed_at;      /* 0: not yet */
+	struct slice refresh_id;  /* family issued for it */
+	struct slice grant_id;    /* carried by its access tokens, so that they can be ended */
+	int64_t expires_at;
+};
+
+/* Browser session. Key: SHA-256 of the cookie's secret. */
+struct record_session {
+	struct slice sid;         /* public name of the session; goes into tokens */
+	struct record_user user;
+	int64_t auth_time, created_at, last_seen_at, expires_at;
+	struct slice jwt;         /* the session's current signed JWT */
+	int64_t jwt_expires_at;
+	struct slice user_agent, address;
+	bool remember;
+	struct slice csrf_secret; /* HMAC key of this session's form tokens */
+};
+
+/* Refresh token family. Key: id (random, the token's first part). */
+struct record_refresh {
+	struct slice client_id, scope, nonce;
+	struct record_strings audiences;
+	struct record_user user;
+	int64_t auth_time;
+	struct slice sid;
+	struct slice current_hash, previous_hash; /* SHA-256 of the secret part */
+	struct slice chain_secret; /* next secret = HMAC(chain_secret, presented secret): the same successor for concurrent refreshes, nothing reusable stored */
+	int64_t created_at, rotated_at, last_used_at, expires_at;
+	bool ended;               /* replay seen, logged out or revoked: stays until expires_at, so that it is refused and not unknown */
+};
+
+enum record_key_state { RECORD_KEY_NEXT, RECORD_KEY_ACTIVE, RECORD_KEY_RETIRED };
+/* Signing key. Key: kid. */
+struct record_key {
+	struct slice alg;         /* "RS256", "ES256" */
+	struct slice private_pem; /* PKCS#8; never printed */
+	int64_t state, created_at, active_at, retired_at;
+	int64_t expires_at;       /* of a retired key: when the last token signed by it has expired */
+};
+
+/* Consent remembered. Key: user sub NUL client id. */
+struct record_approval {
+	struct slice scope;
+	int64_t approved_at, expires_at;
+};
+
+enum record_kind { RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_KINDS };
+
+/* record: the struct of that kind. */
+void record_encode(enum record_kind kind, const void *record, struct buf *out);
+/* *record is zeroed, then filled. E_FORMAT: damaged bytes. */
+MUST_CHECK enum err record_decode(enum record_kind kind, struct slice bytes, struct arena *arena, void *record);
+size_t record_size(enum record_kind kind);
+/* expires_at of a record of that kind; 0: never expires. */
+int64_t record_expires_at(enum record_kind kind, const void *record);
+
+#endif

@@ -1,0 +1,57 @@
+/* store.h - everything durable, in LMDB. The only files that know LMDB are authd/store*.c.
+ *
+ * Writers queue: one thread takes what has queued, runs each caller's function inside one transaction (each as a nested one, so that a
+ * failing function leaves nothing behind) and commits once with fsync (group commit). An acknowledged write survives kill -9 and
+ * power loss. Expired records are invisible at once and purged in small batches by the same thread. */
+#ifndef AUTHD_STORE_H
+#define AUTHD_STORE_H
+
+#include "authd/record.h"
+#include "shared/clock.h"
+#include "shared/err.h"
+
+struct store;
+struct store_txn;
+
+struct store_options {
+	const char *path;        /* folder, made with mode 0700 if absent */
+	size_t map_bytes_max;    /* 0: 16 GiB; the map grows towards it */
+	const struct clock *clock;
+};
+
+/* Opens, checks the format version and integrity of the meta pages, starts the writer. why (>= 256 bytes): "PATH: what, and what to do".
+ * E_SYSTEM (folder, permissions, disk full), E_FORMAT (not ours, damaged, newer version), E_CONFLICT (another authd has it open), E_NOMEM. */
+MUST_CHECK enum err store_open(const struct store_options *o, struct store **out, char *why, size_t why_n);
+/* Commits what has queued, then closes. */
+void store_close(struct store *s);
+
+/* fn runs on the writer thread: look, decide, put; it must not block. Its result is handed to done after the commit is durable. When the commit fails
+ * done gets E_SYSTEM (disk full, I/O), and nothing of the group is visible. done runs on the writer thread and must be short.
+ * E_LIMIT: the queue is full (done is not called). */
+MUST_CHECK enum err store_write(struct store *s, enum err (*fn)(struct store_txn *t, void *arg), void (*done)(void *arg, enum err result), void *arg);
+/* The same, waiting. Never from the writer thread. */
+MUST_CHECK enum err store_write_wait(struct store *s, enum err (*fn)(struct store_txn *t, void *arg), void *arg);
+/* A consistent snapshot on the calling thread; fn must not put. Returns what fn returned, or E_SYSTEM. */
+MUST_CHECK enum err store_read(struct store *s, enum err (*fn)(struct store_txn *t, void *arg), void *arg);
+
+/* Inside fn. key: 1..400 bytes. Decoded slices live in arena. E_EMPTY: none, or expired. */
+MUST_CHECK enum err store_get(struct store_txn *t, enum record_kind kind, struct slice key, struct arena *arena, void *record);
+/* Insert or replace, with its expiry (record_expires_at). */
+MUST_CHECK enum err store_put(struct store_txn *t, enum record_kind kind, struct slice key, const void *record);
+/* E_EMPTY: there was none. */
+MUST_CHECK enum err store_delete(struct store_txn *t, enum record_kind kind, struct slice key);
+/* Visit every unexpired record of a kind in key order; stops when visit returns anything but OK, and returns that. */
+MUST_CHECK enum err store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
+/* Unexpired and not yet purged ones together: an upper bound, O(1). */
+size_t store_count(struct store_txn *t, enum record_kind kind);
+/* Bounded table: when a kind has more than max records, delete those that expire first. Returns how many went. */
+MUST_CHECK enum err store_trim(struct store_txn *t, enum record_kind kind, size_t max, size_t *gone);
+
+/* Convenience: one record by store_read. */
+MUST_CHECK enum err store_lookup(struct store *s, enum record_kind kind, struct slice key, struct arena *arena, void *record);
+
+/* SHA-256 of a secret, as stored keys are. out: 32 bytes, slice points to it. */
+struct slice store_hash(struct slice secret, unsigned char out[32]);
+
+#endif

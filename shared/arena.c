@@ -10,6 +10,8 @@
  * configuration some dozens. */
 #define BLOCK_BYTES_MIN 1024
 #define BLOCK_BYTES_MAX 65536
+/* What "no bound" means: far past any machine's use, far below where a sum of sizes could wrap. */
+#define ARENA_BYTES_MAX ((size_t)1 << 36)
 
 struct arena_block {
 	struct arena_block *next;
@@ -47,11 +49,17 @@ arena_fini_secret(struct arena *a)
 	release(a, true);
 }
 
+static size_t
+bytes_left(const struct arena *a)
+{
+	return (a->bytes_max && a->bytes_max < ARENA_BYTES_MAX ? a->bytes_max : ARENA_BYTES_MAX) - a->total;
+}
+
 /* A block with room for n bytes of data, within the bound; counted in a->total but not yet linked. */
 static struct arena_block *
 block_new(struct arena *a, size_t n)
 {
-	size_t left = a->bytes_max ? a->bytes_max - a->total : SIZE_MAX;
+	size_t left = bytes_left(a);
 	if (left < sizeof(struct arena_block) || n > left - sizeof(struct arena_block))
 		return NULL;
 	struct arena_block *b = calloc(1, sizeof(*b) + n);
@@ -66,7 +74,7 @@ static size_t
 next_block_bytes(const struct arena *a, size_t n)
 {
 	size_t want = a->blocks ? a->blocks->bytes * 2 : BLOCK_BYTES_MIN;
-	size_t left = a->bytes_max ? a->bytes_max - a->total : SIZE_MAX;
+	size_t left = bytes_left(a);
 
 	if (want > BLOCK_BYTES_MAX)
 		want = BLOCK_BYTES_MAX;
@@ -81,7 +89,7 @@ next_block_bytes(const struct arena *a, size_t n)
 void *
 arena_alloc(struct arena *a, size_t n)
 {
-	if (n > SIZE_MAX / 2)
+	if (n > ARENA_BYTES_MAX)
 		return NULL;
 	/* At least one byte, so that two allocations never share an address. */
 	n = ((n ? n : 1) + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);

@@ -4,6 +4,8 @@
 #include "shared/buf.h"
 
 #define BUF_BYTES_MIN 256
+/* What "no bound" means: far past any machine's use, far below where a sum of sizes could wrap. */
+#define BUF_BYTES_MAX ((size_t)1 << 36)
 
 void
 buf_init(struct buf *b, size_t bytes_max)
@@ -39,7 +41,7 @@ buf_reset(struct buf *b)
 static bool
 grow(struct buf *b, size_t n)
 {
-	size_t limit = b->max ? b->max : SIZE_MAX / 2;
+	size_t limit = b->max && b->max < BUF_BYTES_MAX ? b->max : BUF_BYTES_MAX;
 
 	if (b->failed)
 		return false;

@@ -96,7 +96,8 @@ port_is_free() {
 
 # Background programs are remembered in FOLDER/run/NAME.pid as "pid start-time": the start time (clock ticks since
 # boot) tells our process from a later one that got the same number.
-process_start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# Prints nothing for a process that has ended, waited for or not.
+process_start_time() { sed -n 's/.*) //; /^[^ZX] /p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
 # program_start FOLDER NAME COMMAND... : detached, with its output in FOLDER/log/NAME.log.
 program_start() {
@@ -117,10 +118,13 @@ program_pid() {
 
 # program_stop FOLDER NAME [SIGNAL] : ends a program that we started: TERM, then KILL after 10 s. Nothing happens if it is gone.
 program_stop() {
-	local pid
+	local pid deadline=$((SECONDS + 10))
 	if pid=$(program_pid "$1" "$2"); then
 		kill "-${3:-TERM}" "$pid" 2>/dev/null || true
-		timeout 10 tail --pid="$pid" -s 0.05 -f /dev/null || kill -KILL "$pid" 2>/dev/null || true
+		while program_pid "$1" "$2" >/dev/null; do
+			[ "$SECONDS" -lt "$deadline" ] || kill -KILL "$pid" 2>/dev/null || true
+			sleep 0.02
+		done
 	fi
 	rm -f "$1/run/$2.pid"
 }

@@ -14,6 +14,7 @@ struct proxyd_listen {
 	struct {
 		const char *cert_file, *key_file;
 		int min_version; /* 0: 1.2, 1: 1.3 */
+		struct slice cert_pem, key_pem; /* as read and checked: chain, leaf first, and its key. Workers use these, never the files */
 	} tls;
 	struct address address;
 	int line;
@@ -22,6 +23,7 @@ struct proxyd_listen {
 struct proxyd_jwt {
 	struct {
 		const char *url, *discovery_url, *certificate_authority; /* discovery_url: https://… or unix:/path of authd's socket */
+		int audience_match_policy; /* MatchAny is the only one there is */
 		struct config_strings audiences;
 	} issuer;
 	struct {
@@ -30,6 +32,8 @@ struct proxyd_jwt {
 	} claim_mappings;
 	struct config_list claim_validation_rules; /* struct id_token_required */
 	struct id_token_policy policy;             /* made of the above */
+	struct slice ca_pem;                       /* of certificate_authority, which is a file or, as in Kubernetes, the PEM itself; empty: the system's */
+	const char *socket;                        /* path of a unix discovery_url; NULL: fetched over https */
 	int line;
 };
 
@@ -41,6 +45,10 @@ struct proxyd_cluster {
 	struct kubeconfig target;  /* read from the file */
 	int line;
 };
+#define PROXYD_CLUSTERS_MAX 64
+#define PROXYD_ROUTES_MAX 256
+#define PROXYD_LISTENERS_MAX 64
+#define PROXYD_WORKERS_MAX 256
 
 struct proxyd_route {
 	const char *path;          /* prefix, begins with '/', ends at a segment */
@@ -74,13 +82,15 @@ struct proxyd_config {
 		int64_t token_bytes;         /* 8192 */
 		int64_t identities;          /* remembered verifications per worker; 65536 */
 	} limits;
-	struct { const char *address_text; struct address address; } admin; /* address_text NULL: none */
+	struct { const char *address_text; struct address address; int line; } admin; /* address_text NULL: none */
 	struct { int level, format; } log;
 
 	/* derived */
 	const struct proxyd_jwt *session_jwt; /* whose cookie counts; NULL: no sessions */
 	struct address session_socket;        /* authd's, from its discoveryURL */
 };
+
+#define PROXYD_SKEW_S 10 /* how far an issuer's clock may be from ours */
 
 /* Read, bind and check everything: files, certificates and keys (pair, expiry), addresses, kubeconfigs. Refuses any program the
  * config names that proxyd would have to run. E_FORMAT, E_SYSTEM, E_NOMEM with e filled "FILE:LINE: key: …".

@@ -20,6 +20,8 @@ struct jwk {
 	size_t kid_n; /* 0: the key has no kid */
 	enum jws_alg alg;
 	EVP_PKEY *key;
+	EVP_PKEY_CTX *prepared; /* verification set up once; duplicated for each use, so threads may share the set. NULL for EdDSA */
+	EVP_MD *digest;         /* of the signing input. NULL for EdDSA, which hashes by itself */
 	size_t signature_bytes; /* exact length of a signature by this key */
 };
 
@@ -34,13 +36,17 @@ struct jwk_set {
  * Returns OK with at least one key; E_EMPTY: no usable key; E_FORMAT; E_LIMIT; E_NOMEM. out untouched unless OK; freed by jwk_set_fini. */
 MUST_CHECK enum err jwk_set_parse(struct slice json, struct jwk_set *out, size_t *skipped);
 void jwk_set_fini(struct jwk_set *set);
+/* Add a key in hand (its public half is used; the set takes its own reference) to a zeroed or parsed set. E_FORMAT: alg does not fit the
+ * key, kid too long; E_CONFLICT: the kid is taken; E_LIMIT: the set is full; E_NOMEM. */
+MUST_CHECK enum err jwk_set_add(struct jwk_set *set, EVP_PKEY *key, enum jws_alg alg, struct slice kid);
 
 /* Key by kid, byte-compared; an empty kid finds a key only when the set has exactly one. NULL: none. */
 const struct jwk *jwk_set_find(const struct jwk_set *set, struct slice kid);
 
-/* Append the public half as one JWK object: kty, use, alg, kid and the key's own members. E_FORMAT: key type not supported. */
+/* Append the public half as one JWK object: kty, use, alg, kid and the key's own members.
+ * E_FORMAT: alg does not fit the key; E_NOMEM. Nothing is appended then. */
 MUST_CHECK enum err jwk_print_public(EVP_PKEY *key, enum jws_alg alg, struct slice kid, struct buf *out);
-/* RFC 7638 SHA-256 thumbprint, base64url, 43 characters + NUL. */
+/* RFC 7638 SHA-256 thumbprint, base64url, 43 characters + NUL. E_FORMAT: key type not supported; E_NOMEM. */
 MUST_CHECK enum err jwk_thumbprint(EVP_PKEY *key, char out[44]);
 
 #endif

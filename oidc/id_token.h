@@ -21,6 +21,8 @@ enum id_token_verdict {
 const char *id_token_verdict_name(enum id_token_verdict v);
 
 #define ID_TOKEN_SKEW_S_MAX 60
+#define ID_TOKEN_AUDIENCES_MAX 64          /* of a token; each is compared with each of ours */
+#define ID_TOKEN_TIME_MAX 253402300799     /* 9999-12-31T23:59:59Z: sums with a skew are far from any overflow */
 
 struct id_token_required {
 	const char *claim;
@@ -32,6 +34,8 @@ struct id_token_policy {
 	const char *issuer;
 	const char *const *audiences;
 	size_t audience_n;
+	const char *const *authorized_parties; /* values of azp that are allowed beside the audiences: clients that may ask for tokens for us */
+	size_t authorized_party_n;
 	const char *username_claim;  /* default "sub" */
 	const char *username_prefix; /* NULL: Kubernetes' default, issuer# unless the claim is email; "" : none */
 	const char *groups_claim;    /* NULL: no groups */
@@ -47,7 +51,7 @@ struct id_token_policy {
 	enum identity_how how;       /* what identity.how says: IDENTITY_JWT or IDENTITY_SESSION */
 };
 
-/* iss of a token that has not been verified, to choose the policy by. Slice in arena; empty when malformed. */
+/* iss of a token that has been split and not verified, to choose the policy by. Slice in arena; empty when malformed. */
 struct slice id_token_peek_issuer(struct arena *arena, const struct jws *jws);
 
 /* The whole way: split, key, signature, claims, mapping. *out's slices live in arena; untouched unless ID_TOKEN_OK.

@@ -15,7 +15,7 @@ PACKAGES_PARTS=(python3 python3-pip ca-certificates)
 PACKAGES_CHECK=(libcmocka-dev python3-pytest python3-cryptography python3-jwt python3-requests python3-selenium chromium
 	chromium-driver jq git)
 # What the slower tiers, make lint and make bench call. nginx and haproxy are never left running as services.
-PACKAGES_SLOW=(clang llvm libclang-rt-14-dev cppcheck shellcheck wrk nghttp2-client nginx-light haproxy)
+PACKAGES_SLOW=(clang llvm libclang-rt-14-dev cppcheck shellcheck pyflakes3 wrk nghttp2-client nginx-light haproxy)
 
 if [ -t 2 ]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi
 
@@ -75,9 +75,12 @@ packages_install() {
 }
 
 packages_apt() {
-	local options=(-qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" update >&2 &&
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install "$@" >&2
+	local options=(-qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0) output
+	output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" update 2>&1 &&
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install "$@" 2>&1) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
 }
 
 # Prints $1 TCP ports that were free on 127.0.0.1 a moment ago, all different, one a line.

@@ -1,0 +1,88 @@
+/* app.h - what every handler of authd reaches: the store, the keys, the pools, and the configuration of the moment.
+ *
+ * A configuration and what was prepared from it is a generation: immutable and counted. A request keeps the one that it started with, so a reload
+ * never changes the rules under it. */
+#ifndef AUTHD_APP_H
+#define AUTHD_APP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "authd/config.h"
+#include "authd/connector.h"
+#include "authd/keys.h"
+#include "authd/password.h"
+#include "authd/request.h"
+#include "authd/server.h"
+#include "authd/store.h"
+#include "shared/fetch.h"
+
+#define AUTH_REQUESTS_MAX 10000 /* sign-ins under way; about 1 KiB each. The ones that expire first make room for new ones */
+
+struct limiter;
+
+struct generation {
+	atomic_uint refs;
+	struct arena arena;
+	struct authd_config *config;
+	struct connector **connectors; /* as configured; local passwords are not among them */
+	size_t connector_n;
+	struct slice path;             /* of the issuer: "" or "/oidc" */
+	struct slice origin;           /* of the issuer: "https://gw.example" */
+	bool secure;                   /* the issuer is https: cookies are Secure, names may start with __Host- */
+	const char *session_cookie, *login_cookie; /* names */
+	struct slice discovery;        /* prepared answer */
+	struct slice gateway_ca;       /* PEM of console.certificateAuthority; empty: none */
+};
+
+struct authd {
+	const struct clock *clock;
+	const struct rng *rng;
+	struct store *store;
+	struct keys *keys;
+	struct password_pool *passwords;
+	struct fetcher *fetcher;
+	struct limiter *limiter;
+	struct server *server;
+	pthread_mutex_t generation_lock;
+	struct generation *generation; /* the current one */
+};
+
+/* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". app gives the fetcher that connectors use
+ * (NULL for --check). */
+MUST_CHECK enum err generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out,
+	char *why, size_t why_n);
+/* Whether a running authd may go from old to new; why says what needs a restart. */
+MUST_CHECK enum err generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n);
+/* What server_listen wants of it. Texts live in arena. */
+MUST_CHECK enum err generation_listeners(const struct generation *g, struct arena *arena, struct server_listen out[SERVER_LISTENERS_MAX], size_t *n,
+	char *why, size_t why_n);
+void generation_free(struct generation *g);
+
+struct generation *generation_acquire(struct authd *app);
+void generation_release(struct generation *g);
+/* By id; NULL: there is none. */
+struct connector *generation_connector(const struct generation *g, struct slice id);
+/* A connector of that id, local passwords included, that the client (NULL: the console) may be signed in with. */
+bool generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client);
+
+/* Start everything from a configuration file; why as above. Stop finishes what is under way. */
+MUST_CHECK enum err app_start(struct authd *app, const char *config_path, char *why, size_t why_n);
+void app_stop(struct authd *app);
+/* Validate, then switch. On an error the old configuration stays in force. */
+MUST_CHECK enum err app_reload(struct authd *app, const char *config_path, char *why, size_t why_n);
+/* What is due now: keys, listeners. Returns milliseconds until it should be called again. */
+int64_t app_tick(struct authd *app);
+
+/* Run fn(txn, arg) on the store's writer while the request waits, then next(r, result). fn may run more than once (a grown map): it must set all of its
+ * results each time. It has the request's arena to itself. */
+void request_write(struct request *r, enum err (*fn)(struct store_txn *t, void *arg), void *arg, void (*next)(struct request *r, enum err result));
+
+/* n random bytes as base64url in the arena; .p NULL: no randomness or no memory. */
+struct slice request_secret(struct request *r, size_t n);
+static inline int64_t
+request_now_s(const struct request *r)
+{
+	return clock_now_s(r->app->clock);
+}
+
+#endif

@@ -22,7 +22,8 @@ enum config_type {
 enum config_flags {
 	CONFIG_REQUIRED = 1,   /* must be present and not empty */
 	CONFIG_SECRET = 2,     /* its value never appears in an error text */
-	CONFIG_EXPAND_ENV = 4, /* $VAR and ${VAR} in the value are replaced from the environment; an unset variable is an error */
+	CONFIG_EXPAND_ENV = 4, /* $VAR and ${VAR} in the value are replaced from the environment, $$ is a dollar sign; an unset
+	                          variable is an error */
 	CONFIG_FILE = 8,       /* a path that must be readable at --check; checked by config_bind */
 	CONFIG_RELOAD = 16     /* documented as reloadable by HUP (default: needs a restart) */
 };
@@ -42,11 +43,11 @@ struct config_field {
 	enum config_type type;
 	size_t offset;
 	unsigned flags;
-	const char *fallback; /* default in the file's own syntax; NULL: zero/NULL/empty */
+	const char *fallback; /* default in the file's own syntax, lists as "[a, b]"; NULL: zero/NULL/empty */
 	int64_t min, max;     /* CONFIG_INT, CONFIG_DURATION; both 0: any non-negative value. CONFIG_*_LIST: max items (0: 1000) */
 	const char *const *words;         /* CONFIG_ENUM: NULL-terminated */
 	const struct config_table *table; /* CONFIG_BLOCK, CONFIG_BLOCK_LIST */
-	/* Optional check of a bound value; writes what was expected into *why and returns false. */
+	/* Optional check of a value that the file gives (not of defaults); writes what was expected into *why and returns false. */
 	bool (*check)(const void *value, const char **why);
 };
 
@@ -57,12 +58,17 @@ struct config_table {
 	size_t line_offset;                /* where an int takes the block's line; 0: nowhere (so never the first member) */
 };
 
-/* Bind node (NULL: an empty map) to *out by table. Strings live in arena. file: name for messages.
+#define CONFIG_FIELDS_MAX 128 /* rows of one table */
+
+/* Every row's member is set, others of *out are left alone. A block that is absent or null takes its defaults; its required
+ * keys are then not asked for (its line is 0, so a caller can tell).
+ * Bind node (NULL or null: an empty map) to *out by table. Strings live in arena. file: name for messages.
  * On an error *out must not be used. Returns OK, E_FORMAT (e filled), E_NOMEM (e filled). */
 MUST_CHECK enum err config_bind(struct arena *arena, const char *file, const struct yaml_node *node, const char *path,
 	const struct config_table *table, void *out, struct config_error *e);
 
-/* Go's time.ParseDuration for non-negative values: "1h15m30.5s", "100ms", "0". Result in ms. */
+/* Go's time.ParseDuration for non-negative values: "1h15m30.5s", "100ms", "0". Result in ms, fractions rounded up, so that
+ * something never becomes nothing. E_FORMAT; E_LIMIT past Go's 2^63 - 1 ns. */
 MUST_CHECK enum err duration_parse_ms(struct slice s, int64_t *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* yaml.h - a YAML 1.1 document as a tree of nodes that know their line (libyaml's parser).
- * Refused with file and line: duplicate keys, more than one document, keys that are no scalars, aliases and anchors whose
- * expansion passes YAML_NODES_MAX, depth over YAML_DEPTH_MAX, files over YAML_BYTES_MAX, tags other than the core ones. */
+ * Refused with file and line: duplicate keys, more than one document, keys that are no scalars, merge keys (<<), NUL bytes,
+ * aliases and anchors whose expansion passes YAML_NODES_MAX, depth over YAML_DEPTH_MAX, files over YAML_BYTES_MAX, tags other
+ * than the core ones. An error names keys but never repeats a value, an anchor or a tag: each may be an unquoted secret. */
 #ifndef SHARED_YAML_H
 #define SHARED_YAML_H
 
@@ -9,6 +10,7 @@
 #define YAML_BYTES_MAX (4u << 20)
 #define YAML_NODES_MAX 100000
 #define YAML_DEPTH_MAX 32
+#define YAML_ANCHORS_MAX 1000
 
 enum yaml_kind { YAML_SCALAR, YAML_MAP, YAML_LIST };
 
@@ -26,7 +28,8 @@ struct yaml_node {
 struct config_error {
 	char text[512];
 };
-/* Sets e->text once: the first error stays. line 0: left out; key NULL: left out. */
+/* Sets e->text once: the first error stays, so *e starts as { "" }. line 0: left out; key NULL: left out.
+ * Control characters and invalid UTF-8 become "?"; a text too long ends in "…". */
 void config_error_set(struct config_error *e, const char *file, int line, const char *key, const char *fmt, ...) PRINTF_LIKE(5, 6);
 
 /* Parse text. name: the file's name in messages. The tree lives in arena. *out is NULL for an empty document.
@@ -34,6 +37,8 @@ void config_error_set(struct config_error *e, const char *file, int line, const 
 MUST_CHECK enum err yaml_parse(struct arena *arena, const char *name, struct slice text, struct yaml_node **out, struct config_error *e);
 /* Read and parse a file. Also E_SYSTEM with e filled. */
 MUST_CHECK enum err yaml_load(struct arena *arena, const char *path, struct yaml_node **out, struct config_error *e);
+/* A scalar that means nothing: null, Null, NULL, ~ or no text at all, unquoted. */
+bool yaml_is_null(const struct yaml_node *node);
 /* Child of a map by key (exact); NULL: none, or not a map. */
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
 

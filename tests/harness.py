@@ -1,0 +1,399 @@
+"""The programs as tests run them: authd and proxyd from build/ (or GATEHOUSE_BUILD) in a folder of their own, on free ports, and
+people who sign in as a browser would. Nothing here sleeps: programs report READY=1 to the notification socket they get
+from us, as they do to systemd."""
+import base64
+import contextlib
+import hashlib
+import html.parser
+import json
+import os
+import pathlib
+import re
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.parse
+
+import bcrypt
+import requests
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("GATEHOUSE_BUILD", ROOT / "build"))
+CLIENT_ID = "gatehouse-cli"
+REDIRECT_URI = "http://127.0.0.1:1/callback"  # nobody listens: the code is read from the Location header
+START_S = 20
+
+
+def free_ports(n):
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports
+
+
+def password_hash(password):
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
+
+
+class Certificates:
+    """A CA and what it signs, as files in a folder."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._bash(f"make_ca {self.folder} ca")
+        self.ca = self.folder / "ca.pem"
+
+    def issue(self, name, subject, san=""):
+        """Returns (certificate, key)."""
+        self._bash(f"make_cert {self.folder} ca {name} '{subject}' '{san}'")
+        return self.folder / f"{name}.pem", self.folder / f"{name}.key"
+
+    def _bash(self, command):
+        subprocess.run(["bash", "-c", f". {ROOT}/scripts/lib.sh; {command}"], check=True)
+
+
+class Program:
+    """One of our programs with its configuration file. start() returns when it is ready."""
+
+    name = None
+
+    def __init__(self, folder, config, env=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_file = self.folder / f"{self.name}.yaml"
+        self.log_file = self.folder / f"{self.name}.log"
+        self.env, self.process = env or {}, None
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify_path = str(self.folder / f"{self.name}.notify")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.notify_path)
+        self.notify.bind(self.notify_path)
+        self.write_config(config)
+
+    def write_config(self, config):
+        self.config = config
+        text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
+        temporary = self.config_file.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.rename(self.config_file)
+
+    def start(self):
+        self._forget_states()
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen(
+                [BUILD / self.name, self.config_file],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"NOTIFY_SOCKET": self.notify_path} | self.env,
+            )
+        self.wait_state("READY=1")
+        return self
+
+    def check(self):
+        """--check of the configuration as it is: the finished process."""
+        return subprocess.run([BUILD / self.name, "--check", self.config_file], capture_output=True, text=True, timeout=30)
+
+    def wait_state(self, wanted, timeout_s=START_S):
+        """Waits for a line of sd_notify(3)."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.notify.settimeout(0.1)
+            try:
+                if wanted in self.notify.recv(4096).decode().splitlines():
+                    return
+            except TimeoutError:
+                pass
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.name} never said {wanted}:\n{self.log_tail()}")
+
+    def _forget_states(self):
+        self.notify.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.notify.recv(4096)
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def reload(self):
+        """HUP, and wait until the new configuration serves."""
+        self._forget_states()
+        self.send_signal(signal.SIGHUP)
+        self.wait_state("READY=1")
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.send_signal(number)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"{self.name} did not end after signal {number}:\n{self.log_tail()}") from None
+        return self.process and self.process.returncode
+
+    def close(self):
+        try:
+            self.stop()
+        finally:
+            self.notify.close()
+
+    def log_tail(self, lines=40):
+        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+
+    def children(self):
+        return [int(p) for p in pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+
+
+class Authd(Program):
+    name = "authd"
+
+
+class Proxyd(Program):
+    name = "proxyd"
+
+
+class Person:
+    """Somebody with a password, and the browser they use."""
+
+    def __init__(self, gateway, email, password):
+        self.gateway, self.email, self.password = gateway, email, password
+        self.browser = gateway.browser()
+
+    def password_entry(self, **more):
+        """As in authd's staticPasswords."""
+        name = self.email.split("@")[0]
+        return {"email": self.email, "hash": password_hash(self.password), "username": name, "userID": f"id-{name}"} | more
+
+    def sign_in(self, scope="openid email profile groups offline_access"):
+        """Code flow with PKCE, as a command-line client does it. Returns the token endpoint's answer."""
+        verifier, state = secrets.token_urlsafe(32), secrets.token_urlsafe(16)
+        query = {
+            "client_id": CLIENT_ID,
+            "redirect_uri": REDIRECT_URI,
+            "response_type": "code",
+            "scope": scope,
+            "state": state,
+            "nonce": secrets.token_urlsafe(8),
+            "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        back = self.walk(f"{self.gateway.issuer}/auth?{urllib.parse.urlencode(query)}")
+        answer = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))
+        assert answer.get("state") == state and "code" in answer, f"no code came back: {back}"
+        token = self.browser.post(
+            f"{self.gateway.issuer}/token",
+            data={
+                "grant_type": "authorization_code",
+                "code": answer["code"],
+                "redirect_uri": REDIRECT_URI,
+                "client_id": CLIENT_ID,
+                "code_verifier": verifier,
+            },
+            timeout=10,
+        )
+        assert token.status_code == 200, token.text
+        return token.json()
+
+    def walk(self, url):
+        """Follows redirects and fills forms until the way leads to the client; returns that URL, or the last page's answer."""
+        answer = self.browser.get(url, allow_redirects=False, timeout=20)
+        for _ in range(12):
+            if answer.is_redirect:
+                url = urllib.parse.urljoin(answer.url, answer.headers["Location"])
+                if url.startswith(REDIRECT_URI):
+                    return url
+                answer = self.browser.get(url, allow_redirects=False, timeout=20)
+                continue
+            assert answer.status_code == 200, f"{answer.url}: {answer.status_code} {answer.text[:500]}"
+            form = Form.of(answer.text)
+            if form is None:
+                return answer
+            answer = self.browser.post(
+                urllib.parse.urljoin(answer.url, form.action or answer.url),
+                data=form.filled(self.email, self.password),
+                headers={"Origin": self.gateway.url},
+                allow_redirects=False,
+                timeout=20,
+            )
+        raise AssertionError(f"no end at {answer.url}")
+
+
+class Form(html.parser.HTMLParser):
+    """The first POST form of a page: where it goes, its fields, its first button."""
+
+    def __init__(self):
+        super().__init__()
+        self.action, self.fields, self.button, self.state = None, [], None, "before"
+
+    @classmethod
+    def of(cls, source):
+        form = cls()
+        form.feed(source)
+        asks = form.button or any(kind == "password" for _, _, kind in form.fields)
+        return form if form.state != "before" and asks else None
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "form" and self.state == "before" and attrs.get("method", "").lower() == "post":
+            self.action, self.state = attrs.get("action"), "in"
+        elif self.state == "in" and tag in ("input", "button"):
+            kind = attrs.get("type", "submit" if tag == "button" else "text").lower()
+            if kind != "submit":
+                self.fields.append((attrs.get("name"), attrs.get("value", ""), kind))
+            elif self.button is None and attrs.get("name"):
+                self.button = (attrs["name"], attrs.get("value", ""))
+
+    def handle_endtag(self, tag):
+        if tag == "form" and self.state == "in":
+            self.state = "after"
+
+    def filled(self, user, password):
+        values = {"password": password, "text": user, "email": user}
+        data = [(name, values.get(kind, value)) for name, value, kind in self.fields if name and kind not in ("checkbox", "radio")]
+        return data + ([self.button] if self.button else [])
+
+
+class Gateway:
+    """authd and proxyd together. people: {email: password}; groups: {email: [group]}; clusters: as in proxyd's configuration.
+    authd_more and proxyd_more are merged into the configurations. Use as a context."""
+
+    def __init__(self, folder, people, groups=None, clusters=(), authd_more=None, proxyd_more=None):
+        self.folder = pathlib.Path(folder)
+        self.certificates = Certificates(self.folder / "pki")
+        self.ca = self.certificates.ca
+        cert, key = self.certificates.issue("gateway", "/CN=gateway", "DNS:localhost,IP:127.0.0.1")
+        self.port, self.admin_port = free_ports(2)
+        self.url = f"https://localhost:{self.port}"
+        self.issuer = f"{self.url}/oidc"
+        self.socket = self.folder / "authd.sock"
+        self.people = {email: Person(self, email, password) for email, password in people.items()}
+        groups = groups or {}
+        self.authd = Authd(
+            self.folder,
+            {
+                "issuer": self.issuer,
+                "storage": {"type": "lmdb", "config": {"path": str(self.folder / "store")}},
+                "web": {"unix": str(self.socket)},
+                "oauth2": {"skipApprovalScreen": True},
+                "enablePasswordDB": True,
+                "staticPasswords": [p.password_entry(groups=groups.get(e, [])) for e, p in self.people.items()],
+                "staticClients": [
+                    {
+                        "id": CLIENT_ID,
+                        "name": "kubectl",
+                        "public": True,
+                        "redirectURIs": ["http://127.0.0.1/callback", "http://localhost/callback"],
+                    }
+                ],
+                "console": {
+                    "certificateAuthority": str(self.ca),
+                    "clientID": CLIENT_ID,
+                    "clusters": [c["name"] for c in clusters],
+                },
+            }
+            | (authd_more or {}),
+        )
+        self.proxyd = Proxyd(
+            self.folder,
+            {
+                "listen": [{"address": f"127.0.0.1:{self.port}", "tls": {"certFile": str(cert), "keyFile": str(key)}}],
+                "workers": 2,
+                "authentication": {
+                    "jwt": [
+                        {
+                            "issuer": {
+                                "url": self.issuer,
+                                "discoveryURL": f"unix:{self.socket}",
+                                "audiences": [CLIENT_ID],
+                            },
+                            "claimMappings": {
+                                "username": {"claim": "email", "prefix": ""},
+                                "groups": {"claim": "groups", "prefix": ""},
+                            },
+                        }
+                    ]
+                },
+                "clusters": list(clusters),
+                "routes": [{"path": p, "to": f"unix:{self.socket}"} for p in ("/oidc", "/console")],
+                "admin": {"address": f"127.0.0.1:{self.admin_port}"},
+            }
+            | (proxyd_more or {}),
+        )
+
+    def __enter__(self):
+        try:
+            self.authd.start()
+            self.proxyd.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        try:
+            self.proxyd.close()
+        finally:
+            self.authd.close()
+
+    def browser(self):
+        session = requests.Session()
+        session.trust_env, session.verify = False, str(self.ca)
+        return session
+
+    def raw(self, request, timeout_s=20):
+        """Sends bytes as they are on a connection of their own; returns (status, headers, body) of the first answer."""
+        context = ssl.create_default_context(cafile=self.ca)
+        with socket.create_connection(("127.0.0.1", self.port), timeout_s) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall(request)
+                return read_answer(tls)
+
+    def write_kubeconfig(self, file, user, namespace="default"):
+        """A kubeconfig for this gateway. user: the "user" of a kubeconfig's users entry."""
+        pathlib.Path(file).write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "default",
+                    "contexts": [{"name": "default", "context": {"cluster": "default", "user": "me", "namespace": namespace}}],
+                    "clusters": [{"name": "default", "cluster": {"server": self.url, "certificate-authority": str(self.ca)}}],
+                    "users": [{"name": "me", "user": user}],
+                }
+            )
+        )
+        os.chmod(file, 0o600)
+        return file
+
+
+def read_answer(tls):
+    """One HTTP/1.1 answer with Content-Length, chunks or an end by closing."""
+    stream = tls.makefile("rb")
+    line = stream.readline()
+    found = re.match(rb"HTTP/1\.1 (\d{3}) ", line)
+    assert found, f"no status line: {line!r}"
+    headers = []
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        name, _, value = line.decode("latin-1").partition(":")
+        headers.append((name.lower(), value.strip()))
+    h = dict(headers)
+    if "content-length" in h:
+        body = stream.read(int(h["content-length"]))
+    elif h.get("transfer-encoding") == "chunked":
+        body = b""
+        while size := int(stream.readline(), 16):
+            body += stream.read(size)
+            stream.readline()
+    else:
+        body = stream.read()
+    return int(found.group(1)), h, body

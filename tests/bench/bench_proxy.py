@@ -1,0 +1,125 @@
+"""One run, alternating: requests/s, CPU µs per request, p99, of each case on one core; medians with minimum and maximum.
+
+The proxy has CPU 0 to itself; the load (wrk) and the upstream share the other. CPU is the proxy's own user+system time over the requests
+that it answered, so a busy machine stretches seconds but not this figure. Results go to build/bench/proxy.json as well."""
+import argparse
+import json
+import os
+import re
+import shutil
+import ssl
+import statistics
+import subprocess
+import tempfile
+import urllib.request
+
+import parts
+
+CASES = ["nginx_no_auth", "haproxy_no_auth", "haproxy_rs256", "haproxy_es256", "proxyd_rs256", "proxyd_es256"]
+
+
+def options():
+    p = argparse.ArgumentParser(description="proxyd against nginx and HAProxy, one core, TLS both sides, 1 KiB answers")
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--seconds", type=int, default=3, help="per case and round")
+    p.add_argument("--connections", type=int, default=50)
+    p.add_argument("--only", nargs="*", choices=CASES, default=CASES)
+    return p.parse_args()
+
+
+def wrk(port, token, seconds, connections, cpu):
+    argv = ["taskset", "-c", str(cpu), parts.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", "Accept: application/json"]
+    if token:
+        argv += ["-H", "Authorization: Bearer " + token]
+    out = subprocess.run(argv + [f"https://127.0.0.1:{port}/api/v1/namespaces/default/pods?limit=500"], capture_output=True, text=True, check=True).stdout
+    count, span = re.search(r"(\d+) requests in ([\d.]+)(m?s)", out).group(1, 2)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", out)
+    failed = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", out))
+    for line in re.findall(r"Socket errors: (.*)", out):
+        failed += sum(int(n) for n in re.findall(r"\d+", line))
+    scale = {"us": 1e-3, "ms": 1, "s": 1e3}[p99.group(2)]
+    return int(count), float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), float(p99.group(1)) * scale, failed
+
+
+def await_token(port, token, ca):
+    """The keeper fetches keys at its own start: ask until a token is taken."""
+    context = ssl.create_default_context(cafile=ca)
+    request = urllib.request.Request(f"https://localhost:{port}/api", headers={"Authorization": "Bearer " + token})
+    for attempt in range(100):
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError as e:
+            last = e
+        parts.threading.Event().wait(0.1)
+    raise SystemExit(f"bench: proxyd does not take the token: {last}")
+
+
+def figures(samples):
+    row = {}
+    for key in ("requests_per_s", "cpu_us", "p99_ms"):
+        values = [s[key] for s in samples]
+        row[key] = round(statistics.median(values), 2)
+        row[key + "_min"], row[key + "_max"] = round(min(values), 2), round(max(values), 2)
+    row["failed"] = sum(s["failed"] for s in samples)
+    return row
+
+
+def run(o, folder):
+    pki = parts.Pki(folder)
+    issuer = parts.Issuer(pki)
+    others = 1 if os.cpu_count() > 1 else 0
+    upstream = parts.start_upstream(pki, others)
+    programs = {"nginx_no_auth": parts.start_nginx(pki, upstream.port, 0), "haproxy_no_auth": parts.start_haproxy(pki, upstream.port, 0, None),
+                "haproxy_rs256": parts.start_haproxy(pki, upstream.port, 0, "RS256"), "haproxy_es256": parts.start_haproxy(pki, upstream.port, 0, "ES256"),
+                "proxyd": parts.start_proxyd(pki, upstream.port, issuer, 0)}
+    programs["proxyd_rs256"] = programs["proxyd_es256"] = programs["proxyd"]
+    tokens = {case: issuer.token(case[-5:].upper()) if case.endswith("s256") else None for case in CASES}
+    try:
+        await_token(programs["proxyd"].port, tokens["proxyd_rs256"], pki["ca.pem"])
+        idle_kib = programs["proxyd"].resident_kib()
+        samples = {case: [] for case in o.only}
+        for round_ in range(o.rounds + 1):
+            for case in o.only:
+                program = programs[case]
+                before = program.cpu_s()
+                count, rate, p99, failed = wrk(program.port, tokens[case], o.seconds if round_ else 1, o.connections, others)
+                used = program.cpu_s() - before
+                # Round 0 warms connections and caches.
+                if round_:
+                    samples[case].append({"requests_per_s": rate, "cpu_us": used / max(count, 1) * 1e6, "p99_ms": p99, "failed": failed})
+        return [{"case": case, "protocol": "h1", **figures(s)} for case, s in samples.items()], idle_kib, programs["proxyd"].resident_kib()
+    finally:
+        for program in list({id(p): p for p in programs.values()}.values()) + [upstream]:
+            program.stop()
+
+
+def show(rows, idle_kib, busy_kib):
+    by = {r["case"]: r for r in rows}
+    print(f"{'case':<18}{'req/s':>9}{'CPU µs':>9}{'(min–max)':>16}{'p99 ms':>9}{'failed':>8}{'÷ nginx':>9}{'÷ haproxy jwt':>15}")
+    for r in rows:
+        base, jwt_case = by.get("nginx_no_auth"), by.get("haproxy_" + r["case"][-5:]) if r["case"].startswith("proxyd") else None
+        span = "({}–{})".format(r["cpu_us_min"], r["cpu_us_max"])
+        print(f"{r['case']:<18}{r['requests_per_s']:>9.0f}{r['cpu_us']:>9.1f}{span:>16}{r['p99_ms']:>9.2f}{r['failed']:>8}"
+              f"{(r['cpu_us'] / base['cpu_us'] if base else float('nan')):>9.2f}{(format(r['cpu_us'] / jwt_case['cpu_us'], '.2f') if jwt_case else ''):>15}")
+    print(f"proxyd's largest process: {idle_kib} KiB resident at start, {busy_kib} KiB after the run")
+
+
+def main():
+    o = options()
+    folder = tempfile.mkdtemp(prefix="gatehouse-bench-")
+    try:
+        rows, idle_kib, busy_kib = run(o, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    show(rows, idle_kib, busy_kib)
+    os.makedirs("build/bench", exist_ok=True)
+    with open("build/bench/proxy.json", "w") as f:
+        json.dump(rows, f, indent=1)
+    if any(r["failed"] for r in rows):
+        raise SystemExit("bench: some requests failed")
+
+
+if __name__ == "__main__":
+    main()

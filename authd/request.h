@@ -37,6 +37,7 @@ struct request {
 	size_t header_n;
 	struct request_header answer_headers[24];
 	size_t answer_header_n;
+	bool answer_failed;       /* a header did not fit: the answer becomes a bare 500, as it may be the one that protects */
 };
 
 /* Value of the first such header; .p NULL: absent. */

@@ -1,4 +1,4 @@
-/* server.h - HTTP by libmicrohttpd: listeners, a small pool of threads, suspended requests. The only file of authd that includes microhttpd.h is server.c.
+/* server.h - HTTP by libmicrohttpd: listeners, a small pool of threads, suspended requests. Only authd/server* includes microhttpd.h.
  *
  * A handler runs on a pool thread and must not block: it answers (response_send), or it waits (request_wait) for work that runs elsewhere and
  * ends in request_resume; then `next` runs on a pool thread. One of the two, exactly once per call. */

@@ -8,12 +8,13 @@
 #define CHUNK_EXTENSION_BYTES_MAX 256      /* of one chunk; dropped */
 #define CHUNK_EXTENSION_TOTAL_MAX 16384    /* of one message */
 #define CHUNK_TRAILER_BYTES_MAX 8192       /* dropped; a forbidden name refuses the message */
+#define CHUNK_TRAILER_NAME_BYTES_MAX 256
 
 struct http_chunk {
 	int state;
 	uint64_t left; /* of the current chunk's data */
 	size_t extension_bytes, extension_total, trailer_bytes, digits;
-	char line[CHUNK_TRAILER_BYTES_MAX > 256 ? 256 : CHUNK_TRAILER_BYTES_MAX]; /* trailer name being read */
+	char line[CHUNK_TRAILER_NAME_BYTES_MAX]; /* trailer name being read */
 	size_t line_n;
 };
 enum http_chunk_event { CHUNK_DATA, CHUNK_MORE, CHUNK_END, CHUNK_BAD };

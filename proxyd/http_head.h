@@ -19,9 +19,19 @@ enum http_field {
 	FIELD_AUTHORIZATION, FIELD_COOKIE, FIELD_SET_COOKIE, FIELD_ACCEPT, FIELD_ORIGIN, FIELD_CONTENT_TYPE, FIELD_DATE, FIELD_SERVER, FIELD_LOCATION,
 	FIELD_FORWARDED, FIELD_X_FORWARDED, /* any X-Forwarded-* */ FIELD_X_REAL_IP, FIELD_X_REMOTE, /* any X-Remote-* */
 	FIELD_IMPERSONATE, /* anything that starts with "impersonate", '-' '_' '.' folded */
-	FIELD_SEC_WEBSOCKET_PROTOCOL, FIELD_X_REQUEST_ID, FIELD_X_REQUESTED_WITH, FIELD_SEC_FETCH_MODE, FIELD_ACCEPT_ENCODING, FIELD_USER_AGENT
+	FIELD_SEC_WEBSOCKET_PROTOCOL, FIELD_X_REQUEST_ID, FIELD_X_REQUESTED_WITH, FIELD_SEC_FETCH_MODE, FIELD_ACCEPT_ENCODING, FIELD_USER_AGENT,
+	FIELD_PROXY, /* Proxy, and any other Proxy-* */ FIELD_STRICT_TRANSPORT_SECURITY,
+	FIELD_N
 };
 enum http_field http_field_of(struct slice name);
+/* What a reader that takes '_' and '.' for '-' (CGI, WSGI and others do) would see in the name. */
+enum http_field http_field_folded(struct slice name);
+/* A field that says how the message is framed, where it goes or who sent it: never in a trailer, never named by a Connection header,
+ * never in a folded spelling. */
+bool http_field_is_critical(enum http_field f);
+/* One bit per field, for sets that are known at compile time. */
+#define HTTP_FIELD_BIT(f) (UINT64_C(1) << (f))
+_Static_assert(FIELD_N <= 64, "a set of fields fits one word");
 
 enum http_method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS, METHOD_CONNECT, METHOD_TRACE };
 enum http_framing { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE /* responses only: until the connection ends */ };
@@ -31,6 +41,7 @@ struct http_header {
 	struct slice name, value; /* value without edge blanks */
 	enum http_field field;
 	bool hop;                 /* hop-by-hop, or named by a Connection header: never forwarded */
+	bool folds;               /* the name has '_' or '.': look at http_field_folded too */
 };
 
 struct http_head {
@@ -46,13 +57,15 @@ struct http_head {
 	/* both */
 	unsigned minor;                   /* HTTP/1.minor: 0 or 1; 2 for HTTP/2 */
 	enum http_framing framing;
-	uint64_t content_length;          /* with FRAMING_LENGTH */
+	uint64_t content_length;          /* with FRAMING_LENGTH, or has_length */
+	bool has_length;                  /* Content-Length was sent: also in answers to HEAD and in 304, whose framing is none all the same */
 	bool keep_alive;                  /* the sender lets the connection go on after this message */
 	enum http_upgrade upgrade;        /* Connection: upgrade with a protocol that we carry; others: refused (requests) */
 	struct http_header headers[HTTP_HEADERS_MAX];
 	size_t header_n;
 	/* First occurrence, index into headers; -1: absent. More than one Authorization or Content-Type is refused at parsing. */
 	int authorization, cookie, accept, origin;
+	int connection;
 };
 
 enum http_verdict {
@@ -63,7 +76,7 @@ enum http_verdict {
 	HTTP_TARGET_LONG, /* 414 */
 	HTTP_VERSION,     /* 505 */
 	HTTP_EXPECTATION, /* 417 */
-	HTTP_NOT_IMPLEMENTED /* 501: a transfer coding other than chunked, CONNECT, TRACE */
+	HTTP_NOT_IMPLEMENTED /* 501: CONNECT, TRACE. A transfer coding other than chunked is ambiguous to somebody: 400 */
 };
 unsigned http_verdict_status(enum http_verdict v);
 
@@ -79,6 +92,12 @@ enum http_verdict http_request_parse(const char *p, size_t n, size_t *scanned, c
 /* method: of the request this answers (RFC 9112 section 6.3: HEAD, CONNECT). A 1xx other than 101 has FRAMING_NONE. */
 enum http_verdict http_response_parse(const char *p, size_t n, size_t *scanned, const struct http_limits *limits, enum http_method method,
 	struct http_head *out, size_t *head_bytes, const char **why);
+
+/* The rules for a request's path, for every HTTP version: begins with '/', no dot segment in any spelling, no byte or escape that two
+ * readers could take for different things (http_target.c says which). *why: static text, set when refused. */
+bool http_path_ok(struct slice path, const char **why);
+/* host[:port] of a Host header, an absolute target or :authority. */
+bool http_authority_ok(struct slice authority);
 
 /* First header with this field; NULL: none. */
 const struct http_header *http_head_find(const struct http_head *h, enum http_field field);

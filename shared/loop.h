@@ -31,27 +31,29 @@ struct loop_deferred {
 
 /* NULL: no memory or descriptors. */
 struct loop *loop_new(const struct clock *clock);
+/* Runs what is still deferred, then frees. Watches and timers are their owners'. */
 void loop_free(struct loop *l);
 
-/* events: as for epoll_ctl; EPOLLET is the caller's choice. */
+/* events: as for epoll_ctl; EPOLLET is the caller's choice. E_NOMEM; E_SYSTEM (errno); E_CONFLICT: add of a watch that is
+ * watched, modify of one that is not. A modify that changes nothing costs no system call. */
 MUST_CHECK enum err loop_add(struct loop *l, struct loop_watch *w, uint32_t events);
 MUST_CHECK enum err loop_modify(struct loop *l, struct loop_watch *w, uint32_t events);
-/* Safe inside callbacks; does not close the descriptor. No-op when it is not watched. */
+/* Safe inside callbacks; does not close the descriptor, so call it before close(2). No-op when it is not watched. */
 void loop_remove(struct loop *l, struct loop_watch *w);
 
 /* Arm or move. A due time that moves later than an armed one is free (lazy): O(1) for the usual idle timeout that is pushed
- * back at every event; otherwise O(log n). */
+ * back at every event; otherwise O(log n). A watch or timer starts zeroed. E_NOMEM. */
 MUST_CHECK enum err loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms);
 void loop_timer_clear(struct loop *l, struct loop_timer *t);
 
-/* Run once after the current batch of events. */
+/* Run once after the current batch of events, in order. Not again before it ran. */
 void loop_defer(struct loop *l, struct loop_deferred *d);
 
 /* Monotonic now, read once per batch. */
 uint64_t loop_now_ms(const struct loop *l);
 const struct clock *loop_clock(const struct loop *l);
 
-/* Until loop_stop. E_SYSTEM when epoll itself fails. */
+/* Until loop_stop, which lets the batch end. E_SYSTEM when epoll itself fails. */
 MUST_CHECK enum err loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 

@@ -18,7 +18,7 @@ struct control_message {
 	uint32_t value;
 	char text[248]; /* NUL-terminated */
 };
-/* fd -1: none. E_SYSTEM, E_AGAIN. */
+/* fd -1: none. E_AGAIN: the socket is full; E_EMPTY: the peer is gone; E_SYSTEM. */
 MUST_CHECK enum err control_send(int sock, enum control_kind kind, uint32_t value, const char *text, int fd);
 /* OK; E_AGAIN: nothing now; E_EMPTY: the peer is gone; E_FORMAT. *fd -1 when none came. */
 MUST_CHECK enum err control_receive(int sock, struct control_message *m, int *fd);

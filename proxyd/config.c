@@ -1,0 +1,167 @@
+#include <stdlib.h>
+#include "proxyd/config.h"
+#include "proxyd/config_check.h"
+#include "proxyd/config_unsupported.h"
+#include "proxyd/keycache.h"
+
+/* PEM files and kubeconfigs are kept in the arena: 64 clusters of four files at most 1 MiB each would be more than anybody has. */
+#define CONFIG_BYTES_MAX (64u << 20)
+
+static const char *const tls_versions[] = { "1.2", "1.3", NULL };
+static const char *const audience_policies[] = { "MatchAny", NULL };
+static const char *const impersonate_words[] = { "refuse", NULL };
+static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
+static const char *const format_words[] = { "text", "json", NULL };
+_Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3, "as level_words");
+_Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "as format_words");
+
+/* One row each: key, type, member of the struct that the outermost table describes, then what differs from zero. Blocks are bound in place, so
+ * their rows count offsets from the same struct. */
+#define ROW(key, kind, in, member, how, ...) { .name = (key), .type = (kind), .offset = offsetof(struct in, member), .flags = (how), __VA_ARGS__ }
+#define BLOCK(key, rows, how) { .name = (key), .type = CONFIG_BLOCK, .flags = (how), .table = &(rows) }
+#define PLAIN CONFIG_RELOAD
+#define NEEDED (CONFIG_RELOAD | CONFIG_REQUIRED)
+#define NEEDED_FILE (CONFIG_RELOAD | CONFIG_REQUIRED | CONFIG_FILE)
+#define END { .name = NULL }
+#define TABLE(name, ...) static const struct config_table name = { .fields = (const struct config_field[]){ __VA_ARGS__, END } }
+#define ITEMS(name, in, ...) \
+	static const struct config_table name = { .fields = (const struct config_field[]){ __VA_ARGS__, END }, \
+		.size = sizeof(struct in), .line_offset = offsetof(struct in, line) }
+
+/* clang-format off */
+TABLE(listen_tls_table,
+	ROW("certFile", CONFIG_STRING, proxyd_listen, tls.cert_file, NEEDED_FILE),
+	ROW("keyFile", CONFIG_STRING, proxyd_listen, tls.key_file, NEEDED_FILE),
+	ROW("minVersion", CONFIG_ENUM, proxyd_listen, tls.min_version, PLAIN, .fallback = "1.2", .words = tls_versions));
+ITEMS(listen_table, proxyd_listen,
+	ROW("address", CONFIG_STRING, proxyd_listen, address_text, NEEDED),
+	BLOCK("tls", listen_tls_table, NEEDED));
+
+TABLE(issuer_table,
+	ROW("url", CONFIG_STRING, proxyd_jwt, issuer.url, NEEDED),
+	ROW("discoveryURL", CONFIG_STRING, proxyd_jwt, issuer.discovery_url, PLAIN),
+	ROW("certificateAuthority", CONFIG_STRING, proxyd_jwt, issuer.certificate_authority, PLAIN),
+	ROW("audiences", CONFIG_STRING_LIST, proxyd_jwt, issuer.audiences, NEEDED, .max = 100),
+	ROW("audienceMatchPolicy", CONFIG_ENUM, proxyd_jwt, issuer.audience_match_policy, PLAIN, .fallback = "MatchAny", .words = audience_policies));
+TABLE(username_table,
+	ROW("claim", CONFIG_STRING, proxyd_jwt, claim_mappings.username.claim, PLAIN),
+	ROW("prefix", CONFIG_STRING, proxyd_jwt, claim_mappings.username.prefix, PLAIN));
+TABLE(groups_table,
+	ROW("claim", CONFIG_STRING, proxyd_jwt, claim_mappings.groups.claim, PLAIN),
+	ROW("prefix", CONFIG_STRING, proxyd_jwt, claim_mappings.groups.prefix, PLAIN));
+TABLE(uid_table,
+	ROW("claim", CONFIG_STRING, proxyd_jwt, claim_mappings.uid.claim, PLAIN));
+TABLE(mappings_table,
+	BLOCK("username", username_table, PLAIN),
+	BLOCK("groups", groups_table, PLAIN),
+	BLOCK("uid", uid_table, PLAIN));
+static const struct config_table rule_table = {
+	.fields = (const struct config_field[]){
+		ROW("claim", CONFIG_STRING, id_token_required, claim, NEEDED),
+		ROW("requiredValue", CONFIG_STRING, id_token_required, value, NEEDED), END },
+	.size = sizeof(struct id_token_required) };
+ITEMS(jwt_table, proxyd_jwt,
+	BLOCK("issuer", issuer_table, NEEDED),
+	BLOCK("claimMappings", mappings_table, PLAIN),
+	ROW("claimValidationRules", CONFIG_BLOCK_LIST, proxyd_jwt, claim_validation_rules, PLAIN, .table = &rule_table, .max = 32));
+
+TABLE(session_table,
+	ROW("issuer", CONFIG_STRING, proxyd_config, authentication.session.issuer, PLAIN),
+	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"));
+TABLE(authentication_table,
+	ROW("jwt", CONFIG_BLOCK_LIST, proxyd_config, authentication.jwt, PLAIN, .table = &jwt_table, .max = KEYCACHE_ISSUERS_MAX),
+	BLOCK("session", session_table, PLAIN));
+
+ITEMS(cluster_table, proxyd_cluster,
+	ROW("name", CONFIG_STRING, proxyd_cluster, name, NEEDED),
+	ROW("kubeconfig", CONFIG_STRING, proxyd_cluster, kubeconfig, NEEDED_FILE),
+	ROW("context", CONFIG_STRING, proxyd_cluster, context, PLAIN),
+	ROW("impersonateOthers", CONFIG_ENUM, proxyd_cluster, impersonate_others, PLAIN, .fallback = "refuse", .words = impersonate_words));
+
+ITEMS(route_table, proxyd_route,
+	ROW("path", CONFIG_STRING, proxyd_route, path, NEEDED),
+	ROW("to", CONFIG_STRING, proxyd_route, to, NEEDED));
+
+#define MINUTE_MS 60000
+#define DAY_MS 86400000
+TABLE(limits_table,
+	ROW("headerBytes", CONFIG_INT, proxyd_config, limits.header_bytes, PLAIN, .fallback = "65536", .min = 4096, .max = 1048576),
+	ROW("headerTimeout", CONFIG_DURATION, proxyd_config, limits.header_timeout_ms, PLAIN, .fallback = "10s", .min = 100, .max = 10 * MINUTE_MS),
+	ROW("idleTimeout", CONFIG_DURATION, proxyd_config, limits.idle_timeout_ms, PLAIN, .fallback = "5m", .min = 100, .max = DAY_MS),
+	ROW("bodyTimeout", CONFIG_DURATION, proxyd_config, limits.body_timeout_ms, PLAIN, .fallback = "1m", .min = 100, .max = DAY_MS),
+	ROW("upstreamConnectTimeout", CONFIG_DURATION, proxyd_config, limits.upstream_connect_timeout_ms, PLAIN, .fallback = "5s", .min = 10,
+		.max = 10 * MINUTE_MS),
+	ROW("upstreamIdleTimeout", CONFIG_DURATION, proxyd_config, limits.upstream_idle_timeout_ms, PLAIN, .fallback = "60s", .min = 100, .max = DAY_MS),
+	ROW("drainTimeout", CONFIG_DURATION, proxyd_config, limits.drain_timeout_ms, PLAIN, .fallback = "30s", .max = DAY_MS),
+	ROW("connections", CONFIG_INT, proxyd_config, limits.connections, PLAIN, .fallback = "0", .max = 10000000),
+	ROW("connectionsPerAddress", CONFIG_INT, proxyd_config, limits.connections_per_address, PLAIN, .fallback = "0", .max = 10000000),
+	ROW("tokenBytes", CONFIG_INT, proxyd_config, limits.token_bytes, PLAIN, .fallback = "8192", .min = 512, .max = 65536),
+	ROW("identities", CONFIG_INT, proxyd_config, limits.identities, PLAIN, .fallback = "65536", .min = 16, .max = 16777216));
+
+TABLE(admin_table,
+	ROW("address", CONFIG_STRING, proxyd_config, admin.address_text, PLAIN));
+TABLE(log_table,
+	ROW("level", CONFIG_ENUM, proxyd_config, log.level, PLAIN, .fallback = "info", .words = level_words),
+	ROW("format", CONFIG_ENUM, proxyd_config, log.format, PLAIN, .fallback = "json", .words = format_words));
+
+TABLE(root_table,
+	ROW("listen", CONFIG_BLOCK_LIST, proxyd_config, listen, NEEDED, .table = &listen_table, .max = PROXYD_LISTENERS_MAX),
+	ROW("workers", CONFIG_INT, proxyd_config, workers, PLAIN, .fallback = "0", .max = PROXYD_WORKERS_MAX),
+	ROW("user", CONFIG_STRING, proxyd_config, user, 0),
+	BLOCK("authentication", authentication_table, PLAIN),
+	ROW("clusters", CONFIG_BLOCK_LIST, proxyd_config, clusters, PLAIN, .table = &cluster_table, .max = PROXYD_CLUSTERS_MAX),
+	ROW("routes", CONFIG_BLOCK_LIST, proxyd_config, routes, PLAIN, .table = &route_table, .max = PROXYD_ROUTES_MAX),
+	BLOCK("limits", limits_table, PLAIN),
+	BLOCK("admin", admin_table, PLAIN),
+	BLOCK("log", log_table, PLAIN));
+/* clang-format on */
+
+enum err
+proxyd_config_load(const char *path, const struct clock *clock, struct proxyd_config **out, struct config_error *e)
+{
+	struct proxyd_config *c = calloc(1, sizeof(*c));
+	struct yaml_node *root = NULL;
+
+	e->text[0] = '\0';
+	if (!c) {
+		config_error_set(e, path, 0, NULL, "out of memory");
+		return E_NOMEM;
+	}
+	arena_init(&c->arena, CONFIG_BYTES_MAX);
+	enum err err = yaml_load(&c->arena, path, &root, e);
+	if (!err)
+		err = config_unsupported_check(path, root, e);
+	if (!err)
+		err = config_bind(&c->arena, path, root, "", &root_table, c, e);
+	if (!err) {
+		c->file = arena_strdup(&c->arena, path);
+		err = c->file ? config_check(c, root, clock_now_s(clock), e) : E_NOMEM;
+	}
+	if (err) {
+		config_error_set(e, path, 0, NULL, "%s", err == E_NOMEM ? "out of memory" : err_name(err)); /* keeps a text that is there */
+		proxyd_config_free(c);
+		return err;
+	}
+	*out = c;
+	return OK;
+}
+
+void
+proxyd_config_free(struct proxyd_config *c)
+{
+	if (!c)
+		return;
+	arena_fini_secret(&c->arena);
+	free(c);
+}
+
+const struct proxyd_cluster *
+proxyd_config_default_cluster(const struct proxyd_config *c)
+{
+	const struct proxyd_cluster *clusters = c->clusters.items;
+
+	for (size_t i = 0; i < c->clusters.n; i++)
+		if (strcmp(clusters[i].name, "default") == 0)
+			return &clusters[i];
+	return c->clusters.n ? &clusters[0] : NULL;
+}

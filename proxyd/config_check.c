@@ -1,0 +1,425 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "proxyd/certificate.h"
+#include "proxyd/config_check.h"
+#include "shared/file.h"
+
+#define PEM_BYTES_MAX (1u << 20)
+#define KEY_TEXT_MAX 128
+
+struct check {
+	struct proxyd_config *c;
+	const struct yaml_node *root;
+	int64_t now_s;
+	struct config_error *e;
+};
+struct key {
+	char text[KEY_TEXT_MAX];
+};
+
+#define REFUSE(k, key, ...) (config_error_set((k)->e, (k)->c->file, line_of((k)->root, (key)), (key), __VA_ARGS__), E_FORMAT)
+#define KEY_OF(...) (key_of(__VA_ARGS__).text)
+
+static struct key key_of(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static struct key
+key_of(const char *fmt, ...)
+{
+	struct key key;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(key.text, sizeof(key.text), fmt, args);
+	va_end(args);
+	return key;
+}
+
+/* Line of "listen[0].tls.certFile", or of the nearest block around it that the document has. */
+static int
+line_of(const struct yaml_node *root, const char *key)
+{
+	const struct yaml_node *n = root;
+	int line = root ? root->line : 0;
+
+	while (n && *key) {
+		if (*key == '[') {
+			unsigned long index = strtoul(key + 1, NULL, 10);
+			for (n = n->kind == YAML_LIST ? n->first : NULL; n && index; index--)
+				n = n->next;
+			key = strchr(key, ']') + 1;
+		} else {
+			size_t length = strcspn(key, ".[");
+			n = yaml_get(n, key_of("%.*s", (int)length, key).text);
+			key += length;
+		}
+		key += *key == '.';
+		line = n ? n->line : line;
+	}
+	return line;
+}
+
+static enum err
+out_of_memory(struct check *k)
+{
+	config_error_set(k->e, k->c->file, 0, NULL, "out of memory");
+	return E_NOMEM;
+}
+
+/* Printable ASCII, no blank: what can stand in a cookie's name, a claim's name, a host. */
+static bool
+is_word(const char *s)
+{
+	if (!*s)
+		return false;
+	for (; *s; s++)
+		if (*s <= ' ' || *s > '~')
+			return false;
+	return true;
+}
+
+static enum err
+read_pem(struct check *k, const char *key, const char *path, struct slice *out)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, PEM_BYTES_MAX);
+	enum err e = file_read(path, PEM_BYTES_MAX, &bytes);
+	if (e) {
+		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
+	} else {
+		*out = arena_slice(&k->c->arena, buf_slice(&bytes));
+		e = out->p ? OK : out_of_memory(k);
+	}
+	buf_fini_secret(&bytes);
+	return e;
+}
+
+static bool
+same_address(const struct address *a, const struct address *b)
+{
+	return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
+}
+
+/* Port 0 asks the kernel for a free one: never the same twice. */
+static bool
+any_port(const struct address *a)
+{
+	return (a->u.sa.sa_family == AF_INET && a->u.in4.sin_port == 0) || (a->u.sa.sa_family == AF_INET6 && a->u.in6.sin6_port == 0);
+}
+
+static enum err
+check_address(struct check *k, const char *key, const char *text, struct address *out)
+{
+	const char *why = "an address";
+
+	if (address_parse_listen(slice_str(text), out, &why))
+		return REFUSE(k, key, "expected %s, found \"%s\"", why, text);
+	return OK;
+}
+
+static enum err
+check_listen(struct check *k, size_t i)
+{
+	struct proxyd_listen *all = k->c->listen.items, *l = &all[i];
+	enum certificate_part part;
+	char why[CERTIFICATE_WHY_BYTES];
+
+	enum err e = check_address(k, KEY_OF("listen[%zu].address", i), l->address_text, &l->address);
+	for (size_t j = 0; j < i && !e; j++)
+		if (same_address(&all[j].address, &l->address) && !any_port(&l->address))
+			e = REFUSE(k, KEY_OF("listen[%zu].address", i), "\"%s\" is the address of listen[%zu] too", l->address_text, j);
+	if (!e)
+		e = read_pem(k, KEY_OF("listen[%zu].tls.certFile", i), l->tls.cert_file, &l->tls.cert_pem);
+	if (!e)
+		e = read_pem(k, KEY_OF("listen[%zu].tls.keyFile", i), l->tls.key_file, &l->tls.key_pem);
+	if (e)
+		return e;
+	e = certificate_check_pair(l->tls.cert_pem, l->tls.key_pem, k->now_s, &part, why);
+	if (!e)
+		return OK;
+	bool chain = part == CERTIFICATE_CHAIN;
+	return REFUSE(k, KEY_OF("listen[%zu].tls.%s", i, chain ? "certFile" : "keyFile"), "%s %s", chain ? l->tls.cert_file : l->tls.key_file, why);
+}
+
+static enum err
+check_discovery(struct check *k, size_t i, struct proxyd_jwt *j)
+{
+	const char *text = j->issuer.discovery_url;
+	struct address address;
+	struct url url;
+
+	if (!text)
+		return OK;
+	if (strncmp(text, "unix:", 5) == 0) {
+		enum err e = check_address(k, KEY_OF("authentication.jwt[%zu].issuer.discoveryURL", i), text, &address);
+		j->socket = text + 5;
+		return e;
+	}
+	if (url_parse(slice_str(text), &url) || !url.tls)
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.discoveryURL", i),
+			"expected an https URL or unix:/path of authd's socket, found \"%s\"", text);
+	if (strcmp(text, j->issuer.url) == 0)
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.discoveryURL", i),
+			"must differ from url; without it %s/.well-known/openid-configuration is asked", j->issuer.url);
+	return OK;
+}
+
+/* Kubernetes takes the PEM itself here; a file is what everything else in this configuration names. */
+static enum err
+check_issuer_ca(struct check *k, size_t i, struct proxyd_jwt *j)
+{
+	struct key key = key_of("authentication.jwt[%zu].issuer.certificateAuthority", i);
+	const char *ca = j->issuer.certificate_authority;
+	char why[CERTIFICATE_WHY_BYTES];
+	bool inline_pem;
+
+	if (!ca)
+		return OK;
+	inline_pem = strncmp(ca, "-----BEGIN", 10) == 0;
+	enum err e = OK;
+	if (inline_pem)
+		j->ca_pem = slice_str(ca);
+	else
+		e = read_pem(k, key.text, ca, &j->ca_pem);
+	if (!e && certificate_check_ca(j->ca_pem, k->now_s, why))
+		e = REFUSE(k, key.text, "%s %s", inline_pem ? "the certificate" : ca, why);
+	return e;
+}
+
+static enum err
+check_audiences(struct check *k, size_t i, const struct config_strings *audiences)
+{
+	for (size_t a = 0; a < audiences->n; a++) {
+		if (!*audiences->items[a])
+			return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.audiences[%zu]", i, a), "expected an audience, found \"\"");
+		for (size_t b = 0; b < a; b++)
+			if (strcmp(audiences->items[a], audiences->items[b]) == 0)
+				return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.audiences[%zu]", i, a), "\"%s\" occurs twice", audiences->items[a]);
+	}
+	return OK;
+}
+
+/* As in Kubernetes: whoever names a claim says its prefix too, "" for none, so that nobody gets unprefixed names by forgetting it. */
+static enum err
+check_mapping(struct check *k, size_t i, const char *name, const char *claim, const char *prefix)
+{
+	if (!claim && prefix)
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.prefix", i, name), "needs claim beside it");
+	if (claim && !is_word(claim))
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.claim", i, name), "expected the name of a claim, found \"%s\"", claim);
+	if (claim && !prefix)
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.prefix", i, name),
+			"is required where claim is set; \"\" stands for no prefix");
+	for (const char *p = prefix; p && *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.prefix", i, name), "expected no control characters");
+	if (prefix && strncmp(prefix, "system:", 7) == 0)
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.prefix", i, name),
+			"may not begin with \"system:\": such names are Kubernetes' own, and no token can claim them");
+	return OK;
+}
+
+static void
+fill_policy(const struct proxyd_config *c, struct proxyd_jwt *j)
+{
+	j->policy = (struct id_token_policy){
+		.issuer = j->issuer.url,
+		.audiences = j->issuer.audiences.items,
+		.audience_n = j->issuer.audiences.n,
+		.username_claim = j->claim_mappings.username.claim ? j->claim_mappings.username.claim : "sub",
+		.username_prefix = j->claim_mappings.username.prefix,
+		.groups_claim = j->claim_mappings.groups.claim,
+		.groups_prefix = j->claim_mappings.groups.claim ? j->claim_mappings.groups.prefix : "",
+		.uid_claim = j->claim_mappings.uid.claim,
+		.required = j->claim_validation_rules.items,
+		.required_n = j->claim_validation_rules.n,
+		.token_bytes_max = (size_t)c->limits.token_bytes,
+		.skew_s = PROXYD_SKEW_S,
+		.name = j->issuer.url,
+		.how = IDENTITY_JWT,
+	};
+}
+
+static enum err
+check_jwt(struct check *k, size_t i)
+{
+	struct proxyd_jwt *all = k->c->authentication.jwt.items, *j = &all[i];
+	const char *uid = j->claim_mappings.uid.claim;
+	struct url url;
+
+	if (url_parse(slice_str(j->issuer.url), &url) || !url.tls || strchr(j->issuer.url, '?'))
+		return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.url", i),
+			"expected an https URL without user, query or fragment, found \"%s\"", j->issuer.url);
+	for (size_t n = 0; n < i; n++)
+		if (strcmp(all[n].issuer.url, j->issuer.url) == 0)
+			return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.url", i), "\"%s\" is the issuer of jwt[%zu] too", j->issuer.url, n);
+	enum err e = check_discovery(k, i, j);
+	if (!e)
+		e = check_issuer_ca(k, i, j);
+	if (!e)
+		e = check_audiences(k, i, &j->issuer.audiences);
+	if (!e)
+		e = check_mapping(k, i, "username", j->claim_mappings.username.claim, j->claim_mappings.username.prefix);
+	if (!e)
+		e = check_mapping(k, i, "groups", j->claim_mappings.groups.claim, j->claim_mappings.groups.prefix);
+	if (!e && uid && !is_word(uid))
+		e = REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.uid.claim", i), "expected the name of a claim, found \"%s\"", uid);
+	if (!e)
+		fill_policy(k->c, j);
+	return e;
+}
+
+/* RFC 6265 section 4.1.1: a cookie's name is a token (RFC 9110 section 5.6.2). */
+static bool
+is_cookie_name(const char *s)
+{
+	return is_word(s) && strlen(s) <= 64 && !strpbrk(s, "()<>@,;:\\\"/[]?={}");
+}
+
+static enum err
+check_session(struct check *k)
+{
+	struct proxyd_config *c = k->c;
+	const struct proxyd_jwt *all = c->authentication.jwt.items;
+	const char *wanted = c->authentication.session.issuer;
+
+	if (!is_cookie_name(c->authentication.session.cookie_name))
+		return REFUSE(k, "authentication.session.cookieName", "expected the name of a cookie, found \"%s\"", c->authentication.session.cookie_name);
+	for (size_t i = 0; i < c->authentication.jwt.n && !c->session_jwt; i++)
+		if (wanted ? strcmp(wanted, all[i].issuer.url) == 0 : all[i].socket != NULL)
+			c->session_jwt = &all[i];
+	if (wanted && !c->session_jwt)
+		return REFUSE(k, "authentication.session.issuer", "expected the url of an issuer under authentication.jwt, found \"%s\"", wanted);
+	if (!c->session_jwt)
+		return OK;
+	if (!c->session_jwt->socket)
+		return REFUSE(k, "authentication.session.issuer",
+			"sessions are asked for at authd's socket: \"%s\" needs discoveryURL: unix:/path", wanted);
+	return check_address(k, "authentication.session.issuer", c->session_jwt->issuer.discovery_url, &c->session_socket);
+}
+
+/* RFC 1123 label, as Kubernetes names are. */
+static bool
+is_dns_label(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n <= 63 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n && s[0] != '-' && s[n - 1] != '-';
+}
+
+static enum err
+check_cluster(struct check *k, size_t i)
+{
+	struct proxyd_cluster *all = k->c->clusters.items, *cluster = &all[i];
+	const struct kubeconfig *t = &cluster->target;
+	struct config_error inner = { "" };
+	char why[CERTIFICATE_WHY_BYTES];
+	enum certificate_part part;
+
+	if (!is_dns_label(cluster->name))
+		return REFUSE(k, KEY_OF("clusters[%zu].name", i), "expected a DNS label (a-z, 0-9, '-'), found \"%s\"", cluster->name);
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(all[j].name, cluster->name) == 0)
+			return REFUSE(k, KEY_OF("clusters[%zu].name", i), "\"%s\" is the name of clusters[%zu] too", cluster->name, j);
+	enum err e = kubeconfig_load(&k->c->arena, cluster->kubeconfig, cluster->context, &cluster->target, &inner);
+	if (e)
+		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s", inner.text);
+	if (t->ca_pem.n && certificate_check_ca(t->ca_pem, k->now_s, why))
+		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s: certificate-authority %s", cluster->kubeconfig, why);
+	if (t->cert_pem.n && certificate_check_pair(t->cert_pem, t->key_pem, k->now_s, &part, why))
+		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s: %s %s", cluster->kubeconfig,
+			part == CERTIFICATE_CHAIN ? "client-certificate" : "client-key", why);
+	return OK;
+}
+
+/* A prefix that is compared byte by byte with the path as the client sent it, so it has only bytes that nobody writes in two ways. */
+static bool
+is_route_path(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (s[0] != '/' || (n > 1 && s[n - 1] == '/') || strstr(s, "//") || strstr(s, "/./") || strstr(s, "/../"))
+		return false;
+	if ((n > 1 && strcmp(s + n - 2, "/.") == 0) || (n > 2 && strcmp(s + n - 3, "/..") == 0))
+		return false;
+	return strspn(s, "/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@") == n;
+}
+
+static enum err
+check_route(struct check *k, size_t i)
+{
+	struct proxyd_route *all = k->c->routes.items, *r = &all[i];
+
+	if (!is_route_path(r->path))
+		return REFUSE(k, KEY_OF("routes[%zu].path", i),
+			"expected a path that begins with '/', without '/' at its end, dot segments or %%-escapes, found \"%s\"", r->path);
+	if (strcmp(r->path, "/clusters") == 0 || strncmp(r->path, "/clusters/", 10) == 0)
+		return REFUSE(k, KEY_OF("routes[%zu].path", i), "\"%s\" is taken: /clusters/NAME leads to the clusters", r->path);
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(all[j].path, r->path) == 0)
+			return REFUSE(k, KEY_OF("routes[%zu].path", i), "\"%s\" is the path of routes[%zu] too", r->path, j);
+	if (strncmp(r->to, "unix:", 5) != 0)
+		return REFUSE(k, KEY_OF("routes[%zu].to", i), "expected unix:/path of authd's socket, found \"%s\"", r->to);
+	return check_address(k, KEY_OF("routes[%zu].to", i), r->to, &r->address);
+}
+
+static int
+longer_path_first(const void *a, const void *b)
+{
+	const struct proxyd_route *x = a, *y = b;
+	size_t xn = strlen(x->path), yn = strlen(y->path);
+
+	return xn != yn ? (xn < yn) - (xn > yn) : strcmp(x->path, y->path);
+}
+
+static enum err
+check_admin(struct check *k)
+{
+	const struct proxyd_listen *listen = k->c->listen.items;
+	struct proxyd_config *c = k->c;
+
+	if (!c->admin.address_text)
+		return OK;
+	c->admin.line = line_of(k->root, "admin.address");
+	enum err e = check_address(k, "admin.address", c->admin.address_text, &c->admin.address);
+	for (size_t i = 0; i < c->listen.n && !e; i++)
+		if (same_address(&listen[i].address, &c->admin.address) && !any_port(&c->admin.address))
+			e = REFUSE(k, "admin.address", "\"%s\" is the address of listen[%zu] too", c->admin.address_text, i);
+	return e;
+}
+
+static enum err
+check_user(struct check *k)
+{
+	errno = 0;
+	if (!k->c->user || getpwnam(k->c->user))
+		return OK;
+	return REFUSE(k, "user", "there is no user called \"%s\"", k->c->user);
+}
+
+enum err
+config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_s, struct config_error *e)
+{
+	struct check k = { c, root, now_s, e };
+	enum err err = check_user(&k);
+
+	for (size_t i = 0; i < c->listen.n && !err; i++)
+		err = check_listen(&k, i);
+	if (!err)
+		err = check_admin(&k);
+	for (size_t i = 0; i < c->authentication.jwt.n && !err; i++)
+		err = check_jwt(&k, i);
+	if (!err)
+		err = check_session(&k);
+	for (size_t i = 0; i < c->clusters.n && !err; i++)
+		err = check_cluster(&k, i);
+	if (!err && c->clusters.n && !c->authentication.jwt.n)
+		err = REFUSE(&k, "authentication.jwt", "expected at least one issuer: without one nobody can reach a cluster");
+	for (size_t i = 0; i < c->routes.n && !err; i++)
+		err = check_route(&k, i);
+	if (!err && c->routes.n)
+		qsort(c->routes.items, c->routes.n, sizeof(struct proxyd_route), longer_path_first);
+	return err;
+}

@@ -1,0 +1,602 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include "proxyd/config.h"
+#include "tests/unit/certificates.h"
+
+static const char *const file_names[] = { "proxyd.yaml", "cert.pem", "key.pem", "other-key.pem", "encrypted-key.pem", "expired.pem", "future.pem",
+	"weak.pem", "weak-key.pem", "broken.pem", "kube", "kube-expired", "kube-other-key", "kube-bad-ca", "kube-exec", "empty" };
+
+struct folder {
+	struct clock_fixed clock;
+	char path[64];
+};
+
+static void
+put(const struct folder *f, const char *name, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", f->path, name);
+	FILE *out = fopen(path, "w");
+	assert_non_null(out);
+	assert_true(fputs(text, out) >= 0);
+	assert_int_equal(fclose(out), 0);
+}
+
+static void
+put_kubeconfig(const struct folder *f, const char *name, const char *ca, const char *cert, const char *key)
+{
+	char ca64[TEST_PEM_BYTES * 2], cert64[TEST_PEM_BYTES * 2], key64[TEST_PEM_BYTES * 2];
+	char *text = NULL;
+
+	test_base64(ca, ca64);
+	test_base64(cert, cert64);
+	test_base64(key, key64);
+	assert_true(asprintf(&text,
+		"current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
+		"clusters: [{name: k, cluster: {server: 'https://127.0.0.1:6443', certificate-authority-data: %s}}]\n"
+		"users: [{name: u, user: {client-certificate-data: %s, client-key-data: %s}}]\n",
+		ca64, cert64, key64) > 0);
+	put(f, name, text);
+	free(text);
+}
+
+static int
+folder_setup(void **state)
+{
+	static char cert[TEST_PEM_BYTES], key[TEST_PEM_BYTES], other[TEST_PEM_BYTES], text[TEST_PEM_BYTES];
+	struct folder *f = calloc(1, sizeof(*f));
+	EVP_PKEY *p256 = test_key_new(0), *second = test_key_new(0), *weak = test_key_new(1024);
+
+	assert_non_null(f);
+	clock_fixed_init(&f->clock, TEST_NOW_S);
+	snprintf(f->path, sizeof(f->path), "/tmp/config-XXXXXX");
+	assert_non_null(mkdtemp(f->path));
+	test_certificate_pem(p256, TEST_NOW_S - 10, TEST_NOW_S + TEST_YEAR_S, cert);
+	put(f, "cert.pem", cert);
+	test_key_pem(p256, NULL, key);
+	put(f, "key.pem", key);
+	test_key_pem(second, NULL, other);
+	put(f, "other-key.pem", other);
+	test_key_pem(p256, "secret", text);
+	put(f, "encrypted-key.pem", text);
+	put_kubeconfig(f, "kube", cert, cert, key);
+	put_kubeconfig(f, "kube-other-key", cert, cert, other);
+	put_kubeconfig(f, "kube-bad-ca", "junk", cert, key);
+	put(f, "kube-exec",
+		"current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
+		"clusters: [{name: k, cluster: {server: 'https://a'}}]\nusers:\n- name: u\n  user: {exec: {command: sh}}\n");
+	test_certificate_pem(p256, TEST_NOW_S - TEST_YEAR_S, TEST_NOW_S - 1, text);
+	put(f, "expired.pem", text);
+	put_kubeconfig(f, "kube-expired", cert, text, key);
+	test_certificate_pem(p256, TEST_NOW_S + 10, TEST_NOW_S + TEST_YEAR_S, text);
+	put(f, "future.pem", text);
+	test_certificate_pem(weak, TEST_NOW_S - 10, TEST_NOW_S + TEST_YEAR_S, text);
+	put(f, "weak.pem", text);
+	test_key_pem(weak, NULL, text);
+	put(f, "weak-key.pem", text);
+	put(f, "broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+	put(f, "empty", "");
+	EVP_PKEY_free(p256);
+	EVP_PKEY_free(second);
+	EVP_PKEY_free(weak);
+	*state = f;
+	return 0;
+}
+
+static int
+folder_teardown(void **state)
+{
+	struct folder *f = *state;
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(file_names) / sizeof(file_names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", f->path, file_names[i]);
+		unlink(path);
+	}
+	assert_int_equal(rmdir(f->path), 0);
+	free(f);
+	return 0;
+}
+
+/* Load a text in which every '@' is the folder. */
+static enum err
+load(const struct folder *f, const char *text, struct proxyd_config **out, struct config_error *e)
+{
+	char path[128];
+	struct buf full;
+
+	buf_init(&full, 0);
+	for (; *text; text++)
+		if (*text == '@')
+			buf_add_str(&full, f->path);
+		else
+			buf_add_char(&full, *text);
+	put(f, "proxyd.yaml", full.p ? full.p : "");
+	buf_fini(&full);
+	snprintf(path, sizeof(path), "%s/proxyd.yaml", f->path);
+	return proxyd_config_load(path, &f->clock.clock, out, e);
+}
+
+static struct proxyd_config *
+load_ok(const struct folder *f, const char *text)
+{
+	struct config_error e = { "" };
+	struct proxyd_config *c = NULL;
+
+	if (load(f, text, &c, &e) != OK)
+		fail_msg("%s\nrefused: %s", text, e.text);
+	return c;
+}
+
+struct refusal {
+	const char *text, *expected; /* expected: after "FOLDER/proxyd.yaml" */
+};
+
+static void
+expect_refusals(const struct folder *f, const struct refusal *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct config_error e = { "" };
+		struct proxyd_config *c = NULL;
+		char prefix[128];
+		snprintf(prefix, sizeof(prefix), "%s/proxyd.yaml", f->path);
+		enum err err = load(f, cases[i].text, &c, &e);
+		bool named = strncmp(e.text, prefix, strlen(prefix)) == 0;
+		if (err == OK || !named || strncmp(e.text + strlen(prefix), cases[i].expected, strlen(cases[i].expected)) != 0)
+			fail_msg("%s\ngave: %s\nexpected: %s%s", cases[i].text, err ? e.text : "no error", prefix, cases[i].expected);
+		assert_null(c);
+	}
+}
+
+#define TLS "tls: {certFile: @/cert.pem, keyFile: @/key.pem}"
+#define LISTEN "listen: [{address: '127.0.0.1:0', " TLS "}]\n"
+#define ISSUER "issuer: {url: 'https://i', audiences: [a]}"
+#define JWT(more) LISTEN "authentication:\n  jwt:\n  - {" ISSUER more "}\n" /* on line 4 */
+#define WITH_ISSUER LISTEN "authentication: {jwt: [{" ISSUER "}]}\n"
+
+static void
+the_smallest_config_has_the_documented_defaults(void **state)
+{
+	struct proxyd_config *c = load_ok(*state, LISTEN);
+	const struct proxyd_listen *l = c->listen.items;
+
+	assert_int_equal(c->listen.n, 1);
+	assert_int_equal(l->tls.min_version, 0);
+	assert_int_equal(l->address.u.sa.sa_family, AF_INET);
+	assert_true(l->tls.cert_pem.n > 100 && l->tls.key_pem.n > 100);
+	assert_int_equal(c->workers, 0);
+	assert_null(c->user);
+	assert_int_equal(c->limits.header_bytes, 65536);
+	assert_int_equal(c->limits.header_timeout_ms, 10000);
+	assert_int_equal(c->limits.idle_timeout_ms, 300000);
+	assert_int_equal(c->limits.body_timeout_ms, 60000);
+	assert_int_equal(c->limits.upstream_connect_timeout_ms, 5000);
+	assert_int_equal(c->limits.upstream_idle_timeout_ms, 60000);
+	assert_int_equal(c->limits.drain_timeout_ms, 30000);
+	assert_int_equal(c->limits.connections, 0);
+	assert_int_equal(c->limits.connections_per_address, 0);
+	assert_int_equal(c->limits.token_bytes, 8192);
+	assert_int_equal(c->limits.identities, 65536);
+	assert_string_equal(c->authentication.session.cookie_name, "__Host-gatehouse");
+	assert_null(c->admin.address_text);
+	assert_int_equal(c->log.level, LOG_LEVEL_INFO);
+	assert_int_equal(c->log.format, LOG_FORMAT_JSON);
+	assert_null(c->session_jwt);
+	assert_null(proxyd_config_default_cluster(c));
+	proxyd_config_free(c);
+}
+
+static void
+every_key_arrives_where_it_belongs(void **state)
+{
+	struct proxyd_config *c = load_ok(*state,
+		"listen:\n- {address: '127.0.0.1:8443', tls: {certFile: @/cert.pem, keyFile: @/key.pem, minVersion: '1.3'}}\n"
+		"- {address: '[::1]:8443', " TLS "}\n"
+		"workers: 3\nuser: root\n"
+		"authentication:\n  jwt:\n"
+		"  - issuer: {url: 'https://gw/oidc', discoveryURL: 'unix:/run/authd.sock', audiences: [kubectl, console], audienceMatchPolicy: MatchAny}\n"
+		"    claimMappings: {username: {claim: email, prefix: ''}, groups: {claim: groups, prefix: 'oidc:'}, uid: {claim: sub}}\n"
+		"    claimValidationRules: [{claim: hd, requiredValue: example.com}]\n"
+		"  - issuer: {url: 'https://other', audiences: [x], certificateAuthority: @/cert.pem, discoveryURL: 'https://intern/d'}\n"
+		"  session: {issuer: 'https://gw/oidc', cookieName: sid}\n"
+		"clusters: [{name: a, kubeconfig: @/kube, context: c}, {name: default, kubeconfig: @/kube, impersonateOthers: refuse}]\n"
+		"routes: [{path: /oidc, to: 'unix:/run/authd.sock'}, {path: /oidc/longer, to: 'unix:/run/b'}, {path: /c, to: 'unix:/run/c'}]\n"
+		"limits: {headerBytes: 4096, headerTimeout: 1s, idleTimeout: 2s, bodyTimeout: 3s, upstreamConnectTimeout: 4s, upstreamIdleTimeout: 5s,\n"
+		"  drainTimeout: 0, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
+		"admin: {address: '127.0.0.1:9443'}\nlog: {level: debug, format: text}\n");
+	const struct proxyd_listen *l = c->listen.items;
+	const struct proxyd_jwt *j = c->authentication.jwt.items;
+	const struct proxyd_route *r = c->routes.items;
+	const struct id_token_policy *p = &j[0].policy;
+
+	assert_int_equal(c->listen.n, 2);
+	assert_int_equal(l[0].tls.min_version, 1);
+	assert_int_equal(l[0].line, 2);
+	assert_int_equal(l[1].line, 3);
+	assert_int_equal(l[1].address.u.sa.sa_family, AF_INET6);
+	assert_int_equal(c->workers, 3);
+	assert_string_equal(c->user, "root");
+	assert_string_equal(p->issuer, "https://gw/oidc");
+	assert_int_equal(p->audience_n, 2);
+	assert_string_equal(p->audiences[1], "console");
+	assert_string_equal(p->username_claim, "email");
+	assert_string_equal(p->username_prefix, "");
+	assert_string_equal(p->groups_claim, "groups");
+	assert_string_equal(p->groups_prefix, "oidc:");
+	assert_string_equal(p->uid_claim, "sub");
+	assert_int_equal(p->required_n, 1);
+	assert_string_equal(p->required[0].claim, "hd");
+	assert_string_equal(p->required[0].value, "example.com");
+	assert_int_equal(p->token_bytes_max, 9000);
+	assert_int_equal(p->skew_s, PROXYD_SKEW_S);
+	assert_false(p->allow_system);
+	assert_string_equal(j[0].socket, "/run/authd.sock");
+	assert_int_equal(j[0].ca_pem.n, 0);
+	assert_null(j[1].socket);
+	assert_true(j[1].ca_pem.n > 100);
+	assert_string_equal(j[1].policy.username_claim, "sub");
+	assert_null(j[1].policy.username_prefix);
+	assert_null(j[1].policy.groups_claim);
+	assert_ptr_equal(c->session_jwt, &j[0]);
+	assert_int_equal(c->session_socket.u.sa.sa_family, AF_UNIX);
+	assert_string_equal(c->session_socket.u.un.sun_path, "/run/authd.sock");
+	assert_string_equal(c->authentication.session.cookie_name, "sid");
+	assert_string_equal(proxyd_config_default_cluster(c)->name, "default");
+	assert_string_equal(proxyd_config_default_cluster(c)->target.host, "127.0.0.1");
+	assert_string_equal(r[0].path, "/oidc/longer");
+	assert_string_equal(r[1].path, "/oidc");
+	assert_string_equal(r[2].path, "/c");
+	assert_string_equal(r[0].address.u.un.sun_path, "/run/b");
+	assert_int_equal(c->limits.header_bytes, 4096);
+	assert_int_equal(c->limits.header_timeout_ms, 1000);
+	assert_int_equal(c->limits.idle_timeout_ms, 2000);
+	assert_int_equal(c->limits.body_timeout_ms, 3000);
+	assert_int_equal(c->limits.upstream_connect_timeout_ms, 4000);
+	assert_int_equal(c->limits.upstream_idle_timeout_ms, 5000);
+	assert_int_equal(c->limits.drain_timeout_ms, 0);
+	assert_int_equal(c->limits.connections, 7);
+	assert_int_equal(c->limits.connections_per_address, 8);
+	assert_int_equal(c->limits.token_bytes, 9000);
+	assert_int_equal(c->limits.identities, 100);
+	assert_int_equal(c->admin.address.u.in4.sin_port, htons(9443));
+	assert_int_equal(c->log.level, LOG_LEVEL_DEBUG);
+	assert_int_equal(c->log.format, LOG_FORMAT_TEXT);
+	proxyd_config_free(c);
+}
+
+static void
+sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise(void **state)
+{
+	struct proxyd_config *c = load_ok(*state,
+		LISTEN "authentication: {jwt: [{issuer: {url: 'https://a', audiences: [x]}},"
+		       " {issuer: {url: 'https://b', audiences: [x], discoveryURL: 'unix:/run/b'}}]}\n");
+
+	assert_string_equal(c->session_jwt->issuer.url, "https://b");
+	assert_string_equal(c->session_socket.u.un.sun_path, "/run/b");
+	proxyd_config_free(c);
+}
+
+static void
+the_first_cluster_is_the_default_when_none_is_called_so(void **state)
+{
+	struct proxyd_config *c = load_ok(*state, WITH_ISSUER "clusters: [{name: b, kubeconfig: @/kube}, {name: a, kubeconfig: @/kube}]\n");
+
+	assert_string_equal(proxyd_config_default_cluster(c)->name, "b");
+	proxyd_config_free(c);
+}
+
+static void
+an_issuers_ca_may_be_given_as_pem_as_in_kubernetes(void **state)
+{
+	struct folder *f = *state;
+	char cert[TEST_PEM_BYTES], *text = NULL;
+	EVP_PKEY *key = test_key_new(0);
+	struct buf indented;
+
+	test_certificate_pem(key, TEST_NOW_S - 10, TEST_NOW_S + TEST_YEAR_S, cert);
+	buf_init(&indented, 0);
+	for (char *line = strtok(cert, "\n"); line; line = strtok(NULL, "\n"))
+		buf_printf(&indented, "        %s\n", line);
+	assert_true(asprintf(&text, LISTEN "authentication:\n  jwt:\n  - issuer:\n      url: https://i\n      audiences: [a]\n"
+					   "      certificateAuthority: |\n%s", indented.p) > 0);
+	struct proxyd_config *c = load_ok(f, text);
+	const struct proxyd_jwt *j = c->authentication.jwt.items;
+	assert_true(j[0].ca_pem.n > 100);
+	proxyd_config_free(c);
+	free(text);
+	buf_fini(&indented);
+	EVP_PKEY_free(key);
+}
+
+static void
+a_wrong_type_is_reported_with_file_line_and_key(void **state)
+{
+	static const struct refusal cases[] = {
+		{ "", ": listen: expected" },
+		{ "- a\n", ":1: expected a map" },
+		{ "workers: 1\n", ":1: listen: expected" },
+		{ "listen: []\n", ":1: listen: expected" },
+		{ "listen: yes\n", ":1: listen: expected a list" },
+		{ "listen: {address: a}\n", ":1: listen: expected a list" },
+		{ "listen: [a]\n", ":1: listen[0]: expected a map" },
+		{ "listen:\n- {" TLS "}\n", ":2: listen[0].address: expected" },
+		{ "listen:\n- {address: [], " TLS "}\n", ":2: listen[0].address: expected a text" },
+		{ "listen:\n- {address: '', " TLS "}\n", ":2: listen[0].address: expected" },
+		{ "listen:\n- {address: '127.0.0.1:0'}\n", ":2: listen[0].tls: expected" },
+		{ "listen:\n- {address: '127.0.0.1:0', tls: true}\n", ":2: listen[0].tls: expected a map" },
+		{ "listen:\n- {address: '127.0.0.1:0', tls: {keyFile: @/key.pem}}\n", ":2: listen[0].tls.certFile: expected" },
+		{ "listen:\n- {address: '127.0.0.1:0', tls: {certFile: {}, keyFile: @/key.pem}}\n", ":2: listen[0].tls.certFile: expected a text" },
+		{ "listen:\n- {address: '127.0.0.1:0', tls: {certFile: @/cert.pem}}\n", ":2: listen[0].tls.keyFile: expected" },
+		{ "listen:\n- {address: '127.0.0.1:0', tls: {certFile: @/cert.pem, keyFile: []}}\n", ":2: listen[0].tls.keyFile: expected a text" },
+		{ "listen:\n- {address: '127.0.0.1:0', tls: {certFile: @/cert.pem, keyFile: @/key.pem, minVersion: '1.1'}}\n",
+			":2: listen[0].tls.minVersion: expected 1.2 or 1.3" },
+		{ LISTEN "workers: many\n", ":2: workers: expected a whole number from 0 to 256" },
+		{ LISTEN "workers: 257\n", ":2: workers: expected a whole number from 0 to 256" },
+		{ LISTEN "workers: -1\n", ":2: workers: expected a whole number from 0 to 256" },
+		{ LISTEN "user: [a]\n", ":2: user: expected a text" },
+		{ LISTEN "authentication: 1\n", ":2: authentication: expected a map" },
+		{ LISTEN "authentication: {jwt: 1}\n", ":2: authentication.jwt: expected a list" },
+		{ LISTEN "authentication: {jwt: [1]}\n", ":2: authentication.jwt[0]: expected a map" },
+		{ LISTEN "authentication: {jwt: [{}]}\n", ":2: authentication.jwt[0].issuer: expected" },
+		{ LISTEN "authentication: {jwt: [{issuer: 1}]}\n", ":2: authentication.jwt[0].issuer: expected a map" },
+		{ LISTEN "authentication: {jwt: [{issuer: {audiences: [a]}}]}\n", ":2: authentication.jwt[0].issuer.url: expected" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: [], audiences: [a]}}]}\n", ":2: authentication.jwt[0].issuer.url: expected a text" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i'}}]}\n", ":2: authentication.jwt[0].issuer.audiences: expected" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i', audiences: a}}]}\n",
+			":2: authentication.jwt[0].issuer.audiences: expected a list" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i', audiences: []}}]}\n", ":2: authentication.jwt[0].issuer.audiences: expected" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i', audiences: [{}]}}]}\n",
+			":2: authentication.jwt[0].issuer.audiences[0]: expected a text" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i', audiences: [a], audienceMatchPolicy: All}}]}\n",
+			":2: authentication.jwt[0].issuer.audienceMatchPolicy: expected MatchAny" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i', audiences: [a], discoveryURL: []}}]}\n",
+			":2: authentication.jwt[0].issuer.discoveryURL: expected a text" },
+		{ LISTEN "authentication: {jwt: [{issuer: {url: 'https://i', audiences: [a], certificateAuthority: []}}]}\n",
+			":2: authentication.jwt[0].issuer.certificateAuthority: expected a text" },
+		{ JWT(", claimMappings: 1"), ":4: authentication.jwt[0].claimMappings: expected a map" },
+		{ JWT(", claimMappings: {username: sub}"), ":4: authentication.jwt[0].claimMappings.username: expected a map" },
+		{ JWT(", claimMappings: {username: {claim: []}}"), ":4: authentication.jwt[0].claimMappings.username.claim: expected a text" },
+		{ JWT(", claimMappings: {username: {claim: a, prefix: []}}"), ":4: authentication.jwt[0].claimMappings.username.prefix: expected a text" },
+		{ JWT(", claimMappings: {groups: []}"), ":4: authentication.jwt[0].claimMappings.groups: expected a map" },
+		{ JWT(", claimMappings: {uid: a}"), ":4: authentication.jwt[0].claimMappings.uid: expected a map" },
+		{ JWT(", claimMappings: {uid: {claim: []}}"), ":4: authentication.jwt[0].claimMappings.uid.claim: expected a text" },
+		{ JWT(", claimValidationRules: {}"), ":4: authentication.jwt[0].claimValidationRules: expected a list" },
+		{ JWT(", claimValidationRules: [{claim: a}]"), ":4: authentication.jwt[0].claimValidationRules[0].requiredValue: expected" },
+		{ JWT(", claimValidationRules: [{requiredValue: a}]"), ":4: authentication.jwt[0].claimValidationRules[0].claim: expected" },
+		{ LISTEN "authentication: {session: 1}\n", ":2: authentication.session: expected a map" },
+		{ LISTEN "authentication: {session: {issuer: []}}\n", ":2: authentication.session.issuer: expected a text" },
+		{ LISTEN "authentication: {session: {cookieName: []}}\n", ":2: authentication.session.cookieName: expected a text" },
+		{ LISTEN "clusters: {}\n", ":2: clusters: expected a list" },
+		{ LISTEN "clusters: [a]\n", ":2: clusters[0]: expected a map" },
+		{ LISTEN "clusters: [{kubeconfig: @/kube}]\n", ":2: clusters[0].name: expected" },
+		{ LISTEN "clusters: [{name: a}]\n", ":2: clusters[0].kubeconfig: expected" },
+		{ LISTEN "clusters: [{name: a, kubeconfig: [x]}]\n", ":2: clusters[0].kubeconfig: expected a text" },
+		{ LISTEN "clusters: [{name: a, kubeconfig: @/kube, context: {}}]\n", ":2: clusters[0].context: expected a text" },
+		{ LISTEN "clusters: [{name: a, kubeconfig: @/kube, impersonateOthers: allow}]\n", ":2: clusters[0].impersonateOthers: expected refuse" },
+		{ LISTEN "routes: a\n", ":2: routes: expected a list" },
+		{ LISTEN "routes: [{to: 'unix:/a'}]\n", ":2: routes[0].path: expected" },
+		{ LISTEN "routes: [{path: /a}]\n", ":2: routes[0].to: expected" },
+		{ LISTEN "limits: []\n", ":2: limits: expected a map" },
+		{ LISTEN "limits: {headerBytes: 64k}\n", ":2: limits.headerBytes: expected a whole number from 4096 to 1048576" },
+		{ LISTEN "limits: {headerBytes: 4095}\n", ":2: limits.headerBytes: expected" },
+		{ LISTEN "limits: {headerTimeout: 10}\n", ":2: limits.headerTimeout: expected a duration" },
+		{ LISTEN "limits: {headerTimeout: 0s}\n", ":2: limits.headerTimeout: expected a duration" },
+		{ LISTEN "limits: {idleTimeout: x}\n", ":2: limits.idleTimeout: expected a duration" },
+		{ LISTEN "limits: {bodyTimeout: x}\n", ":2: limits.bodyTimeout: expected a duration" },
+		{ LISTEN "limits: {upstreamConnectTimeout: x}\n", ":2: limits.upstreamConnectTimeout: expected a duration" },
+		{ LISTEN "limits: {upstreamIdleTimeout: x}\n", ":2: limits.upstreamIdleTimeout: expected a duration" },
+		{ LISTEN "limits: {drainTimeout: -1s}\n", ":2: limits.drainTimeout: expected a duration" },
+		{ LISTEN "limits: {connections: 1.5}\n", ":2: limits.connections: expected a whole number" },
+		{ LISTEN "limits: {connectionsPerAddress: a}\n", ":2: limits.connectionsPerAddress: expected a whole number" },
+		{ LISTEN "limits: {tokenBytes: 100}\n", ":2: limits.tokenBytes: expected a whole number" },
+		{ LISTEN "limits: {identities: 1}\n", ":2: limits.identities: expected a whole number" },
+		{ LISTEN "admin: x\n", ":2: admin: expected a map" },
+		{ LISTEN "admin: {address: []}\n", ":2: admin.address: expected a text" },
+		{ LISTEN "log: x\n", ":2: log: expected a map" },
+		{ LISTEN "log: {level: loud}\n", ":2: log.level: expected debug, info, warn or error" },
+		{ LISTEN "log: {format: xml}\n", ":2: log.format: expected text or json" },
+	};
+
+	expect_refusals(*state, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void
+an_unknown_key_is_reported_with_the_nearest_known_one(void **state)
+{
+	static const struct refusal cases[] = {
+		{ LISTEN "wrokers: 1\n", ":2: wrokers: expected a known key (the nearest is \"workers\")" },
+		{ "listen:\n- {address: '127.0.0.1:0', " TLS ", adress: x}\n", ":2: listen[0].adress: expected a known key (the nearest is \"address\")" },
+		{ LISTEN "limits:\n  headerTimeouts: 1s\n", ":3: limits.headerTimeouts: expected a known key (the nearest is \"headerTimeout\")" },
+		{ JWT(", claimMapping: {}"), ":4: authentication.jwt[0].claimMapping: expected a known key (the nearest is \"claimMappings\")" },
+		{ LISTEN "workers: 1\nworkers: 2\n", ":3:" },
+	};
+
+	expect_refusals(*state, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void
+a_feature_that_does_not_exist_is_said_not_to_be_supported(void **state)
+{
+	static const struct refusal cases[] = {
+		{ "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt: []\n", ":1: apiVersion: is not supported" },
+		{ "kind: AuthenticationConfiguration\n", ":1: kind: is not supported" },
+		{ LISTEN "jwt: []\n", ":2: jwt: is not supported here; it belongs under" },
+		{ LISTEN "audit:\n  file: x\n", ":2: audit: is not supported" },
+		{ LISTEN "authentication:\n  anonymous: {enabled: true}\n", ":3: authentication.anonymous: is not supported" },
+		{ LISTEN "authentication:\n  tokenReview: {enabled: true}\n", ":3: authentication.tokenReview: is not supported" },
+		{ LISTEN "authentication:\n  clientCertificate: {}\n", ":3: authentication.clientCertificate: is not supported" },
+		{ LISTEN "authentication:\n  tokenFile: x\n", ":3: authentication.tokenFile: is not supported" },
+		{ JWT(", userValidationRules: []"), ":4: authentication.jwt[0].userValidationRules: is not supported" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {egressSelectorType: cluster}\n",
+			":4: authentication.jwt[0].issuer.egressSelectorType: is not supported" },
+		{ JWT("}\n  - {claimMappings: {username: {expression: x}}"),
+			":5: authentication.jwt[1].claimMappings.username.expression: is not supported: CEL" },
+		{ JWT(", claimMappings: {groups: {expression: x}}"), ":4: authentication.jwt[0].claimMappings.groups.expression: is not supported: CEL" },
+		{ JWT(", claimMappings: {uid: {expression: x}}"), ":4: authentication.jwt[0].claimMappings.uid.expression: is not supported: CEL" },
+		{ JWT(", claimMappings: {extra: []}"), ":4: authentication.jwt[0].claimMappings.extra: is not supported: CEL" },
+		{ JWT(", claimValidationRules: [{claim: a, requiredValue: b}, {expression: x}]"),
+			":4: authentication.jwt[0].claimValidationRules[1].expression: is not supported: CEL" },
+		{ JWT(", claimValidationRules: [{claim: a, requiredValue: b, message: x}]"),
+			":4: authentication.jwt[0].claimValidationRules[0].message: is not supported: CEL" },
+	};
+
+	expect_refusals(*state, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void
+values_that_make_no_sense_are_refused_with_their_line(void **state)
+{
+	static const struct refusal cases[] = {
+		{ "listen:\n- {address: 'example.com:1', " TLS "}\n", ":2: listen[0].address: expected" },
+		{ "listen:\n- {address: '127.0.0.1', " TLS "}\n", ":2: listen[0].address: expected" },
+		{ "listen:\n- {address: '127.0.0.1:8443', " TLS "}\n- {address: '127.0.0.1:8443', " TLS "}\n",
+			":3: listen[1].address: \"127.0.0.1:8443\" is the address of listen[0] too" },
+		{ LISTEN "admin: {address: 'nowhere'}\n", ":2: admin.address: expected" },
+		{ "listen: [{address: '127.0.0.1:8443', " TLS "}]\nadmin:\n  address: '127.0.0.1:8443'\n",
+			":3: admin.address: \"127.0.0.1:8443\" is the address of listen[0] too" },
+		{ LISTEN "user: no-such-user-here\n", ":2: user: there is no user called \"no-such-user-here\"" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer:\n      url: http://i\n      audiences: [a]\n",
+			":5: authentication.jwt[0].issuer.url: expected an https URL" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i?a=b', audiences: [a]}\n",
+			":4: authentication.jwt[0].issuer.url: expected an https URL" },
+		{ LISTEN "authentication:\n  jwt:\n  - {" ISSUER "}\n  - {" ISSUER "}\n",
+			":5: authentication.jwt[1].issuer.url: \"https://i\" is the issuer of jwt[0] too" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a, '']}\n",
+			":4: authentication.jwt[0].issuer.audiences[1]: expected an audience" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a, b, a]}\n",
+			":4: authentication.jwt[0].issuer.audiences[2]: \"a\" occurs twice" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], discoveryURL: 'http://i/d'}\n",
+			":4: authentication.jwt[0].issuer.discoveryURL: expected an https URL or unix:" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], discoveryURL: 'unix:'}\n",
+			":4: authentication.jwt[0].issuer.discoveryURL: expected" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], discoveryURL: 'https://i'}\n",
+			":4: authentication.jwt[0].issuer.discoveryURL: must differ from url" },
+		{ JWT(", claimMappings: {username: {claim: email}}"), ":4: authentication.jwt[0].claimMappings.username.prefix: is required" },
+		{ JWT(", claimMappings: {groups: {claim: groups}}"), ":4: authentication.jwt[0].claimMappings.groups.prefix: is required" },
+		{ JWT(", claimMappings: {username: {prefix: a}}"), ":4: authentication.jwt[0].claimMappings.username.prefix: needs claim" },
+		{ JWT(", claimMappings: {groups: {prefix: a}}"), ":4: authentication.jwt[0].claimMappings.groups.prefix: needs claim" },
+		{ JWT(", claimMappings: {username: {claim: '', prefix: a}}"),
+			":4: authentication.jwt[0].claimMappings.username.claim: expected the name of a claim" },
+		{ JWT(", claimMappings: {username: {claim: a, prefix: 'system:'}}"),
+			":4: authentication.jwt[0].claimMappings.username.prefix: may not begin with \"system:\"" },
+		{ JWT(", claimMappings: {groups: {claim: a, prefix: \"\\n\"}}"),
+			":4: authentication.jwt[0].claimMappings.groups.prefix: expected no control characters" },
+		{ JWT(", claimMappings: {uid: {claim: ''}}"), ":4: authentication.jwt[0].claimMappings.uid.claim: expected the name of a claim" },
+		{ JWT("") "  session: {issuer: 'https://x'}\n", ":5: authentication.session.issuer: expected the url of an issuer" },
+		{ JWT("") "  session: {issuer: 'https://i'}\n", ":5: authentication.session.issuer: sessions are asked for at authd's socket" },
+		{ LISTEN "authentication:\n  session: {cookieName: 'a=b'}\n", ":3: authentication.session.cookieName: expected the name of a cookie" },
+		{ WITH_ISSUER "clusters:\n- {name: A_b, kubeconfig: @/kube}\n", ":4: clusters[0].name: expected a DNS label" },
+		{ WITH_ISSUER "clusters:\n- {name: -a, kubeconfig: @/kube}\n", ":4: clusters[0].name: expected a DNS label" },
+		{ WITH_ISSUER "clusters:\n- {name: a, kubeconfig: @/kube}\n- {name: a, kubeconfig: @/kube}\n",
+			":5: clusters[1].name: \"a\" is the name of clusters[0] too" },
+		{ LISTEN "clusters:\n- {name: a, kubeconfig: @/kube}\n", ":1: authentication.jwt: expected at least one issuer" },
+		{ LISTEN "routes:\n- {path: oidc, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /oidc/, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /a//b, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /a/../b, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /a/.., to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /., to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /a%41, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: '/a?b', to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
+		{ LISTEN "routes:\n- {path: /clusters/a, to: 'unix:/a'}\n", ":3: routes[0].path: \"/clusters/a\" is taken" },
+		{ LISTEN "routes:\n- {path: /a, to: 'unix:/a'}\n- {path: /a, to: 'unix:/b'}\n", ":4: routes[1].path: \"/a\" is the path of routes[0] too" },
+		{ LISTEN "routes:\n- {path: /a, to: 'https://x'}\n", ":3: routes[0].to: expected unix:/path" },
+		{ LISTEN "routes:\n- {path: /a, to: 'unix:'}\n", ":3: routes[0].to: expected" },
+	};
+
+	expect_refusals(*state, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+#define PAIR(cert, key) "listen:\n- address: '127.0.0.1:0'\n  tls:\n    certFile: " cert "\n    keyFile: " key "\n" /* lines 4, 5 */
+static void
+a_missing_expired_or_foreign_file_is_reported_with_its_line(void **state)
+{
+	struct folder *f = *state;
+	static const struct refusal cases[] = {
+		{ PAIR("@/none.pem", "@/key.pem"), ":4: listen[0].tls.certFile: expected a readable file" },
+		{ PAIR("@", "@/key.pem"), ":4: listen[0].tls.certFile: expected a readable file" },
+		{ PAIR("@/cert.pem", "@/none.pem"), ":5: listen[0].tls.keyFile: expected a readable file" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/none\n", ":5: clusters[0].kubeconfig: expected a readable file" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: @/none}\n",
+			":4: authentication.jwt[0].issuer.certificateAuthority: cannot read " },
+	};
+	static const struct {
+		const char *text;
+		const char *line_and_key, *reason;
+	} contents[] = {
+		{ PAIR("@/expired.pem", "@/key.pem"), ":4: listen[0].tls.certFile: ", "/expired.pem expired on 2027-01-15T07:59:59Z" },
+		{ PAIR("@/future.pem", "@/key.pem"), ":4: listen[0].tls.certFile: ", "/future.pem is not valid before 2027-01-15T08:00:10Z" },
+		{ PAIR("@/empty", "@/key.pem"), ":4: listen[0].tls.certFile: ", "/empty holds no certificate" },
+		{ PAIR("@/key.pem", "@/key.pem"), ":4: listen[0].tls.certFile: ", "/key.pem holds no certificate" },
+		{ PAIR("@/broken.pem", "@/key.pem"), ":4: listen[0].tls.certFile: ", "/broken.pem certificate 1 in it cannot be read" },
+		{ PAIR("@/weak.pem", "@/weak-key.pem"), ":4: listen[0].tls.certFile: ", "/weak.pem is refused by OpenSSL: ee key too small" },
+		{ PAIR("@/cert.pem", "@/other-key.pem"), ":5: listen[0].tls.keyFile: ", "/other-key.pem does not belong to the certificate" },
+		{ PAIR("@/cert.pem", "@/encrypted-key.pem"), ":5: listen[0].tls.keyFile: ", "/encrypted-key.pem is encrypted" },
+		{ PAIR("@/cert.pem", "@/empty"), ":5: listen[0].tls.keyFile: ", "/empty holds no private key" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/empty\n", ":5: clusters[0].kubeconfig: ", "/empty: expected a kubeconfig" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/kube-exec\n", ":5: clusters[0].kubeconfig: ",
+			"/kube-exec:6: users[0].user.exec: is refused: the gateway runs no programs" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  context: none\n  kubeconfig: @/kube\n", ":6: clusters[0].kubeconfig: ",
+			"/kube:2: contexts: there is none called \"none\"" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/kube-expired\n", ":5: clusters[0].kubeconfig: ",
+			"/kube-expired: client-certificate expired on 2027-01-15T07:59:59Z" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/kube-other-key\n", ":5: clusters[0].kubeconfig: ",
+			"/kube-other-key: client-key does not belong to the certificate" },
+		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/kube-bad-ca\n", ":5: clusters[0].kubeconfig: ",
+			"/kube-bad-ca: certificate-authority holds no certificate" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: @/empty}\n",
+			":4: authentication.jwt[0].issuer.certificateAuthority: ", "/empty holds no certificate" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: @/expired.pem}\n",
+			":4: authentication.jwt[0].issuer.certificateAuthority: ", "/expired.pem expired on" },
+		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: '-----BEGIN X'}\n",
+			":4: authentication.jwt[0].issuer.certificateAuthority: ", "the certificate holds no certificate" },
+	};
+
+	expect_refusals(f, cases, sizeof(cases) / sizeof(cases[0]));
+	for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++) {
+		struct refusal where = { contents[i].text, contents[i].line_and_key };
+		struct config_error e = { "" };
+		struct proxyd_config *c = NULL;
+		expect_refusals(f, &where, 1);
+		assert_int_not_equal(load(f, contents[i].text, &c, &e), OK);
+		if (!strstr(e.text, contents[i].reason))
+			fail_msg("%s\ngave: %s\nexpected: %s", contents[i].text, e.text, contents[i].reason);
+	}
+}
+
+static void
+a_config_that_cannot_be_read_is_reported(void **state)
+{
+	struct folder *f = *state;
+	struct config_error e = { "an old text" };
+	struct proxyd_config *c = NULL;
+
+	assert_int_not_equal(proxyd_config_load("/nowhere/proxyd.yaml", &f->clock.clock, &c, &e), OK);
+	assert_null(c);
+	assert_non_null(strstr(e.text, "/nowhere/proxyd.yaml"));
+	assert_non_null(strstr(e.text, "No such file or directory"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_smallest_config_has_the_documented_defaults),
+		cmocka_unit_test(every_key_arrives_where_it_belongs),
+		cmocka_unit_test(sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise),
+		cmocka_unit_test(the_first_cluster_is_the_default_when_none_is_called_so),
+		cmocka_unit_test(an_issuers_ca_may_be_given_as_pem_as_in_kubernetes),
+		cmocka_unit_test(a_wrong_type_is_reported_with_file_line_and_key),
+		cmocka_unit_test(an_unknown_key_is_reported_with_the_nearest_known_one),
+		cmocka_unit_test(a_feature_that_does_not_exist_is_said_not_to_be_supported),
+		cmocka_unit_test(values_that_make_no_sense_are_refused_with_their_line),
+		cmocka_unit_test(a_missing_expired_or_foreign_file_is_reported_with_its_line),
+		cmocka_unit_test(a_config_that_cannot_be_read_is_reported),
+	};
+	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
+}

@@ -14,12 +14,16 @@ enum err
 sealed_create(const char *name, size_t bytes, int *fd, void **writable)
 {
 	void *map = MAP_FAILED;
-	int memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
+	if (bytes > INT64_MAX) {
+		errno = EFBIG;
+		return E_SYSTEM;
+	}
+	int memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memfd < 0)
 		return E_SYSTEM;
 	/* Mapped before the seal, which lets existing writable mappings be. */
-	if (bytes <= INT64_MAX && ftruncate(memfd, (off_t)bytes) == 0)
+	if (ftruncate(memfd, (off_t)bytes) == 0)
 		map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (map != MAP_FAILED && fcntl(memfd, F_ADD_SEALS, SEALS) == 0) {
 		*fd = memfd;

@@ -10,7 +10,7 @@
 
 enum forward_verdict {
 	FORWARD_OK,
-	FORWARD_BAD,         /* 400: e.g. a Connection token that names Authorization, Impersonate-*, Host, X-Forwarded-* */
+	FORWARD_BAD,         /* 400: a Connection token that names Authorization, Impersonate-*, Host, X-Forwarded-* …; a name that folds to one */
 	FORWARD_IMPERSONATES /* 403: the client sent Impersonate-* and the cluster says refuse */
 };
 /* Check a request's headers before anything is sent. why: static, for people. */
@@ -27,7 +27,7 @@ struct forward_target {
 	struct slice strip_prefix; /* removed from the path's front ("/clusters/a"); what remains begins with '/' or becomes "/" */
 	struct slice base_path;    /* put before it (a kubeconfig server with a path); "" or "/x" */
 	struct slice credential;   /* whole header line "Authorization: Bearer …\r\n" or empty (client certificate) */
-	struct slice session_cookie; /* name of our cookie, removed for clusters */
+	struct slice session_cookie; /* name of our cookie; it and NAME-…, NAME_…, NAME.… are removed for clusters */
 };
 struct forward_context {
 	struct slice identity;     /* prepared "Impersonate-User: …\r\n…" block (impersonate.h); required and non-empty for FORWARD_CLUSTER */
@@ -36,18 +36,23 @@ struct forward_context {
 	bool tls;                  /* X-Forwarded-Proto */
 	struct slice client_host;  /* X-Forwarded-Host */
 };
-/* Append the upstream request head. Framing is written from h->framing (chunked or Content-Length); an upgrade is written from h->upgrade.
- * E_CONFLICT when a FORWARD_CLUSTER request has no identity (fails closed); E_LIMIT when out is full. */
+/* Append the upstream request head. Exactly one framing header is written from h->framing ("Content-Length: 0" for no body, so that no upstream
+ * is left to guess), none with an upgrade, which is written from h->upgrade. Expect is not sent on: the 100 is ours to give. Nothing is appended unless OK.
+ * E_CONFLICT when a FORWARD_CLUSTER request has no identity block (fails closed) or the path does not begin with strip_prefix; E_LIMIT when out's
+ * bound is reached; E_NOMEM. */
 MUST_CHECK enum err forward_request(const struct http_head *h, const struct forward_target *t, const struct forward_context *c, struct buf *out);
 
 /* Append the head for the client. framing: how the body will be sent to this client (chunked, length, none, close). close: add
- * "Connection: close". hsts: add Strict-Transport-Security where the upstream sent none. 101 with h->upgrade: the upgrade answer. */
+ * "Connection: close" (always with FRAMING_CLOSE). hsts: add Strict-Transport-Security where the upstream sent none. 101 with h->upgrade: the upgrade answer.
+ * FRAMING_NONE keeps a Content-Length that the upstream sent (answers to HEAD, 304). Other 1xx are written as they came, without our headers.
+ * E_CONFLICT: chunks for an HTTP/1.0 client; E_LIMIT; E_NOMEM. Nothing is appended unless OK. */
 struct response_context {
 	enum http_framing framing;
 	bool close;
 	unsigned minor; /* of the client's HTTP version */
 	struct slice request_id;
 	bool hsts;
+	struct slice session_cookie; /* as in forward_target: an upstream that is not ours must not set it; empty: anything may be set (authd) */
 };
 MUST_CHECK enum err forward_response(const struct http_head *h, const struct response_context *c, struct buf *out);
 

@@ -10,8 +10,10 @@ struct status_answer {
 	const char *message;     /* for people; no foreign bytes are put into it without escaping */
 	int retry_after_s;       /* 0: no header */
 	bool close;
-	const char *location;    /* with code 302/303: where to; NULL otherwise */
+	const char *location;    /* with code 302/303: where to, visible ASCII only (else a 500 is written); NULL otherwise */
 	struct slice request_id;
+	bool hsts;               /* add Strict-Transport-Security: the answer goes out over TLS */
+	int64_t now_s;           /* for the Date header (RFC 9110 section 6.6.1); 0: none */
 };
 /* "Unauthorized", "Forbidden", "BadRequest", "ServiceUnavailable" … (metav1.StatusReason) */
 const char *status_reason(unsigned code);

@@ -98,7 +98,9 @@ struct record_approval {
 
 enum record_kind { RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_KINDS };
 
-/* record: the struct of that kind. */
+/* "session", "refresh" …, for messages and tables. */
+const char *record_kind_name(enum record_kind kind);
+/* record: the struct of that kind. out fails (buf_ok) for a list of more than RECORD_LIST_MAX. */
 void record_encode(enum record_kind kind, const void *record, struct buf *out);
 /* *record is zeroed, then filled. E_FORMAT: damaged bytes. */
 MUST_CHECK enum err record_decode(enum record_kind kind, struct slice bytes, struct arena *arena, void *record);

@@ -2,7 +2,8 @@
  *
  * Writers queue: one thread takes what has queued, runs each caller's function inside one transaction (each as a nested one, so that a
  * failing function leaves nothing behind) and commits once with fsync (group commit). An acknowledged write survives kill -9 and
- * power loss. Expired records are invisible at once and purged in small batches by the same thread. */
+ * power loss. Expired records are invisible at once and purged in small batches by the same thread. Each record carries a checksum: a
+ * damaged one is reported (E_FORMAT), never served. */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
 
@@ -25,31 +26,52 @@ MUST_CHECK enum err store_open(const struct store_options *o, struct store **out
 /* Commits what has queued, then closes. */
 void store_close(struct store *s);
 
-/* fn runs on the writer thread: look, decide, put; it must not block. Its result is handed to done after the commit is durable. When the commit fails
- * done gets E_SYSTEM (disk full, I/O), and nothing of the group is visible. done runs on the writer thread and must be short.
- * E_LIMIT: the queue is full (done is not called). */
+/* fn runs on the writer thread: look, decide, put; it must not block. It may run again from the start, on the same state, when the
+ * database file had to grow: what it leaves in arg must come from its last run alone. Its result is handed to done after the commit
+ * is durable; what it put is kept only when it returns OK. When the commit fails done gets E_SYSTEM with errno (disk full, I/O), and nothing
+ * of the group is visible. done runs on the writer thread and must be short.
+ * E_LIMIT: the queue is full; E_NOMEM (done is not called). */
 MUST_CHECK enum err store_write(struct store *s, enum err (*fn)(struct store_txn *t, void *arg), void (*done)(void *arg, enum err result), void *arg);
 /* The same, waiting. Never from the writer thread. */
 MUST_CHECK enum err store_write_wait(struct store *s, enum err (*fn)(struct store_txn *t, void *arg), void *arg);
-/* A consistent snapshot on the calling thread; fn must not put. Returns what fn returned, or E_SYSTEM. */
+/* A consistent snapshot on the calling thread; fn must not put, nor wait for a write. Returns what fn returned, or E_SYSTEM with errno. */
 MUST_CHECK enum err store_read(struct store *s, enum err (*fn)(struct store_txn *t, void *arg), void *arg);
 
-/* Inside fn. key: 1..400 bytes. Decoded slices live in arena. E_EMPTY: none, or expired. */
+#define STORE_KEY_BYTES_MAX 400
+#define STORE_RECORD_BYTES_MAX (1u << 20)
+
+/* Inside fn. key: 1..STORE_KEY_BYTES_MAX bytes. Decoded slices live in arena. E_EMPTY: none (a key of another length included), or
+ * expired (now >= expires_at). E_FORMAT: the stored bytes are damaged; E_NOMEM; E_SYSTEM. */
 MUST_CHECK enum err store_get(struct store_txn *t, enum record_kind kind, struct slice key, struct arena *arena, void *record);
-/* Insert or replace, with its expiry (record_expires_at). */
+/* Insert or replace, with its expiry (record_expires_at). E_LIMIT: the key's length, or more than STORE_RECORD_BYTES_MAX. */
 MUST_CHECK enum err store_put(struct store_txn *t, enum record_kind kind, struct slice key, const void *record);
 /* E_EMPTY: there was none. */
 MUST_CHECK enum err store_delete(struct store_txn *t, enum record_kind kind, struct slice key);
-/* Visit every unexpired record of a kind in key order; stops when visit returns anything but OK, and returns that. */
+/* Visit every unexpired record of a kind in key order; stops when visit returns anything but OK, and returns that. visit may put and
+ * delete: what it puts behind its own key is visited too. */
 MUST_CHECK enum err store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
 /* Unexpired and not yet purged ones together: an upper bound, O(1). */
 size_t store_count(struct store_txn *t, enum record_kind kind);
-/* Bounded table: when a kind has more than max records, delete those that expire first. Returns how many went. */
+/* Bounded table: when a kind has more than max records, delete those that expire first (at most STORE_TRIM_MAX at a call; records that
+ * never expire stay). *gone: how many went. */
+#define STORE_TRIM_MAX 10000
 MUST_CHECK enum err store_trim(struct store_txn *t, enum record_kind kind, size_t max, size_t *gone);
 
 /* Convenience: one record by store_read. */
 MUST_CHECK enum err store_lookup(struct store *s, enum record_kind kind, struct slice key, struct arena *arena, void *record);
+
+/* Delete everything that has expired, in batches, waiting. The writer does the same by itself when something is due. */
+MUST_CHECK enum err store_purge(struct store *s, size_t *gone);
+
+/* For health checks: E_SYSTEM when nothing can be read, or the last commit failed (disk full). */
+MUST_CHECK enum err store_healthy(struct store *s);
+
+struct store_stats {
+	uint64_t writes, groups, failed_groups, purged, growths; /* since store_open; groups of callers' writes, and records purged by the writer itself */
+	size_t map_bytes, used_bytes;
+};
+void store_stats(struct store *s, struct store_stats *out);
 
 /* SHA-256 of a secret, as stored keys are. out: 32 bytes, slice points to it. */
 struct slice store_hash(struct slice secret, unsigned char out[32]);

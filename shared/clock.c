@@ -26,13 +26,13 @@ const struct clock clock_system = { system_wall_s, system_mono_ms };
 static int64_t
 fixed_wall_s(const struct clock *c)
 {
-	return ((const struct clock_fixed *)c)->now_s; /* clock is its first member */
+	return __atomic_load_n(&((const struct clock_fixed *)c)->now_s, __ATOMIC_RELAXED); /* clock is its first member */
 }
 
 static uint64_t
 fixed_mono_ms(const struct clock *c)
 {
-	return ((const struct clock_fixed *)c)->now_ms;
+	return __atomic_load_n(&((const struct clock_fixed *)c)->now_ms, __ATOMIC_RELAXED);
 }
 
 void
@@ -44,8 +44,9 @@ clock_fixed_init(struct clock_fixed *c, int64_t now_s)
 void
 clock_fixed_advance(struct clock_fixed *c, int64_t seconds)
 {
-	c->now_s += seconds;
-	c->now_ms += (uint64_t)seconds * 1000;
+	/* Threads of what is tested may be looking. */
+	__atomic_fetch_add(&c->now_s, seconds, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&c->now_ms, (uint64_t)seconds * 1000, __ATOMIC_RELAXED);
 }
 
 static void

@@ -1,0 +1,311 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "authd/store_internal.h"
+
+#define LOCK_FILE "authd.lock" /* not LMDB's lock.mdb, whose locks end when any descriptor of it closes */
+#define DATA_FILE "data.mdb"
+#define FORMAT_KEY "format"
+
+static enum err
+say(enum err e, char *why, size_t why_n, const struct store *s, const char *what, const char *advice)
+{
+	snprintf(why, why_n, "%s: %s; %s", s->path, what, advice);
+	return e;
+}
+
+static enum err
+say_errno(char *why, size_t why_n, const struct store *s, const char *what, const char *advice)
+{
+	int saved = errno;
+
+	snprintf(why, why_n, "%s: %s: %s; %s", s->path, what, strerror(saved), advice);
+	errno = saved;
+	return E_SYSTEM;
+}
+
+static enum err
+damaged(char *why, size_t why_n, const struct store *s)
+{
+	return say(E_FORMAT, why, why_n, s, DATA_FILE " is damaged",
+		"restore it from a backup, or move it away to start without sessions and with new signing keys");
+}
+
+enum err
+store_folder_take(struct store *s, char *why, size_t why_n)
+{
+	if (mkdir(s->path, 0700) != 0 && errno != EEXIST)
+		return say_errno(why, why_n, s, "cannot make this folder", "make it, owned by the user that authd runs as");
+	int dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return say_errno(why, why_n, s, "cannot open this folder", "storage.config.path must be a folder of authd's own");
+	s->lock_fd = openat(dir, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int saved = errno;
+	close(dir);
+	errno = saved;
+	if (s->lock_fd < 0)
+		return say_errno(why, why_n, s, "cannot write here", "the user that authd runs as needs to own the folder");
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return OK;
+	if (errno == EWOULDBLOCK)
+		return say(E_CONFLICT, why, why_n, s, "another authd has it open", "stop that one first, or choose another folder");
+	return say_errno(why, why_n, s, "cannot lock " LOCK_FILE, "use a local file system");
+}
+
+void
+store_folder_release(struct store *s)
+{
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	s->lock_fd = -1;
+}
+
+/* ---- verification, in a child process ---- */
+
+enum { VERIFIED = 0, VERIFY_DAMAGED = 1, VERIFY_UNREADABLE = 2 };
+
+static int
+walk(MDB_txn *txn, MDB_dbi dbi, int kind)
+{
+	MDB_cursor *cursor;
+	MDB_val k, v;
+	int64_t at;
+	struct slice body;
+	int rc = mdb_cursor_open(txn, dbi, &cursor);
+
+	if (rc)
+		return VERIFY_DAMAGED;
+	while ((rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0)
+		if (kind >= 0 && store_value_open((enum record_kind)kind, slice_of(k.mv_data, k.mv_size),
+			slice_of(v.mv_data, v.mv_size), &at, &body) != OK)
+			return VERIFY_DAMAGED;
+	return rc == MDB_NOTFOUND ? VERIFIED : VERIFY_DAMAGED;
+}
+
+static void
+expiry_name(enum record_kind kind, char out[64])
+{
+	snprintf(out, 64, "%s.expiry", record_kind_name(kind));
+}
+
+/* Everything there is: the free list and the list of tables (0 and 1 in every LMDB file), then each table. */
+static int
+walk_all(MDB_env *env)
+{
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	char name[64];
+
+	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
+		return VERIFY_UNREADABLE;
+	int bad = walk(txn, 0, -1) || walk(txn, 1, -1);
+	for (int kind = 0; kind < RECORD_KINDS && !bad; kind++) {
+		if (mdb_dbi_open(txn, record_kind_name((enum record_kind)kind), 0, &dbi) == 0)
+			bad = walk(txn, dbi, kind);
+		expiry_name((enum record_kind)kind, name);
+		if (!bad && mdb_dbi_open(txn, name, 0, &dbi) == 0)
+			bad = walk(txn, dbi, -1);
+	}
+	return bad ? VERIFY_DAMAGED : VERIFIED;
+}
+
+static int
+verify(const char *path, off_t bytes)
+{
+	MDB_env *env;
+	MDB_envinfo info;
+	MDB_stat st;
+
+	if (mdb_env_create(&env) != 0 || mdb_env_set_maxdbs(env, STORE_DBI_MAX) != 0)
+		return VERIFY_UNREADABLE;
+	int rc = mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK, 0600);
+	if (rc)
+		return rc > 0 && rc != ENOENT ? VERIFY_UNREADABLE : VERIFY_DAMAGED;
+	if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &st) != 0)
+		return VERIFY_DAMAGED;
+	/* A file may end before its last page and be whole: LMDB does not write pages that a transaction took and gave back. So being
+	 * short is a reason to read everything, not yet damage; what is really missing then ends this process by SIGBUS. */
+	bool is_short = (uint64_t)bytes / st.ms_psize <= info.me_last_pgno;
+	return is_short || bytes <= STORE_VERIFY_BYTES_MAX ? walk_all(env) : VERIFIED;
+}
+
+/* The child of what may be a process with threads: it takes no lock of ours, writes nowhere, and ends without cleaning up. */
+static void
+verify_child(const char *path, off_t bytes)
+{
+	const struct rlimit none = { 0, 0 };
+	static const int fatal[] = { SIGBUS, SIGSEGV, SIGABRT, SIGILL, SIGFPE };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CORE, &none); /* its memory holds keys */
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+		signal(fatal[i], SIG_DFL); /* a handler of the parent's has no place here */
+	if (null >= 0) {
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO); /* LMDB's assertions and sanitizers' reports */
+	}
+	_exit(verify(path, bytes));
+}
+
+enum err
+store_folder_verify(struct store *s, char *why, size_t why_n)
+{
+	char *file = NULL;
+	struct stat st;
+	int status;
+
+	if (asprintf(&file, "%s/" DATA_FILE, s->path) < 0)
+		return say(E_NOMEM, why, why_n, s, "out of memory", "free some");
+	int rc = stat(file, &st);
+	free(file);
+	if (rc != 0 && errno == ENOENT)
+		return OK;
+	if (rc != 0)
+		return say_errno(why, why_n, s, "cannot read " DATA_FILE, "the user that authd runs as needs to own it");
+	if (!S_ISREG(st.st_mode))
+		return say(E_FORMAT, why, why_n, s, DATA_FILE " is not a file", "move it away");
+	if (st.st_size == 0)
+		return OK;
+
+	pid_t child = fork();
+	if (child < 0)
+		return say_errno(why, why_n, s, "cannot start a process to verify " DATA_FILE, "raise the limit of processes");
+	if (child == 0)
+		verify_child(s->path, st.st_size);
+	while ((rc = waitpid(child, &status, 0)) < 0 && errno == EINTR)
+		;
+	if (rc < 0)
+		return say_errno(why, why_n, s, "cannot verify " DATA_FILE, "SIGCHLD must not be ignored");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == VERIFIED)
+		return OK;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == VERIFY_UNREADABLE) {
+		errno = EACCES;
+		return say(E_SYSTEM, why, why_n, s, "cannot read " DATA_FILE, "the user that authd runs as needs to own it");
+	}
+	return damaged(why, why_n, s);
+}
+
+/* ---- opening ---- */
+
+static int
+open_tables(struct store *s, MDB_txn *txn)
+{
+	char name[64];
+	int rc = 0;
+
+	for (enum record_kind kind = 0; kind < RECORD_KINDS && !rc; kind++) {
+		rc = mdb_dbi_open(txn, record_kind_name(kind), MDB_CREATE, &s->records[kind]);
+		expiry_name(kind, name);
+		if (!rc)
+			rc = mdb_dbi_open(txn, name, MDB_CREATE, &s->expiries[kind]);
+	}
+	return rc;
+}
+
+/* *format: 0 for a new file, -1 for one that is not ours. */
+static int
+read_format(MDB_txn *txn, MDB_dbi *meta, int64_t *format)
+{
+	MDB_val k = { sizeof(FORMAT_KEY) - 1, (char[]){ FORMAT_KEY } }, v;
+	MDB_dbi root;
+	MDB_stat st;
+	uint64_t n;
+	int rc = mdb_dbi_open(txn, NULL, 0, &root);
+
+	*format = -1;
+	if (rc || (rc = mdb_stat(txn, root, &st)))
+		return rc;
+	if (st.ms_entries == 0) {
+		*format = 0;
+		return mdb_dbi_open(txn, "meta", MDB_CREATE, meta);
+	}
+	rc = mdb_dbi_open(txn, "meta", 0, meta);
+	if (rc == 0)
+		rc = mdb_get(txn, *meta, &k, &v);
+	if (rc == 0 && slice_to_u64(slice_of(v.mv_data, v.mv_size), INT32_MAX, &n) && n > 0)
+		*format = (int64_t)n;
+	return rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE ? 0 : rc;
+}
+
+static int
+write_format(MDB_txn *txn, MDB_dbi meta)
+{
+	char text[16];
+	MDB_val k = { sizeof(FORMAT_KEY) - 1, (char[]){ FORMAT_KEY } };
+	MDB_val v = { (size_t)snprintf(text, sizeof(text), "%d", STORE_FORMAT), text };
+
+	return mdb_put(txn, meta, &k, &v, 0);
+}
+
+static enum err
+say_lmdb(int rc, char *why, size_t why_n, const struct store *s)
+{
+	if (rc > 0) {
+		errno = rc;
+		return say_errno(why, why_n, s, "cannot open the database",
+			rc == ENOSPC || rc == EFBIG || rc == EDQUOT ? "make room on the disk" :
+								      "the user that authd runs as needs to own the folder and its files");
+	}
+	if (rc == MDB_VERSION_MISMATCH)
+		return say(E_FORMAT, why, why_n, s, DATA_FILE " is of another LMDB version", "use the authd that made it");
+	return damaged(why, why_n, s);
+}
+
+static enum err
+prepare(struct store *s, char *why, size_t why_n)
+{
+	MDB_txn *txn;
+	MDB_dbi meta;
+	int64_t format = -1;
+	int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+
+	if (rc)
+		return say_lmdb(rc, why, why_n, s);
+	rc = read_format(txn, &meta, &format);
+	if (rc == 0 && format != 0 && format != STORE_FORMAT) {
+		mdb_txn_abort(txn);
+		return format < 0 ?
+			       say(E_FORMAT, why, why_n, s, "this database was not made by authd", "choose another folder") :
+			       say(E_FORMAT, why, why_n, s, "this database was made by a newer authd", "use that one, or a backup from before");
+	}
+	if (rc == 0 && format == 0)
+		rc = write_format(txn, meta);
+	if (rc == 0)
+		rc = open_tables(s, txn);
+	if (rc)
+		mdb_txn_abort(txn);
+	else
+		rc = mdb_txn_commit(txn);
+	return rc ? say_lmdb(rc, why, why_n, s) : OK;
+}
+
+enum err
+store_folder_open_env(struct store *s, size_t map_bytes_max, char *why, size_t why_n)
+{
+	MDB_envinfo info;
+	int dead;
+	int rc = mdb_env_create(&s->env);
+
+	if (rc) {
+		s->env = NULL;
+		return say_lmdb(rc, why, why_n, s);
+	}
+	s->map_bytes = map_bytes_max < STORE_MAP_BYTES_MIN ? map_bytes_max : STORE_MAP_BYTES_MIN;
+	if ((rc = mdb_env_set_maxdbs(s->env, STORE_DBI_MAX)) || (rc = mdb_env_set_maxreaders(s->env, STORE_READER_SLOTS)) ||
+		(rc = mdb_env_set_mapsize(s->env, s->map_bytes)) || (rc = mdb_env_open(s->env, s->path, MDB_NOTLS, 0600)) ||
+		(rc = mdb_reader_check(s->env, &dead)) || (rc = mdb_env_info(s->env, &info)))
+		return say_lmdb(rc, why, why_n, s);
+	s->map_bytes = info.me_mapsize; /* at least what the file holds */
+	atomic_store(&s->map_bytes_now, s->map_bytes);
+	return prepare(s, why, why_n);
+}

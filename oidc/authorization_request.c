@@ -1,0 +1,267 @@
+#include "oidc/authorization_request.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define VALUE_BYTES_MAX 2048 /* state, nonce, redirect_uri, hints: generous, and what a browser can carry back */
+
+static enum authorization_outcome
+fail(struct authorization_error *e, enum authorization_outcome how, const char *error, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+static enum authorization_outcome
+fail(struct authorization_error *e, enum authorization_outcome how, const char *error, const char *fmt, ...)
+{
+	va_list ap;
+
+	e->error = error;
+	va_start(ap, fmt);
+	vsnprintf(e->description, sizeof(e->description), fmt, ap);
+	va_end(ap);
+	/* RFC 6749 4.1.2.1: %x20-21 / %x23-5B / %x5D-7E. */
+	for (char *c = e->description; *c; c++)
+		if (*c < 0x20 || *c > 0x7e || *c == '"' || *c == '\\')
+			*c = '?';
+	return how;
+}
+
+static bool
+has_control(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
+struct word {
+	const char *text;
+	unsigned bit;
+};
+
+static unsigned
+word_bit(const struct word *words, struct slice s)
+{
+	for (; words->text; words++)
+		if (slice_eq_str(s, words->text))
+			return words->bit;
+	return 0;
+}
+
+/* Space-delimited words into bits; *unknown is the first that is none of them. False: a word that is none. */
+static bool
+parse_words(struct slice text, const struct word *words, unsigned *bits, struct slice *unknown)
+{
+	*bits = 0;
+	while (text.n) {
+		struct slice word = slice_cut(&text, ' ');
+		if (word.n == 0)
+			continue;
+		unsigned bit = word_bit(words, word);
+		if (!bit) {
+			*unknown = word;
+			return false;
+		}
+		*bits |= bit;
+	}
+	return true;
+}
+
+/* dex's cross-client scope: only a client whose trustedPeers list the asking one may be named. */
+static bool
+parse_audience(struct slice word, const struct client *asking, const struct authorization_rules *rules, struct authorization_request *out)
+{
+	struct slice prefix = SLICE_LIT("audience:server:client_id:");
+
+	if (!slice_has_prefix(word, prefix) || word.n == prefix.n)
+		return false;
+	struct slice id = slice_of(word.p + prefix.n, word.n - prefix.n);
+	for (size_t i = 0; i < out->audience_n; i++)
+		if (slice_eq(out->audiences[i], id))
+			return true;
+	if (out->audience_n == AUTHORIZATION_AUDIENCES_MAX)
+		return false;
+	bool trusted = slice_eq_str(id, asking->id);
+	const struct client *peer = rules->client_find(rules->arg, id);
+	for (size_t i = 0; peer && i < peer->trusted_peer_n; i++)
+		trusted |= strcmp(peer->trusted_peers[i], asking->id) == 0;
+	if (peer && trusted)
+		out->audiences[out->audience_n++] = id;
+	return peer && trusted;
+}
+
+static bool
+parse_scope(struct slice scope, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out,
+	struct slice *refused)
+{
+	static const struct word words[] = { { "openid", SCOPE_OPENID }, { "email", SCOPE_EMAIL }, { "profile", SCOPE_PROFILE },
+		{ "groups", SCOPE_GROUPS }, { "offline_access", SCOPE_OFFLINE_ACCESS }, { "federated:id", SCOPE_FEDERATED_ID }, { NULL, 0 } };
+
+	out->scope = scope;
+	while (scope.n) {
+		struct slice word = slice_cut(&scope, ' ');
+		if (word.n == 0)
+			continue;
+		unsigned bit = word_bit(words, word);
+		if (!bit && !parse_audience(word, client, rules, out)) {
+			*refused = word;
+			return false;
+		}
+		out->scopes |= bit;
+	}
+	return true;
+}
+
+static bool
+parse_response_mode(struct slice s, enum response_mode *out)
+{
+	static const char *const names[] = { "", "query", "fragment", "form_post" };
+
+	*out = RESPONSE_MODE_DEFAULT;
+	if (!s.p)
+		return true;
+	for (int i = RESPONSE_MODE_QUERY; i <= RESPONSE_MODE_FORM_POST; i++)
+		if (slice_eq_str(s, names[i]))
+			*out = (enum response_mode)i;
+	return *out != RESPONSE_MODE_DEFAULT;
+}
+
+/* RFC 7636 4.3, 4.4.1. */
+static const char *
+parse_pkce(const struct form *f, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out)
+{
+	struct slice challenge = form_get(f, "code_challenge"), method = form_get(f, "code_challenge_method");
+
+	out->pkce = PKCE_NONE;
+	if (!challenge.n) {
+		if (method.n)
+			return "code_challenge_method without code_challenge";
+		return client->public || rules->pkce_enforce ? "code_challenge is missing: this client must use PKCE with S256" : NULL;
+	}
+	if (slice_eq_str(method, "S256"))
+		out->pkce = PKCE_S256;
+	else if (rules->pkce_plain && (!method.n || slice_eq_str(method, "plain")))
+		out->pkce = PKCE_PLAIN;
+	else
+		return "code_challenge_method must be S256";
+	out->code_challenge = challenge;
+	return pkce_challenge_ok(challenge, out->pkce) ? NULL : "code_challenge is malformed";
+}
+
+/* Who asks, and where the answer may go: until both are certain, nothing is ever sent to redirect_uri. */
+static enum authorization_outcome
+parse_client(const struct form *f, const struct authorization_rules *rules, struct authorization_request *out, const struct client **client,
+	struct authorization_error *e)
+{
+	static const char *const decisive[] = { "client_id", "redirect_uri" };
+
+	for (size_t i = 0; i < f->n; i++)
+		for (size_t j = 0; j < i; j++)
+			for (size_t k = 0; k < sizeof(decisive) / sizeof(decisive[0]); k++)
+				if (slice_eq_str(f->fields[i].name, decisive[k]) && slice_eq_str(f->fields[j].name, decisive[k]))
+					return fail(e, AUTHORIZATION_PAGE, "invalid_request", "The parameter %s occurs twice.", decisive[k]);
+	out->client_id = form_get(f, "client_id");
+	out->redirect_uri = form_get(f, "redirect_uri");
+	if (!out->client_id.n)
+		return fail(e, AUTHORIZATION_PAGE, "invalid_request", "The parameter client_id is missing.");
+	*client = out->client_id.n <= VALUE_BYTES_MAX ? rules->client_find(rules->arg, out->client_id) : NULL;
+	if (!*client)
+		return fail(e, AUTHORIZATION_PAGE, "invalid_client", "No application is registered here under this client_id.");
+	if (!out->redirect_uri.n)
+		return fail(e, AUTHORIZATION_PAGE, "invalid_request", "The parameter redirect_uri is missing.");
+	if (out->redirect_uri.n > VALUE_BYTES_MAX || !client_redirect_uri_ok(*client, out->redirect_uri))
+		return fail(e, AUTHORIZATION_PAGE, "invalid_request", "This redirect_uri is not registered for the application.");
+	return AUTHORIZATION_OK;
+}
+
+/* OpenID Connect Core 3.1.2.1. From here on every error goes to the client. */
+static enum authorization_outcome
+parse_rest(const struct form *f, const struct authorization_rules *rules, const struct client *client, struct authorization_request *out,
+	struct authorization_error *e)
+{
+	static const struct word response_types[] = { { "code", RESPONSE_CODE }, { "id_token", RESPONSE_ID_TOKEN }, { "token", RESPONSE_TOKEN }, { NULL, 0 } };
+	static const struct word prompts[] = { { "none", PROMPT_NONE }, { "login", PROMPT_LOGIN }, { "consent", PROMPT_CONSENT },
+		{ "select_account", PROMPT_SELECT_ACCOUNT }, { NULL, 0 } };
+	struct slice unknown = SLICE_NONE, response_type = form_get(f, "response_type"), max_age = form_get(f, "max_age");
+	const char *why;
+
+	if (!parse_response_mode(form_get(f, "response_mode"), &out->response_mode))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_mode must be query, fragment or form_post");
+	struct slice twice = form_duplicate(f, (const char *const[]){ "resource", "audience", NULL });
+	if (twice.p)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "parameter %.*s occurs twice", (int)(twice.n > 64 ? 64 : twice.n), twice.p);
+	/* Core 6.1, 6.2: silence would mean that a signed request was honoured. */
+	if (form_get(f, "request").p)
+		return fail(e, AUTHORIZATION_REDIRECT, "request_not_supported", "request objects are not supported");
+	if (form_get(f, "request_uri").p)
+		return fail(e, AUTHORIZATION_REDIRECT, "request_uri_not_supported", "request_uri is not supported");
+	if (!response_type.n)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_type is missing");
+	if (!parse_words(response_type, response_types, &out->response_type, &unknown) || !(rules->response_types >> out->response_type & 1))
+		return fail(e, AUTHORIZATION_REDIRECT, "unsupported_response_type", "response_type is not supported");
+	if (!parse_scope(form_get(f, "scope"), client, rules, out, &unknown))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_scope", "scope %.*s is unknown or not allowed for this client",
+			(int)(unknown.n > 100 ? 100 : unknown.n), unknown.p);
+	if (!(out->scopes & SCOPE_OPENID))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_scope", "scope openid is missing");
+	if (!parse_words(form_get(f, "prompt"), prompts, &out->prompt, &unknown))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "prompt has an unknown value");
+	if ((out->prompt & PROMPT_NONE) && out->prompt != PROMPT_NONE)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "prompt none goes with no other value");
+	out->max_age_s = -1;
+	if (max_age.n) {
+		uint64_t seconds;
+		if (!slice_to_u64(max_age, INT32_MAX, &seconds))
+			return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "max_age is not a number of seconds");
+		out->max_age_s = (int64_t)seconds;
+	}
+	out->nonce = form_get(f, "nonce");
+	out->login_hint = form_get(f, "login_hint");
+	out->id_token_hint = form_get(f, "id_token_hint");
+	out->connector_id = form_get(f, "connector_id");
+	/* Core 3.2.2.1: REQUIRED where an id_token comes back through the browser. */
+	if ((out->response_type & RESPONSE_ID_TOKEN) && !out->nonce.n)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "nonce is missing");
+	if (out->nonce.n > VALUE_BYTES_MAX || out->login_hint.n > VALUE_BYTES_MAX || has_control(out->nonce))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "nonce or login_hint is too long or has control characters");
+	if (out->response_mode == RESPONSE_MODE_QUERY && out->response_type != RESPONSE_CODE)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "tokens are not sent in a query");
+	why = parse_pkce(f, client, rules, out);
+	if (why && (out->response_type & RESPONSE_CODE))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "%s", why);
+	return AUTHORIZATION_OK;
+}
+
+enum authorization_outcome
+authorization_request_parse(const struct form *f, const struct authorization_rules *rules, struct authorization_request *out, const struct client **client,
+	struct authorization_error *e)
+{
+	memset(out, 0, sizeof(*out));
+	memset(e, 0, sizeof(*e));
+	*client = NULL;
+	enum authorization_outcome outcome = parse_client(f, rules, out, client, e);
+	if (outcome != AUTHORIZATION_OK)
+		return outcome;
+	out->state = form_get(f, "state");
+	if (out->state.n > VALUE_BYTES_MAX || has_control(out->state)) {
+		out->state = SLICE_NONE;
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "state is too long or has control characters");
+	}
+	return parse_rest(f, rules, *client, out, e);
+}
+
+void
+authorization_redirect_add(struct buf *out, struct slice redirect_uri, enum response_mode mode, struct slice params)
+{
+	char separator = '?';
+
+	if (mode == RESPONSE_MODE_FRAGMENT)
+		separator = '#';
+	else if (redirect_uri.n && memchr(redirect_uri.p, '?', redirect_uri.n))
+		separator = '&';
+	buf_add_slice(out, redirect_uri);
+	/* "https://a/?" has its mark already. */
+	char last = redirect_uri.n ? redirect_uri.p[redirect_uri.n - 1] : '\0';
+	if (separator == '#' || (last != '?' && last != '&'))
+		buf_add_char(out, separator);
+	buf_add_slice(out, params);
+}

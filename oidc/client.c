@@ -1,0 +1,61 @@
+#include "oidc/client.h"
+
+#define OOB "urn:ietf:wg:oauth:2.0:oob"
+
+/* "http://" + one of the loopback hosts [+ ":" + digits] + rest: the rest, which begins with '/', '?' or is empty. */
+static bool
+loopback_rest(struct slice uri, struct slice *rest)
+{
+	static const char *const hosts[] = { "127.0.0.1", "[::1]", "localhost" };
+	struct slice scheme = SLICE_LIT("http://");
+	uint64_t port;
+
+	if (!slice_has_prefix(uri, scheme))
+		return false;
+	uri = slice_of(uri.p + scheme.n, uri.n - scheme.n);
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		struct slice host = slice_str(hosts[i]);
+		if (!slice_has_prefix(uri, host))
+			continue;
+		struct slice after = slice_of(uri.p + host.n, uri.n - host.n);
+		if (after.n && after.p[0] == ':') {
+			size_t n = 1;
+			while (n < after.n && after.p[n] >= '0' && after.p[n] <= '9')
+				n++;
+			if (n == 1 || !slice_to_u64(slice_of(after.p + 1, n - 1), 65535, &port))
+				return false;
+			after = slice_of(after.p + n, after.n - n);
+		}
+		if (after.n && after.p[0] != '/' && after.p[0] != '?')
+			return false;
+		*rest = after;
+		return true;
+	}
+	return false;
+}
+
+static bool
+same_loopback(struct slice registered, struct slice uri)
+{
+	struct slice a, b;
+
+	/* Which of the three names is asked for is the client's choice too: all are this person's own machine. */
+	return loopback_rest(registered, &a) && loopback_rest(uri, &b) && slice_eq(a, b);
+}
+
+bool
+client_redirect_uri_ok(const struct client *c, struct slice uri)
+{
+	struct slice rest;
+
+	/* RFC 6749 section 3.1.2: no fragment. A control byte or blank has no place in a Location header. */
+	for (size_t i = 0; i < uri.n; i++)
+		if ((unsigned char)uri.p[i] <= 0x20 || uri.p[i] == 0x7f || uri.p[i] == '#')
+			return false;
+	for (size_t i = 0; i < c->redirect_uri_n; i++) {
+		struct slice registered = slice_str(c->redirect_uris[i]);
+		if (slice_eq(registered, uri) || (c->public && same_loopback(registered, uri)))
+			return true;
+	}
+	return c->public && c->redirect_uri_n == 0 && (slice_eq_str(uri, OOB) || loopback_rest(uri, &rest));
+}

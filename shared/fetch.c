@@ -561,22 +561,23 @@ enum err
 fetch_wait(struct fetcher *f, const struct fetch_request *req, struct fetch_result *out)
 {
 	struct waiter w = { .out = out };
+	enum err e = E_CONFLICT;
 
-	*out = (struct fetch_result){ .err = E_CONFLICT };
+	*out = (struct fetch_result){ .err = OK };
 	if (!pthread_equal(pthread_self(), f->thread)) {
 		pthread_mutex_init(&w.lock, NULL);
 		pthread_cond_init(&w.over, NULL);
-		out->err = fetch_start(f, req, wake_waiter, &w);
-		if (out->err == OK) {
-			pthread_mutex_lock(&w.lock);
-			while (!w.done)
-				pthread_cond_wait(&w.over, &w.lock);
-			pthread_mutex_unlock(&w.lock);
-			pthread_cond_destroy(&w.over);
-			pthread_mutex_destroy(&w.lock);
-			return out->err;
-		}
+		e = fetch_start(f, req, wake_waiter, &w); /* *out may be filled before it returns */
+		pthread_mutex_lock(&w.lock);
+		while (e == OK && !w.done)
+			pthread_cond_wait(&w.over, &w.lock);
+		pthread_mutex_unlock(&w.lock);
+		pthread_cond_destroy(&w.over);
+		pthread_mutex_destroy(&w.lock);
 	}
+	if (e == OK)
+		return out->err;
+	out->err = e;
 	snprintf(out->message, sizeof(out->message), "cannot begin: %s", err_name(out->err));
 	return out->err;
 }

@@ -1,0 +1,197 @@
+#include <arpa/inet.h>
+#include "proxyd/exchange_state.h"
+
+#define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
+
+/* Where a browser signs in, and comes back from. A target that would make a URL too long for a browser is not remembered. */
+#define SIGNIN_TARGET_MAX 2000
+static void
+redirect_to_signin(struct exchange *x)
+{
+	const struct http_head *h = &x->request->head;
+	struct buf location;
+
+	buf_init(&location, 3 * SIGNIN_TARGET_MAX + 64);
+	buf_add_str(&location, "/console/signin");
+	if (h->path.n + h->query.n < SIGNIN_TARGET_MAX) {
+		buf_add_str(&location, "?to=");
+		buf_add_urlencoded(&location, h->path);
+		if (h->query.p) {
+			buf_add_str(&location, "%3F");
+			buf_add_urlencoded(&location, h->query);
+		}
+	}
+	exchange_redirect(x, buf_ok(&location) ? location.p : "/console/signin");
+	buf_fini(&location);
+}
+
+/* No credential that counts. */
+static void
+answer_unauthorized(struct exchange *x)
+{
+	if (status_wants_page(&x->request->head) && route_has(x->gateway->router, "/console/signin"))
+		redirect_to_signin(x);
+	else
+		exchange_answer(x, 401, "Unauthorized");
+}
+
+/* A token may have been refused for want of its key only. */
+static void
+look_for_keys(struct gateway *g)
+{
+	if (authenticator_wants_keys(g->authenticator) && g->on_keys_wanted)
+		g->on_keys_wanted(g);
+}
+
+/* Host without its port; .p NULL: an address, or none. */
+struct slice
+admission_host_name(struct slice host)
+{
+	char text[256];
+	unsigned char bytes[4];
+	const char *colon = host.n && host.p[0] != '[' ? memchr(host.p, ':', host.n) : NULL;
+
+	if (colon)
+		host.n = (size_t)(colon - host.p);
+	if (host.n == 0 || host.p[0] == '[' || host.n >= sizeof(text))
+		return SLICE_NONE;
+	if (host.p[host.n - 1] > '9') /* the usual name ends in a letter */
+		return host;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	return inet_pton(AF_INET, text, bytes) == 1 ? SLICE_NONE : host;
+}
+
+/* The certificate was shown for one name and the request is for another (RFC 9110 section 7.4). An address says nothing about names: clients
+ * that dial one with a name of its own (kubectl's tls-server-name) are right. */
+static bool
+is_misdirected(struct slice sni, struct slice host)
+{
+	struct slice name = sni.p ? admission_host_name(host) : SLICE_NONE;
+
+	return name.p && !slice_eq_nocase(sni, name);
+}
+
+/* Known, or where nobody has to be: check what the client sent and go. */
+static void
+admit(struct exchange *x)
+{
+	const struct http_head *h = &x->request->head;
+
+	switch (forward_check(h, &x->why)) {
+	case FORWARD_OK:
+		break;
+	case FORWARD_BAD:
+		exchange_answer(x, 400, x->why);
+		return;
+	case FORWARD_IMPERSONATES:
+		exchange_answer(x, 403, x->why);
+		return;
+	}
+	if (!x->to) {
+		exchange_answer(x, 404, "there is no cluster of this name here");
+		return;
+	}
+	if (h->upgrade != UPGRADE_NONE) {
+		exchange_answer(x, 501, "upgrades are not carried");
+		return;
+	}
+	exchange_forward(x);
+}
+
+static void
+ask_session(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+	struct slice cookie = SLICE_NONE;
+
+	if (x->principal && (!g->sessions || session_client_is_down(g->sessions))) {
+		admit(x);
+		return;
+	}
+	if (g->sessions)
+		cookie = http_cookie(&x->request->head, g->config->authentication.session.cookie_name);
+	if (!cookie.p) {
+		answer_unauthorized(x);
+		return;
+	}
+	x->phase = EXCHANGE_ASKING;
+	g->stats.sessions_asked++;
+	if (session_client_ask(g->sessions, cookie, &x->wait))
+		admission_on_session(&x->wait, SESSION_DOWN, NULL);
+}
+
+void
+admission_on_session(struct session_wait *w, enum session_answer answer_is, struct principal *principal)
+{
+	struct exchange *x = OWNER(struct exchange, wait, w);
+
+	switch (answer_is) {
+	case SESSION_VERIFIED:
+		principal_unref(x->principal);
+		x->principal = principal;
+		admit(x);
+		break;
+	case SESSION_NONE:
+		principal_unref(x->principal);
+		x->principal = NULL;
+		x->why = "no such session";
+		look_for_keys(x->gateway);
+		answer_unauthorized(x);
+		break;
+	case SESSION_DOWN:
+		x->why = "the sign-in service did not answer";
+		if (x->principal)
+			admit(x);
+		else
+			exchange_answer(x, 503, "the sign-in service does not answer; try again");
+		break;
+	}
+}
+
+static void
+authenticate_caller(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+	const struct http_head *h = &x->request->head;
+
+	switch (authenticate(g->authenticator, h, &x->principal, &x->why)) {
+	case AUTHENTICATED:
+		x->why = NULL;
+		admit(x);
+		break;
+	case AUTHENTICATION_REFUSED:
+		look_for_keys(g);
+		/* fall through */
+	case AUTHENTICATION_NONE:
+		answer_unauthorized(x);
+		break;
+	case AUTHENTICATION_ASK_SESSION:
+		ask_session(x);
+		break;
+	case AUTHENTICATION_UNAVAILABLE:
+		exchange_answer(x, 503, "the keys to verify a sign-in with are not there yet; try again");
+		break;
+	}
+}
+
+void
+admission_start(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+	const struct http_head *h = &x->request->head;
+
+	if (is_misdirected(x->context.sni, h->host)) {
+		exchange_answer(x, 421, "this connection was made for another host");
+		return;
+	}
+	if (slice_eq_str(h->path, "/") && status_wants_page(h) && route_has(g->router, "/console/")) {
+		exchange_redirect(x, "/console/");
+		return;
+	}
+	if (route_find(g->router, h->path, &x->to) == ROUTE_FOUND && x->to->forward.kind == FORWARD_AUTHD)
+		admit(x);
+	else
+		authenticate_caller(x);
+}
+

@@ -1,0 +1,205 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "proxyd/client.h"
+#include "proxyd/front_h1.h"
+#include "shared/log.h"
+
+#define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
+
+static void on_ready(struct transport *t);
+static void on_due(struct loop_timer *t);
+
+void
+client_address(const struct address *peer, unsigned char out[16])
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff }; /* RFC 4291 section 2.5.5.2 */
+
+	memset(out, 0, 16);
+	if (peer->u.sa.sa_family == AF_INET6) {
+		memcpy(out, &peer->u.in6.sin6_addr, 16);
+	} else if (peer->u.sa.sa_family == AF_INET) {
+		memcpy(out, mapped, sizeof(mapped));
+		memcpy(out + sizeof(mapped), &peer->u.in4.sin_addr, 4);
+	}
+}
+
+enum err
+client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	char ip[ADDRESS_TEXT_MAX];
+	enum err err;
+
+	if (!c) {
+		SSL_free(ssl);
+		close(fd);
+		return E_NOMEM;
+	}
+	c->gateway = g;
+	c->timer.on_due = on_due;
+	client_address(peer, c->address);
+	if (peer->u.sa.sa_family != AF_UNIX) {
+		address_format_ip(peer, ip);
+		memcpy(c->ip, ip, strnlen(ip, sizeof(c->ip) - 1));
+	}
+	if (ssl)
+		SSL_set_accept_state(ssl);
+	err = transport_open(&c->transport, g->loop, fd, ssl, false, on_ready);
+	if (err) {
+		free(c);
+		return err;
+	}
+	c->next = g->clients;
+	if (g->clients)
+		g->clients->prev = c;
+	g->clients = c;
+	g->client_n++;
+	g->stats.connections++;
+	client_timer_set(c, (uint64_t)g->config->limits.header_timeout_ms);
+	return OK;
+}
+
+void
+client_timer_set(struct client *c, uint64_t delay_ms)
+{
+	if (loop_timer_set(c->gateway->loop, &c->timer, delay_ms))
+		log_warn("no memory for a timer", LOG_STR("client", c->ip));
+}
+
+static void
+recycle(struct loop_deferred *d)
+{
+	struct client *c = OWNER(struct client, deferred, d);
+
+	free(c->front);
+	free(c);
+}
+
+static void
+let_front_go(struct client *c)
+{
+	if (c->protocol)
+		c->protocol->close(c);
+	c->protocol = NULL;
+}
+
+void
+client_close(struct client *c)
+{
+	struct gateway *g = c->gateway;
+
+	if (c->state == CLIENT_CLOSED)
+		return;
+	c->state = CLIENT_CLOSED;
+	let_front_go(c);
+	loop_timer_clear(g->loop, &c->timer);
+	transport_close(&c->transport);
+	*(c->prev ? &c->prev->next : &g->clients) = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	g->client_n--;
+	if (g->on_client_gone)
+		g->on_client_gone(g, c);
+	c->deferred.run = recycle;
+	loop_defer(g->loop, &c->deferred);
+}
+
+void
+client_close_all(struct gateway *g)
+{
+	while (g->clients)
+		client_close(g->clients);
+}
+
+static void
+linger(struct client *c)
+{
+	enum io io = transport_discard(&c->transport);
+	uint64_t now = loop_now_ms(c->gateway->loop);
+
+	if (io == IO_EOF || io == IO_FAILED || now >= c->linger_until_ms) {
+		client_close(c);
+		return;
+	}
+	uint64_t left = c->linger_until_ms - now;
+	client_timer_set(c, left < CLIENT_LINGER_IDLE_MS ? left : CLIENT_LINGER_IDLE_MS);
+}
+
+void
+client_end(struct client *c)
+{
+	if (c->state != CLIENT_OPEN)
+		return;
+	c->state = CLIENT_LINGER;
+	let_front_go(c);
+	transport_end(&c->transport);
+	c->linger_until_ms = loop_now_ms(c->gateway->loop) + CLIENT_LINGER_TOTAL_MS;
+	linger(c);
+}
+
+static void
+on_due(struct loop_timer *t)
+{
+	struct client *c = OWNER(struct client, timer, t);
+
+	if (c->state == CLIENT_OPEN)
+		c->protocol->on_timer(c);
+	else
+		client_close(c);
+}
+
+static void
+refuse_handshake(struct client *c)
+{
+	char why[TRANSPORT_WHY_MAX];
+
+	c->gateway->stats.handshakes_failed++;
+	log_debug("TLS handshake failed", LOG_STR("client", c->ip), LOG_STR("reason", transport_why(&c->transport, why)));
+	if (transport_is_plain_http(&c->transport))
+		transport_send_raw(&c->transport,
+			SLICE_LIT("HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+				  "This is an HTTPS port: use https://\n"));
+	client_close(c);
+}
+
+static void
+proceed_handshake(struct client *c)
+{
+	switch (transport_handshake(&c->transport)) {
+	case IO_AGAIN:
+		return;
+	case IO_OK:
+		break;
+	default:
+		refuse_handshake(c);
+		return;
+	}
+	/* ALPN offers only HTTP/1.1 (tls.c); who says nothing speaks it too. */
+	c->state = CLIENT_OPEN;
+	c->protocol = &front_h1_protocol;
+	if (c->protocol->open(c))
+		c->protocol->on_ready(c);
+	else
+		client_close(c);
+}
+
+static void
+on_ready(struct transport *t)
+{
+	struct client *c = OWNER(struct client, transport, t);
+
+	switch (c->state) {
+	case CLIENT_HANDSHAKE:
+		proceed_handshake(c);
+		break;
+	case CLIENT_OPEN:
+		c->protocol->on_ready(c);
+		break;
+	case CLIENT_LINGER:
+		linger(c);
+		break;
+	case CLIENT_CLOSED:
+		break;
+	}
+}

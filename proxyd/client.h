@@ -1,0 +1,54 @@
+/* client.h - a client's connection: accepted, TLS handshake, handed to the front its ALPN chose, ended so that nothing of an answer is lost.
+ *
+ * Owns: the transport, its timer, its place in the gateway's list. The front (front_h1) owns what it made of it. */
+#ifndef PROXYD_CLIENT_H
+#define PROXYD_CLIENT_H
+
+#include "proxyd/gateway.h"
+#include "proxyd/transport.h"
+#include "shared/address.h"
+
+struct client;
+
+/* How a protocol is spoken with a client. */
+struct client_protocol {
+	/* After the handshake. False: no memory, the client is closed. */
+	bool (*open)(struct client *c);
+	void (*on_ready)(struct client *c);
+	void (*on_timer)(struct client *c);
+	/* The client is being closed or ended: let go of everything but c->front itself, which is freed with the client. */
+	void (*close)(struct client *c);
+};
+
+enum client_state { CLIENT_HANDSHAKE, CLIENT_OPEN, CLIENT_LINGER, CLIENT_CLOSED };
+
+struct client {
+	struct transport transport;
+	struct gateway *gateway;
+	struct client *next, *prev;
+	struct loop_timer timer; /* the front's, while open */
+	struct loop_deferred deferred;
+	const struct client_protocol *protocol;
+	void *front;             /* the protocol's, from malloc */
+	enum client_state state;
+	uint64_t linger_until_ms;
+	unsigned char address[16]; /* IPv6, or IPv4 mapped into it; zeros on a unix socket */
+	char ip[INET6_ADDRSTRLEN]; /* "" on a unix socket */
+};
+
+/* The client's address as struct client has it. */
+void client_address(const struct address *peer, unsigned char out[16]);
+/* Takes fd and ssl (server side; NULL: plain) over. E_NOMEM, E_SYSTEM: both are closed. */
+MUST_CHECK enum err client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer);
+/* In delay_ms from now protocol->on_timer. Moving it later costs nothing. */
+void client_timer_set(struct client *c, uint64_t delay_ms);
+/* Everything is written: say so, read on for a while, close (RFC 9112 section 9.6). The front is let go at once. */
+#define CLIENT_LINGER_IDLE_MS 5000
+#define CLIENT_LINGER_TOTAL_MS 30000
+void client_end(struct client *c);
+/* Close now. */
+void client_close(struct client *c);
+/* Close all of a gateway's clients. */
+void client_close_all(struct gateway *g);
+
+#endif

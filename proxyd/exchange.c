@@ -1,0 +1,453 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "proxyd/exchange_state.h"
+#include "proxyd/relay.h"
+#include "shared/log.h"
+
+static void on_connected(struct upstream_call *call);
+static void on_upstream_failed(struct upstream_call *call, enum upstream_failure failure, const char *why);
+static void on_upstream_ready(struct upstream_call *call);
+static void on_timer(struct loop_timer *t);
+static void on_turn(struct loop_deferred *d);
+static void conclude(struct exchange *x, enum relay r);
+static void finish(struct exchange *x);
+
+#define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
+
+/* ---- life ---- */
+
+struct request *
+request_get(struct gateway *g)
+{
+	struct request *r = g->requests;
+
+	if (!r)
+		return malloc(sizeof(*r));
+	g->requests = r->next;
+	g->request_free_n--;
+	return r;
+}
+
+void
+request_put(struct gateway *g, struct request *r)
+{
+	if (!r)
+		return;
+	if (g->request_free_n >= GATEWAY_FREE_MAX) {
+		free(r);
+		return;
+	}
+	r->next = g->requests;
+	g->requests = r;
+	g->request_free_n++;
+}
+
+static void
+put_hex(char out[8], uint32_t v)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (int i = 7; i >= 0; i--, v >>= 4)
+		out[i] = hex[v & 15];
+}
+
+struct exchange *
+exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const struct front_context *context, struct request *request)
+{
+	struct exchange *x = g->exchanges;
+
+	if (x) {
+		g->exchanges = x->next;
+		g->exchange_free_n--;
+	} else if (!(x = malloc(sizeof(*x)))) {
+		request_put(g, request);
+		return NULL;
+	}
+	/* All but the last member, which http_chunk_init prepares where it is used. */
+	memset(x, 0, offsetof(struct exchange, down_chunk));
+	x->gateway = g;
+	x->ops = ops;
+	x->front = front;
+	x->context = *context;
+	x->request = request;
+	x->method = request->head.method;
+	x->wait.on_answer = admission_on_session;
+	x->call.on_connected = on_connected;
+	x->call.on_failed = on_upstream_failed;
+	x->call.on_ready = on_upstream_ready;
+	x->timer.on_due = on_timer;
+	x->turn.run = on_turn;
+	put_hex(x->id, g->id_prefix);
+	put_hex(x->id + 8, g->id_counter++);
+	x->started_ms = x->moved_ms = loop_now_ms(g->loop);
+	return x;
+}
+
+static void
+recycle(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+
+	if (g->exchange_free_n >= GATEWAY_FREE_MAX) {
+		free(x);
+		return;
+	}
+	x->next = g->exchanges;
+	g->exchanges = x;
+	g->exchange_free_n++;
+}
+
+void
+exchange_free_lists(struct gateway *g)
+{
+	while (g->exchanges) {
+		struct exchange *x = g->exchanges;
+		g->exchanges = x->next;
+		free(x);
+	}
+	while (g->requests) {
+		struct request *r = g->requests;
+		g->requests = r->next;
+		free(r);
+	}
+	g->exchange_free_n = g->request_free_n = 0;
+}
+
+void *
+exchange_front(const struct exchange *x)
+{
+	return x->front;
+}
+
+struct request *
+exchange_request(const struct exchange *x)
+{
+	return x->request;
+}
+
+struct slice
+exchange_id(const struct exchange *x)
+{
+	return slice_of(x->id, sizeof(x->id));
+}
+
+/* Our own pages tell browsers to keep to https for this host (RFC 6797); addresses and localhost have no name of their own. */
+static bool
+wants_hsts(const struct exchange *x)
+{
+	if (!x->context.tls || !x->to || x->to->forward.kind != FORWARD_AUTHD || !x->request)
+		return false;
+	struct slice name = admission_host_name(x->request->head.host);
+	return name.p && !slice_eq_nocase(name, SLICE_LIT("localhost")) && !slice_has_suffix(name, SLICE_LIT(".localhost"));
+}
+
+void
+exchange_describe(const struct exchange *x, struct response_context *c)
+{
+	c->request_id = exchange_id(x);
+	c->hsts = wants_hsts(x);
+	c->session_cookie = SLICE_LIT("");
+	if (x->to && x->to->forward.kind == FORWARD_CLUSTER)
+		c->session_cookie = x->to->forward.session_cookie;
+}
+
+static const char *const method_names[] = { "OTHER", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE" };
+
+/* One line per request: who did what through which cluster. Never the query: it may hold a code or a token. */
+static void
+access_log(const struct exchange *x)
+{
+	const struct http_head *h = x->request ? &x->request->head : NULL;
+	struct slice none = SLICE_NONE;
+
+	if (log_level_get() > LOG_LEVEL_INFO)
+		return;
+	log_info("request", LOG_SLICE("method", h ? h->method_text : slice_str(method_names[x->method])),
+		LOG_SLICE("path", h ? h->path : slice_str(x->path_kept)), LOG_UINT("status", x->status),
+		LOG_SLICE("user", x->principal ? x->principal->identity.username : none),
+		LOG_STR("how", x->principal ? identity_how_name(x->principal->identity.how) : NULL),
+		LOG_STR("to", x->to ? x->to->name : NULL), LOG_SLICE("client", x->context.client_ip), LOG_UINT("bytes_in", x->bytes_up),
+		LOG_UINT("bytes_out", x->bytes_down), LOG_UINT("ms", loop_now_ms(x->gateway->loop) - x->started_ms), LOG_STR("reason", x->why),
+		LOG_SLICE("request_id", exchange_id(x)));
+}
+
+static void
+finish(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+
+	if (x->timer.heap_index)
+		loop_timer_clear(g->loop, &x->timer);
+	if (x->wait.ask)
+		session_client_cancel(g->sessions, &x->wait);
+	upstream_finish(&x->call, false);
+	access_log(x);
+	principal_unref(x->principal);
+	x->ops->over(x);
+	/* The front has let go of what it held of the blocks. */
+	relay_release(x);
+	request_put(g, x->request);
+	free(x->path_kept);
+	if (x->turn_queued)
+		x->dead = true;
+	else
+		recycle(x);
+}
+
+/* ---- answers of our own ---- */
+
+static void
+answer_with(struct exchange *x, struct status_answer *a)
+{
+	bool page = x->request && status_wants_page(&x->request->head);
+
+	upstream_finish(&x->call, false);
+	if (x->down_head) {
+		x->ops->cut(x);
+	} else {
+		x->gateway->stats.answers_own++;
+		x->status = a->code;
+		a->request_id = exchange_id(x);
+		a->hsts = wants_hsts(x);
+		a->now_s = clock_now_s(x->gateway->clock);
+		x->ops->answer(x, a, page);
+	}
+	finish(x);
+}
+
+void
+exchange_answer(struct exchange *x, unsigned code, const char *message)
+{
+	struct status_answer a = { .code = code, .message = message, .retry_after_s = code == 503 ? 1 : 0 };
+
+	answer_with(x, &a);
+}
+
+void
+exchange_redirect(struct exchange *x, const char *location)
+{
+	struct status_answer a = { .code = 302, .message = "Sign in to go on", .location = location };
+
+	answer_with(x, &a);
+}
+
+/* "cluster a: connection refused" */
+static void
+answer_upstream(struct exchange *x, unsigned code, const char *why)
+{
+	char message[256];
+	bool cluster = x->to->forward.kind == FORWARD_CLUSTER;
+
+	x->gateway->stats.upstream_failures++;
+	log_warn("upstream failed", LOG_STR("upstream", x->to->name), LOG_STR("reason", why), LOG_SLICE("request_id", exchange_id(x)));
+	snprintf(message, sizeof(message), "%s %s: %s", cluster ? "cluster" : "the service behind", x->to->name, why);
+	exchange_answer(x, code, message);
+}
+
+static void
+connect_upstream(struct exchange *x, bool fresh)
+{
+	enum err err = upstream_start(x->to->upstream, &x->call, fresh);
+
+	if (err == OK) {
+		x->phase = EXCHANGE_RELAYING;
+		conclude(x, relay_start(x));
+	} else if (err == E_AGAIN) {
+		x->phase = EXCHANGE_CONNECTING;
+	} else {
+		answer_upstream(x, 502, err == E_EMPTY ? "its name does not resolve" : err == E_SYSTEM ? strerrordesc_np(errno) : "out of memory");
+	}
+}
+
+void
+exchange_forward(struct exchange *x)
+{
+	/* On a local socket a new connection costs a few microseconds: what must not be sent twice never meets a stale one there. */
+	bool safe = x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_OPTIONS;
+
+	connect_upstream(x, !safe && x->to->forward.kind == FORWARD_AUTHD);
+}
+
+/* ---- the course of things ---- */
+
+void
+exchange_start(struct exchange *x)
+{
+	x->gateway->stats.requests++;
+	admission_start(x);
+}
+
+static void
+on_connected(struct upstream_call *call)
+{
+	struct exchange *x = OWNER(struct exchange, call, call);
+
+	x->phase = EXCHANGE_RELAYING;
+	conclude(x, relay_start(x));
+}
+
+static void
+on_upstream_failed(struct upstream_call *call, enum upstream_failure failure, const char *why)
+{
+	struct exchange *x = OWNER(struct exchange, call, call);
+
+	answer_upstream(x, failure == UPSTREAM_TIMEOUT ? 504 : 502, why);
+}
+
+static void
+on_upstream_ready(struct upstream_call *call)
+{
+	struct exchange *x = OWNER(struct exchange, call, call);
+
+	conclude(x, relay_run(x));
+}
+
+void
+exchange_body_ready(struct exchange *x)
+{
+	if (x->phase == EXCHANGE_RELAYING)
+		conclude(x, relay_run(x));
+}
+
+void
+exchange_front_ready(struct exchange *x)
+{
+	relay_unblock(x);
+	x->moved_ms = loop_now_ms(x->gateway->loop);
+	conclude(x, relay_run(x));
+}
+
+void
+exchange_abort(struct exchange *x)
+{
+	x->why = "client closed the connection";
+	finish(x);
+}
+
+static void
+on_turn(struct loop_deferred *d)
+{
+	struct exchange *x = OWNER(struct exchange, turn, d);
+
+	x->turn_queued = false;
+	if (x->dead)
+		recycle(x);
+	else if (x->phase == EXCHANGE_RELAYING)
+		conclude(x, relay_run(x));
+}
+
+static bool
+is_stalling(const struct exchange *x)
+{
+	return x->phase == EXCHANGE_RELAYING && (x->blocked || (!x->up_done && !x->up_broken));
+}
+
+static void
+watch_for_stall(struct exchange *x, uint64_t delay_ms)
+{
+	if (loop_timer_set(x->gateway->loop, &x->timer, delay_ms))
+		log_warn("no memory for a timer", LOG_SLICE("request_id", exchange_id(x)));
+}
+
+/* Armed once and only for bodies that had to wait; it looks whether they still do. */
+static void
+on_timer(struct loop_timer *t)
+{
+	struct exchange *x = OWNER(struct exchange, timer, t);
+	uint64_t limit = (uint64_t)x->gateway->config->limits.body_timeout_ms, still = loop_now_ms(x->gateway->loop) - x->moved_ms;
+
+	if (!is_stalling(x))
+		return;
+	if (still < limit) {
+		watch_for_stall(x, limit - still);
+		return;
+	}
+	if (x->blocked) {
+		x->why = "the client did not take the answer";
+		x->ops->cut(x);
+		finish(x);
+	} else if (x->up_waits_for_client) {
+		x->why = "the request's body did not come";
+		exchange_answer(x, 408, x->why);
+	} else {
+		answer_upstream(x, 504, "it did not take the request's body");
+	}
+}
+
+/* Nothing to do before the next event. A long answer goes on without the request's head, so that a watch costs no more than its two connections. */
+static void
+settle(struct exchange *x)
+{
+	if (x->request && x->down_head && x->up_done) {
+		x->path_kept = strndup(x->request->head.path.p, x->request->head.path.n);
+		x->ops->release_head(x);
+		request_put(x->gateway, x->request);
+		x->request = NULL;
+	}
+	if (is_stalling(x) && x->timer.heap_index == 0)
+		watch_for_stall(x, (uint64_t)x->gateway->config->limits.body_timeout_ms);
+}
+
+static void
+retry_or_fail(struct exchange *x)
+{
+	char why[TRANSPORT_WHY_MAX];
+
+	if (relay_may_retry(x)) {
+		x->gateway->stats.upstream_retries++;
+		upstream_finish(&x->call, false);
+		x->retried = true;
+		connect_upstream(x, true);
+		return;
+	}
+	if (x->call.transport)
+		transport_why(x->call.transport, why);
+	answer_upstream(x, 502, x->call.transport ? why : "connection closed");
+}
+
+static void
+conclude(struct exchange *x, enum relay r)
+{
+	switch (r) {
+	case RELAY_WAITS:
+		settle(x);
+		break;
+	case RELAY_TURN:
+		settle(x);
+		if (!x->turn_queued) {
+			x->turn_queued = true;
+			loop_defer(x->gateway->loop, &x->turn);
+		}
+		break;
+	case RELAY_DONE:
+		finish(x);
+		break;
+	case RELAY_CLIENT_GONE:
+		exchange_abort(x);
+		break;
+	case RELAY_REQUEST_BAD:
+		exchange_answer(x, 400, x->why);
+		break;
+	case RELAY_REQUEST_TOO_LARGE:
+		exchange_answer(x, 431, "the request's headers do not fit with those that have to be added");
+		break;
+	case RELAY_UPSTREAM_LOST:
+		retry_or_fail(x);
+		break;
+	case RELAY_UPSTREAM_BAD:
+		answer_upstream(x, 502, x->why);
+		break;
+	case RELAY_UPSTREAM_UNAUTHORIZED:
+		x->gateway->stats.upstream_unauthorized++;
+		log_error("the cluster does not accept the gateway's own credential", LOG_STR("cluster", x->to->name),
+			LOG_SLICE("request_id", exchange_id(x)));
+		answer_upstream(x, 502, "it does not accept the gateway's own credential");
+		break;
+	case RELAY_FAILED:
+		log_error("request failed", LOG_STR("reason", x->why ? x->why : "out of memory"), LOG_SLICE("request_id", exchange_id(x)));
+		exchange_answer(x, 500, "the gateway could not forward this request");
+		break;
+	}
+}

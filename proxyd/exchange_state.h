@@ -1,0 +1,71 @@
+/* exchange_state.h - an exchange from inside: for exchange.c, admission.c and relay.c only. */
+#ifndef PROXYD_EXCHANGE_STATE_H
+#define PROXYD_EXCHANGE_STATE_H
+
+#include "proxyd/exchange.h"
+#include "proxyd/route.h"
+#include "proxyd/session_client.h"
+
+enum exchange_phase { EXCHANGE_ADMISSION, EXCHANGE_ASKING, EXCHANGE_CONNECTING, EXCHANGE_RELAYING };
+
+struct exchange {
+	struct exchange *next;
+	struct gateway *gateway;
+	const struct front_ops *ops;
+	void *front;
+	struct front_context context;
+	struct request *request;  /* NULL: released */
+	struct destination *to;   /* NULL: not routed, or nowhere */
+	struct principal *principal;
+	struct session_wait wait;
+	struct upstream_call call;
+	struct loop_timer timer;  /* a body that does not move */
+	struct loop_deferred turn; /* somebody else's turn; queued: on the loop's list */
+	bool turn_queued, dead;
+	enum exchange_phase phase;
+	enum http_method method;
+	bool retried;
+	char *path_kept;          /* for the log, once the head is released */
+	const char *why;          /* static: what went wrong, for the log */
+	char id[EXCHANGE_ID_BYTES];
+	uint64_t started_ms, moved_ms; /* moved: a body byte, or the start */
+	uint64_t bytes_up, bytes_down;
+	unsigned status;          /* of the answer; 0: none yet */
+
+	/* request, going up */
+	struct block *up;         /* data[from..to) is framed and waits to be written */
+	enum http_framing up_framing;
+	bool up_written;          /* the connection took at least a byte */
+	bool up_ended;            /* all of the body has been taken from the front */
+	bool up_done;             /* and has been written */
+	bool up_broken;           /* the upstream takes no more of it; it may have answered before */
+	bool up_waits_for_client;
+	bool continued;           /* 100 has been sent */
+
+	/* answer, coming down */
+	struct block *down;       /* data[from..to): not decoded yet; held by the front while blocked */
+	size_t down_scanned;
+	bool down_any;            /* the upstream has sent a byte */
+	bool down_head;           /* the answer's head went to the front */
+	bool down_done;           /* so did its end */
+	bool down_eof;
+	bool blocked;             /* the front has the block */
+	bool keep;                /* the upstream lets its connection go on */
+	enum http_framing down_framing;
+	uint64_t down_left;       /* FRAMING_LENGTH */
+	struct http_chunk down_chunk;
+};
+
+/* exchange.c: what others end with. The exchange may not exist afterwards. */
+void exchange_answer(struct exchange *x, unsigned code, const char *message);
+void exchange_redirect(struct exchange *x, const char *location);
+/* x->to, x->request and, for a cluster, x->principal are there: connect and relay. */
+void exchange_forward(struct exchange *x);
+
+/* admission.c: from the parsed head to exchange_forward, or to an answer of our own. */
+void admission_start(struct exchange *x);
+void admission_on_session(struct session_wait *w, enum session_answer answer, struct principal *principal);
+/* A Host header without its port; .p NULL: an address, or none. */
+struct slice admission_host_name(struct slice host);
+
+#endif

@@ -1,0 +1,30 @@
+#include "proxyd/gateway.h"
+#include "proxyd/exchange.h"
+#include "shared/rng.h"
+
+/* 8 KiB: longer targets are no use to any apiserver (Go's clients send less), and a URL has to fit into one log line. */
+#define GATEWAY_TARGET_BYTES_MAX 8192
+
+enum err
+gateway_init(struct gateway *g)
+{
+	uint32_t seed[2];
+	enum err err = rng_fill(&rng_system, seed, sizeof(seed));
+
+	if (err)
+		return err;
+	g->id_prefix = seed[0];
+	g->id_counter = seed[1];
+	g->request_limits = (struct http_limits){ (size_t)g->config->limits.header_bytes, GATEWAY_TARGET_BYTES_MAX };
+	g->answer_limits = (struct http_limits){ GATEWAY_ANSWER_HEAD_BYTES_MAX, GATEWAY_TARGET_BYTES_MAX };
+	buf_init(&g->scratch, GATEWAY_SCRATCH_BYTES_MAX);
+	return OK;
+}
+
+void
+gateway_fini(struct gateway *g)
+{
+	exchange_free_lists(g);
+	block_pool_fini(&g->blocks);
+	buf_fini_secret(&g->scratch);
+}

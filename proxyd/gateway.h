@@ -1,0 +1,62 @@
+/* gateway.h - what the parts of one worker share: the loop, the rules, the caches and the memory that is used again.
+ *
+ * One per process, made by worker.c; everything in it is single-threaded. */
+#ifndef PROXYD_GATEWAY_H
+#define PROXYD_GATEWAY_H
+
+#include "proxyd/authenticator.h"
+#include "proxyd/block.h"
+#include "proxyd/config.h"
+#include "proxyd/http_head.h"
+#include "shared/buf.h"
+#include "shared/loop.h"
+
+struct router;
+struct session_client;
+struct exchange;
+struct request;
+struct client;
+
+/* A head that an upstream sends: 64 KiB, as what we accept from clients by default. */
+#define GATEWAY_ANSWER_HEAD_BYTES_MAX 65536
+/* A head with what we add: the largest configurable client head (1 MiB), 253 groups and 32 extras of 1 KiB each, and our own lines. */
+#define GATEWAY_SCRATCH_BYTES_MAX ((1u << 20) + 300 * 1100)
+/* Exchanges and connections kept for the next ones. */
+#define GATEWAY_FREE_MAX 256
+
+struct gateway_stats {
+	uint64_t connections, handshakes_failed, requests, answers_own, upstream_failures, upstream_retries, upstream_unauthorized, sessions_asked;
+};
+
+struct gateway {
+	struct loop *loop;
+	const struct clock *clock;
+	const struct proxyd_config *config;
+	struct authenticator *authenticator;
+	struct router *router;
+	struct session_client *sessions; /* NULL: no browser sessions configured */
+	struct http_limits request_limits, answer_limits;
+	struct block_pool blocks;
+	struct buf scratch;           /* a head being written; valid until control returns to the loop or another head is written */
+	struct http_head answer_head; /* a head being read from an upstream; the same */
+	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */
+	bool draining;                /* answer "Connection: close" from now on */
+
+	/* lists of what is free */
+	struct exchange *exchanges;
+	struct request *requests;
+	size_t exchange_free_n, request_free_n;
+
+	struct client *clients; /* all client connections */
+	size_t client_n;
+	void (*on_client_gone)(struct gateway *g, const struct client *c); /* its connection is closed; NULL: nobody asks */
+	void (*on_keys_wanted)(struct gateway *g); /* a token named a key that nobody has; NULL: nobody asks */
+	struct gateway_stats stats;
+};
+
+/* Prepares limits, pools and ids; loop, config, clock, authenticator, router and sessions are the caller's to set before. E_SYSTEM: no randomness. */
+MUST_CHECK enum err gateway_init(struct gateway *g);
+/* Frees pools and lists. All connections have to be gone. */
+void gateway_fini(struct gateway *g);
+
+#endif

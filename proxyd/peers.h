@@ -1,0 +1,26 @@
+/* peers.h - how many connections each client address has. IPv6 counts by /64, which is what one customer has.
+ *
+ * Owns: a table that grows with the addresses that are connected at the moment. */
+#ifndef PROXYD_PEERS_H
+#define PROXYD_PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct peer {
+	uint64_t key[2];
+	uint32_t n; /* 0: free */
+};
+struct peers {
+	struct peer *table; /* open addressing; NULL: nobody yet */
+	size_t slots, used; /* slots: power of two */
+	uint64_t seed;      /* so that nobody chooses addresses that collide */
+};
+
+/* address: as struct client's. Count one more; false: it has limit already, or there is no memory. */
+bool peers_enter(struct peers *p, const unsigned char address[16], uint32_t limit);
+void peers_leave(struct peers *p, const unsigned char address[16]);
+void peers_fini(struct peers *p);
+
+#endif

@@ -1,0 +1,41 @@
+/* route.h - which destination a path belongs to. The bytes that are matched are the bytes that are forwarded: nothing is decoded or cleaned.
+ *
+ * Owns: one upstream per cluster and per socket, and the prepared forward_targets. */
+#ifndef PROXYD_ROUTE_H
+#define PROXYD_ROUTE_H
+
+#include "proxyd/config.h"
+#include "proxyd/forward.h"
+#include "proxyd/tls.h"
+#include "proxyd/upstream.h"
+
+struct router;
+struct credential; /* a cluster's bearer token from a file, read again when the file changes */
+
+struct destination {
+	struct forward_target forward;
+	struct upstream *upstream;
+	const char *name;              /* the cluster's, or the route's path: for the log */
+	struct credential *credential; /* NULL: forward.credential stays as it is */
+};
+
+enum route_verdict {
+	ROUTE_FOUND,
+	ROUTE_NO_CLUSTER, /* /clusters/<name> that is not configured: 404, but only to somebody who is signed in */
+	ROUTE_NONE        /* no default cluster */
+};
+
+/* Resolves names (blocking), loads credentials and client certificates. e: filled but with OK. E_FORMAT, E_SYSTEM, E_NOMEM. A cluster whose name does not
+ * resolve is logged and has no address until the next start; the others work. */
+MUST_CHECK enum err router_new(struct loop *loop, const struct proxyd_config *config, struct router **out, struct tls_error *e);
+void router_free(struct router *r);
+
+/* path: without query. *out borrowed, set with ROUTE_FOUND. */
+enum route_verdict route_find(struct router *r, struct slice path, struct destination **out);
+/* A route covers this path (and no cluster does). */
+bool route_has(const struct router *r, const char *path);
+/* Before a request is written: the credential as the file has it now (looked at once per ROUTE_CREDENTIAL_CHECK_MS at most). */
+#define ROUTE_CREDENTIAL_CHECK_MS 5000
+void route_refresh_credential(struct destination *d, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,348 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include "proxyd/upstream.h"
+#include "shared/log.h"
+
+enum connection_state { CONNECTION_DIALLING, CONNECTION_BUSY, CONNECTION_IDLE, CONNECTION_CLOSED };
+
+struct upstream_connection {
+	struct transport transport;
+	struct upstream *upstream;
+	struct upstream_call *call;              /* dialling or busy; NULL: idle */
+	struct upstream_connection *next, *prev; /* idle: newest first */
+	enum connection_state state;
+	bool kept;
+	size_t address_first, address_at; /* being dialled: the at-th from first */
+	uint64_t idle_since_ms;
+	struct loop_timer timer; /* dialling */
+	struct loop_deferred deferred;
+};
+
+struct upstream {
+	struct loop *loop;
+	const char *name;
+	struct address addresses[UPSTREAM_ADDRESSES_MAX];
+	size_t address_n, address_first; /* first: the one that answered last */
+	struct tls_client *tls;
+	uint64_t connect_timeout_ms, idle_timeout_ms;
+	struct upstream_connection *newest, *oldest;
+	size_t idle_n;
+	struct loop_timer sweep;
+};
+
+static void on_transport(struct transport *t);
+static void on_dial_timeout(struct loop_timer *timer);
+static void on_sweep(struct loop_timer *timer);
+
+enum err
+upstream_new(struct loop *loop, const struct upstream_options *o, struct upstream **out)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (!u) {
+		tls_client_free(o->tls);
+		return E_NOMEM;
+	}
+	u->loop = loop;
+	u->name = o->name;
+	u->address_n = o->address_n < UPSTREAM_ADDRESSES_MAX ? o->address_n : UPSTREAM_ADDRESSES_MAX;
+	for (size_t i = 0; i < u->address_n; i++)
+		u->addresses[i] = o->addresses[i];
+	u->tls = o->tls;
+	u->connect_timeout_ms = o->connect_timeout_ms;
+	u->idle_timeout_ms = o->idle_timeout_ms;
+	u->sweep.on_due = on_sweep;
+	*out = u;
+	return OK;
+}
+
+void
+upstream_free(struct upstream *u)
+{
+	if (!u)
+		return;
+	upstream_flush(u);
+	loop_timer_clear(u->loop, &u->sweep);
+	tls_client_free(u->tls);
+	free(u);
+}
+
+const char *
+upstream_name(const struct upstream *u)
+{
+	return u->name;
+}
+
+size_t
+upstream_idle_n(const struct upstream *u)
+{
+	return u->idle_n;
+}
+
+/* ---- one connection ---- */
+
+static void
+connection_recycle(struct loop_deferred *d)
+{
+	free((char *)d - offsetof(struct upstream_connection, deferred));
+}
+
+/* Its memory stays until the event batch is over: we may be below its own callback. */
+static void
+connection_close(struct upstream_connection *c)
+{
+	assert(c->state != CONNECTION_CLOSED && c->state != CONNECTION_IDLE);
+	c->state = CONNECTION_CLOSED;
+	c->call = NULL;
+	loop_timer_clear(c->upstream->loop, &c->timer);
+	transport_close(&c->transport);
+	c->deferred.run = connection_recycle;
+	loop_defer(c->upstream->loop, &c->deferred);
+}
+
+/* Start connecting to the next address that takes it. E_SYSTEM: none did, errno is the last one's. */
+static enum err
+connection_dial(struct upstream_connection *c)
+{
+	struct upstream *u = c->upstream;
+	enum err err = E_SYSTEM;
+
+	for (; c->address_at < u->address_n; c->address_at++) {
+		const struct address *a = &u->addresses[(c->address_first + c->address_at) % u->address_n];
+		int fd, one = 1;
+		SSL *ssl = NULL;
+
+		err = address_connect(a, &fd);
+		if (err)
+			continue;
+		if (a->u.sa.sa_family != AF_UNIX)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (u->tls && !(ssl = tls_client_connect(u->tls))) {
+			close(fd);
+			return E_NOMEM;
+		}
+		return transport_open(&c->transport, u->loop, fd, ssl, true, on_transport);
+	}
+	return err;
+}
+
+static enum err
+connection_new(struct upstream *u, struct upstream_call *call)
+{
+	struct upstream_connection *c = calloc(1, sizeof(*c));
+	enum err err;
+
+	if (!c)
+		return E_NOMEM;
+	c->upstream = u;
+	c->call = call;
+	c->address_first = u->address_first;
+	c->state = CONNECTION_DIALLING;
+	c->timer.on_due = on_dial_timeout;
+	err = connection_dial(c);
+	if (err) {
+		int saved = errno;
+		free(c);
+		errno = saved;
+		return err;
+	}
+	err = loop_timer_set(u->loop, &c->timer, u->connect_timeout_ms);
+	if (err) {
+		connection_close(c);
+		return err;
+	}
+	call->connection = c;
+	return E_AGAIN;
+}
+
+static void
+connection_fail(struct upstream_connection *c, enum upstream_failure failure, const char *why)
+{
+	struct upstream_call *call = c->call;
+
+	call->connection = NULL;
+	call->transport = NULL;
+	connection_close(c);
+	call->on_failed(call, failure, why);
+}
+
+static void
+on_dial_timeout(struct loop_timer *timer)
+{
+	struct upstream_connection *c = (struct upstream_connection *)((char *)timer - offsetof(struct upstream_connection, timer));
+
+	connection_fail(c, UPSTREAM_TIMEOUT, c->transport.connecting ? "connect timed out" : "TLS handshake timed out");
+}
+
+static void
+connection_proceed(struct upstream_connection *c)
+{
+	struct upstream *u = c->upstream;
+	enum io io = transport_handshake(&c->transport);
+	char why[TRANSPORT_WHY_MAX];
+
+	if (io == IO_AGAIN)
+		return;
+	if (io == IO_OK) {
+		u->address_first = (c->address_first + c->address_at) % u->address_n;
+		loop_timer_clear(u->loop, &c->timer);
+		c->state = CONNECTION_BUSY;
+		c->call->transport = &c->transport;
+		c->call->on_connected(c->call);
+		return;
+	}
+	bool refused = c->transport.connecting;
+	transport_why(&c->transport, why);
+	if (refused && c->address_at + 1 < u->address_n) {
+		transport_close(&c->transport);
+		c->address_at++;
+		if (connection_dial(c) == OK)
+			return;
+	}
+	connection_fail(c, refused ? UPSTREAM_REFUSED : UPSTREAM_TLS, why);
+}
+
+/* ---- the idle ones ---- */
+
+static void
+idle_unlink(struct upstream_connection *c)
+{
+	struct upstream *u = c->upstream;
+
+	*(c->prev ? &c->prev->next : &u->newest) = c->next;
+	*(c->next ? &c->next->prev : &u->oldest) = c->prev;
+	c->next = c->prev = NULL;
+	u->idle_n--;
+	c->state = CONNECTION_BUSY;
+}
+
+static void
+idle_close(struct upstream_connection *c)
+{
+	idle_unlink(c);
+	transport_end(&c->transport);
+	connection_close(c);
+}
+
+void
+upstream_flush(struct upstream *u)
+{
+	while (u->newest)
+		idle_close(u->newest);
+}
+
+/* One timer for all: armed for the oldest, however often connections come and go meanwhile. */
+static void
+sweep_arm(struct upstream *u, uint64_t delay_ms)
+{
+	if (loop_timer_set(u->loop, &u->sweep, delay_ms))
+		log_warn("upstream idle timer not set", LOG_STR("upstream", u->name));
+}
+
+static void
+on_sweep(struct loop_timer *timer)
+{
+	struct upstream *u = (struct upstream *)((char *)timer - offsetof(struct upstream, sweep));
+	uint64_t now = loop_now_ms(u->loop);
+
+	while (u->oldest && now - u->oldest->idle_since_ms >= u->idle_timeout_ms)
+		idle_close(u->oldest);
+	if (u->oldest)
+		sweep_arm(u, u->oldest->idle_since_ms + u->idle_timeout_ms - now);
+}
+
+/* Something happened on a connection that nobody uses: a TLS 1.3 ticket is read and kept; all else ends it. */
+static void
+idle_look(struct upstream_connection *c)
+{
+	char byte;
+	size_t got;
+
+	if (transport_read(&c->transport, &byte, 1, &got) != IO_AGAIN)
+		idle_close(c);
+}
+
+static void
+idle_push(struct upstream_connection *c)
+{
+	struct upstream *u = c->upstream;
+
+	c->state = CONNECTION_IDLE;
+	c->call = NULL;
+	c->kept = true;
+	c->idle_since_ms = loop_now_ms(u->loop);
+	c->prev = NULL;
+	c->next = u->newest;
+	*(u->newest ? &u->newest->prev : &u->oldest) = c;
+	u->newest = c;
+	if (++u->idle_n == 1 && u->sweep.heap_index == 0)
+		sweep_arm(u, u->idle_timeout_ms);
+	if (u->idle_n > UPSTREAM_IDLE_MAX)
+		idle_close(u->oldest);
+}
+
+static void
+on_transport(struct transport *t)
+{
+	struct upstream_connection *c = (struct upstream_connection *)((char *)t - offsetof(struct upstream_connection, transport));
+
+	switch (c->state) {
+	case CONNECTION_DIALLING:
+		connection_proceed(c);
+		break;
+	case CONNECTION_BUSY:
+		c->call->on_ready(c->call);
+		break;
+	case CONNECTION_IDLE:
+		idle_look(c);
+		break;
+	case CONNECTION_CLOSED:
+		break;
+	}
+}
+
+/* ---- calls ---- */
+
+enum err
+upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)
+{
+	call->connection = NULL;
+	call->transport = NULL;
+	call->kept = false;
+	if (u->address_n == 0)
+		return E_EMPTY;
+	struct upstream_connection *c = fresh ? NULL : u->newest;
+	if (!c)
+		return connection_new(u, call);
+	idle_unlink(c);
+	c->call = call;
+	call->connection = c;
+	call->transport = &c->transport;
+	call->kept = true;
+	return OK;
+}
+
+void
+upstream_finish(struct upstream_call *call, bool keep)
+{
+	struct upstream_connection *c = call->connection;
+
+	if (!c)
+		return;
+	call->connection = NULL;
+	call->transport = NULL;
+	if (!keep || c->state != CONNECTION_BUSY || c->transport.cut || c->transport.ended) {
+		if (c->state == CONNECTION_BUSY)
+			transport_end(&c->transport);
+		connection_close(c);
+		return;
+	}
+	idle_push(c);
+	/* What came behind the answer, or has been read ahead of us, is no part of any exchange. */
+	if (c->state == CONNECTION_IDLE && transport_may_read(&c->transport))
+		idle_look(c);
+}

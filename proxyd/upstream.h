@@ -1,0 +1,57 @@
+/* upstream.h - connections to one destination: dialled, kept, watched while idle, handed out again newest first.
+ *
+ * Owns: the connections. Whoever needs one embeds a struct upstream_call. No function here calls back before it returns; callbacks run from the
+ * loop only. An idle connection that shows EOF or a byte nobody asked for is closed at once: the byte would become the front of somebody else's answer. */
+#ifndef PROXYD_UPSTREAM_H
+#define PROXYD_UPSTREAM_H
+
+#include "proxyd/tls.h"
+#include "proxyd/transport.h"
+#include "shared/address.h"
+
+#define UPSTREAM_ADDRESSES_MAX 8
+#define UPSTREAM_IDLE_MAX 256 /* kept per worker and destination; past it the oldest goes */
+
+struct upstream;
+struct upstream_connection;
+
+enum upstream_failure {
+	UPSTREAM_REFUSED,  /* no connection: 502 */
+	UPSTREAM_TIMEOUT,  /* no connection in time: 504 */
+	UPSTREAM_TLS       /* connected, but not to whom we want: 502 */
+};
+
+struct upstream_call {
+	struct upstream_connection *connection; /* NULL: none yet */
+	struct transport *transport;            /* of connection, once it may be used; NULL before */
+	bool kept;                              /* it served somebody before: it may have died meanwhile */
+	void (*on_connected)(struct upstream_call *call);
+	/* The call holds nothing any more. why lives until it returns. */
+	void (*on_failed)(struct upstream_call *call, enum upstream_failure failure, const char *why);
+	/* The transport may be read or written. */
+	void (*on_ready)(struct upstream_call *call);
+};
+
+struct upstream_options {
+	const char *name; /* for logs; outlives the upstream */
+	const struct address *addresses; /* tried in order; copied */
+	size_t address_n;
+	struct tls_client *tls; /* NULL: plain. Owned by the upstream from now on, also when making it fails */
+	uint64_t connect_timeout_ms, idle_timeout_ms;
+};
+/* E_NOMEM. */
+MUST_CHECK enum err upstream_new(struct loop *loop, const struct upstream_options *o, struct upstream **out);
+/* Closes what is idle; no call may be running. */
+void upstream_free(struct upstream *u);
+/* Close what is idle. */
+void upstream_flush(struct upstream *u);
+const char *upstream_name(const struct upstream *u);
+size_t upstream_idle_n(const struct upstream *u);
+
+/* fresh: not a kept one. OK: call->transport is there. E_AGAIN: on_connected or on_failed follows. E_SYSTEM (errno), E_NOMEM, E_EMPTY (no address): nothing
+ * is held. */
+MUST_CHECK enum err upstream_start(struct upstream *u, struct upstream_call *call, bool fresh);
+/* The call is over, at any point after upstream_start. keep: the exchange ended cleanly and nothing is left on the connection. No-op without one. */
+void upstream_finish(struct upstream_call *call, bool keep);
+
+#endif

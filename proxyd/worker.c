@@ -1,0 +1,406 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include "proxyd/client.h"
+#include "proxyd/control.h"
+#include "proxyd/exchange.h"
+#include "proxyd/peers.h"
+#include "proxyd/route.h"
+#include "proxyd/session_client.h"
+#include "proxyd/worker.h"
+#include "shared/log.h"
+#include "shared/process.h"
+#include "shared/rng.h"
+
+#define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
+
+/* Handshakes cost 200 us and more: a few, then those who are connected already. */
+#define ACCEPT_BATCH 4
+/* No descriptors or memory for one more: look again then. */
+#define ACCEPT_PAUSE_MS 100
+/* Descriptors that are no client's and no upstream's: standard ones, loop, control, key cache, listeners. */
+#define DESCRIPTORS_KEPT (64 + PROXYD_LISTENERS_MAX)
+#define WANT_KEYS_EVERY_MS 1000
+
+struct listener {
+	struct loop_watch watch;
+	struct worker *worker;
+	SSL_CTX *tls;
+};
+
+struct worker {
+	const struct worker_start *start;
+	struct gateway gateway;
+	struct upstream *authd; /* asked about sessions */
+	struct listener *listeners;
+	size_t listener_n;
+	struct loop_watch control;
+	struct loop_timer drain, pause, want_keys;
+	struct peers peers;
+	size_t connections_max;
+	uint32_t per_address_max; /* 0: no limit */
+	bool accepting;
+	uint64_t keys_wanted_ms; /* when master was told last */
+	struct tls_error why;    /* of a start that failed */
+};
+
+static void on_control(struct loop_watch *w, uint32_t events);
+static void on_listener(struct loop_watch *w, uint32_t events);
+
+/* ---- listeners ---- */
+
+static void
+accepting_stop(struct worker *w)
+{
+	w->accepting = false;
+	for (size_t i = 0; i < w->listener_n; i++)
+		loop_remove(w->gateway.loop, &w->listeners[i].watch);
+}
+
+static enum err
+accepting_start(struct worker *w)
+{
+	enum err err = OK;
+
+	if (w->accepting)
+		return OK;
+	w->accepting = true;
+	/* All workers wait on the same sockets: one of them is woken (EPOLLEXCLUSIVE). */
+	for (size_t i = 0; i < w->listener_n && !err; i++)
+		err = loop_add(w->gateway.loop, &w->listeners[i].watch, EPOLLIN | EPOLLEXCLUSIVE);
+	if (err)
+		accepting_stop(w);
+	return err;
+}
+
+static void
+accepting_pause(struct worker *w)
+{
+	accepting_stop(w);
+	if (loop_timer_set(w->gateway.loop, &w->pause, ACCEPT_PAUSE_MS))
+		log_error("no memory for a timer: not accepting until a connection ends");
+}
+
+static void
+on_pause_over(struct loop_timer *t)
+{
+	struct worker *w = OWNER(struct worker, pause, t);
+
+	if (!w->gateway.draining && w->gateway.client_n < w->connections_max && accepting_start(w))
+		accepting_pause(w);
+}
+
+static void
+take_connection(struct listener *l, int fd, const struct address *peer)
+{
+	struct worker *w = l->worker;
+	unsigned char address[16];
+	SSL *ssl = SSL_new(l->tls);
+
+	client_address(peer, address);
+	if (!ssl) {
+		close(fd);
+		return;
+	}
+	if (w->per_address_max && !peers_enter(&w->peers, address, w->per_address_max)) {
+		log_debug("connection refused: too many from one address");
+		SSL_free(ssl);
+		close(fd);
+		return;
+	}
+	if (client_new(&w->gateway, fd, ssl, peer)) {
+		log_error("connection not taken: out of memory");
+		if (w->per_address_max)
+			peers_leave(&w->peers, address);
+	}
+}
+
+static void
+on_listener(struct loop_watch *watch, uint32_t events)
+{
+	struct listener *l = OWNER(struct listener, watch, watch);
+	struct worker *w = l->worker;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		struct address peer = { .len = sizeof(peer.u) };
+		if (w->gateway.client_n >= w->connections_max) {
+			log_warn("as many connections as limits.connections allows", LOG_UINT("connections", w->gateway.client_n));
+			accepting_stop(w);
+			return;
+		}
+		int fd = accept4(watch->fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			take_connection(l, fd, &peer);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_error("accept", LOG_ERRNO(errno));
+			accepting_pause(w);
+			return;
+		} else if (errno == EAGAIN) {
+			return; /* another worker was faster */
+		}
+	}
+}
+
+static void
+on_client_gone(struct gateway *g, const struct client *c)
+{
+	struct worker *w = OWNER(struct worker, gateway, g);
+
+	if (w->per_address_max)
+		peers_leave(&w->peers, c->address);
+	if (g->draining) {
+		if (g->client_n == 0)
+			loop_stop(g->loop);
+	} else if (!w->accepting && w->pause.heap_index == 0 && accepting_start(w)) {
+		accepting_pause(w);
+	}
+}
+
+/* ---- master ---- */
+
+/* Connections go on until they are through: each next request is answered with Connection: close. Idle ones stay until they send it, or the
+ * end: closing them now could cross with a request that is on its way. */
+static void
+drain(struct worker *w, uint32_t within_ms)
+{
+	struct gateway *g = &w->gateway;
+
+	if (g->draining)
+		return;
+	accepting_stop(w);
+	for (size_t i = 0; i < w->listener_n; i++)
+		close(w->listeners[i].watch.fd);
+	w->listener_n = 0;
+	g->draining = true;
+	process_title_set("proxyd: worker %u.%u (draining)", w->start->generation, w->start->index);
+	log_info("draining", LOG_UINT("connections", g->client_n));
+	if (g->client_n == 0 || loop_timer_set(g->loop, &w->drain, within_ms))
+		loop_stop(g->loop);
+}
+
+static void
+on_drain_over(struct loop_timer *t)
+{
+	struct worker *w = OWNER(struct worker, drain, t);
+
+	log_info("drain is over", LOG_UINT("connections", w->gateway.client_n));
+	loop_stop(w->gateway.loop);
+}
+
+static void
+take_keycache(struct worker *w, int fd)
+{
+	struct keycache *kc;
+	enum err err = keycache_open(fd, &kc);
+
+	close(fd);
+	if (err == OK)
+		authenticator_set_keycache(w->gateway.authenticator, kc);
+	else
+		log_error("key cache not usable", LOG_STR("reason", err_name(err)));
+}
+
+static void
+on_control(struct loop_watch *watch, uint32_t events)
+{
+	struct worker *w = OWNER(struct worker, control, watch);
+	struct control_message m;
+	enum err err;
+	int fd;
+
+	(void)events;
+	while ((err = control_receive(watch->fd, &m, &fd)) == OK) {
+		if (m.kind == CONTROL_KEYCACHE && fd >= 0) {
+			take_keycache(w, fd);
+			fd = -1;
+		} else if (m.kind == CONTROL_DRAIN) {
+			drain(w, m.value);
+		} else if (m.kind == CONTROL_STOP) {
+			loop_stop(w->gateway.loop);
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	if (err != E_AGAIN) {
+		log_info("master is gone", LOG_STR("reason", err_name(err)));
+		loop_stop(w->gateway.loop);
+	}
+}
+
+static void
+tell_keys_wanted(struct worker *w)
+{
+	w->keys_wanted_ms = loop_now_ms(w->gateway.loop);
+	enum err err = control_send(w->start->control_fd, CONTROL_WANT_KEYS, 0, "", -1);
+	if (err)
+		log_warn("master not told of an unknown key", LOG_STR("reason", err_name(err)));
+}
+
+static void
+on_want_keys(struct loop_timer *t)
+{
+	tell_keys_wanted(OWNER(struct worker, want_keys, t));
+}
+
+/* At once, and then at most once in a while. */
+static void
+keys_wanted(struct gateway *g)
+{
+	struct worker *w = OWNER(struct worker, gateway, g);
+	uint64_t since = loop_now_ms(g->loop) - w->keys_wanted_ms;
+
+	if (w->want_keys.heap_index)
+		return;
+	if (since >= WANT_KEYS_EVERY_MS)
+		tell_keys_wanted(w);
+	else if (loop_timer_set(g->loop, &w->want_keys, WANT_KEYS_EVERY_MS - since))
+		log_warn("no memory for a timer");
+}
+
+/* ---- start ---- */
+
+static enum err
+listener_init(struct worker *w, size_t at)
+{
+	const struct proxyd_listen *from = (const struct proxyd_listen *)w->start->config->listen.items + at;
+	struct listener *l = &w->listeners[at];
+	char context[ADDRESS_TEXT_MAX + 16];
+	int one = 1;
+	/* Tickets are good at the same address with the same rules, in every worker and generation. */
+	int n = snprintf(context, sizeof(context), "%.*s %d", ADDRESS_TEXT_MAX, from->address_text, from->tls.min_version);
+	const struct tls_server_options o = { .cert_pem = from->tls.cert_pem, .key_pem = from->tls.key_pem,
+		.tls13_only = from->tls.min_version == 1, .context = slice_of(context, (size_t)n), .ticket_secret = w->start->ticket_secret,
+		.clock = w->start->clock };
+
+	l->worker = w;
+	l->watch.fd = w->start->listen_fds[at];
+	l->watch.on_event = on_listener;
+	/* Inherited by what is accepted: one system call less for each connection. */
+	if (from->address.u.sa.sa_family != AF_UNIX)
+		setsockopt(l->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return tls_server_new(&o, &l->tls, &w->why);
+}
+
+static enum err
+sessions_init(struct worker *w)
+{
+	struct gateway *g = &w->gateway;
+	const struct proxyd_config *config = g->config;
+	const struct upstream_options o = { .name = "authd", .addresses = &config->session_socket, .address_n = 1,
+		.connect_timeout_ms = SESSION_TIMEOUT_MS, .idle_timeout_ms = (uint64_t)config->limits.upstream_idle_timeout_ms };
+
+	if (!config->session_jwt || config->session_socket.len == 0)
+		return OK;
+	enum err err = upstream_new(g->loop, &o, &w->authd);
+	if (err)
+		return err;
+	const struct session_client_options so = { .loop = g->loop, .authenticator = g->authenticator, .blocks = &g->blocks, .authd = w->authd,
+		.cookie_name = config->authentication.session.cookie_name };
+	g->sessions = session_client_new(&so);
+	return g->sessions ? OK : E_NOMEM;
+}
+
+static enum err
+gateway_start(struct worker *w)
+{
+	struct gateway *g = &w->gateway;
+	const struct worker_start *s = w->start;
+	enum err err;
+
+	snprintf(w->why.text, sizeof(w->why.text), "out of memory or descriptors");
+	g->config = s->config;
+	g->clock = s->clock;
+	g->on_client_gone = on_client_gone;
+	g->on_keys_wanted = keys_wanted;
+	if (!(g->loop = loop_new(s->clock)) || !(g->authenticator = authenticator_new(s->config, s->clock)))
+		return E_NOMEM;
+	if ((err = gateway_init(g)) || (err = sessions_init(w)) || (err = router_new(g->loop, s->config, &g->router, &w->why)))
+		return err;
+	if (!(w->listeners = calloc(s->config->listen.n + 1, sizeof(*w->listeners))))
+		return E_NOMEM;
+	for (; w->listener_n < s->config->listen.n; w->listener_n++)
+		if ((err = listener_init(w, w->listener_n)))
+			return err;
+	return rng_fill(&rng_system, &w->peers.seed, sizeof(w->peers.seed));
+}
+
+static void
+limits_init(struct worker *w)
+{
+	size_t descriptors = process_raise_nofile();
+	int64_t wanted = w->start->config->limits.connections, per_address = w->start->config->limits.connections_per_address;
+	/* Each client may have an upstream connection. */
+	size_t most = descriptors > DESCRIPTORS_KEPT + 2 ? (descriptors - DESCRIPTORS_KEPT) / 2 : 1;
+
+	w->connections_max = wanted > 0 && (size_t)wanted < most ? (size_t)wanted : most;
+	if (wanted > 0 && (size_t)wanted > most)
+		log_warn("the limit of open files allows fewer connections than limits.connections", LOG_UINT("connections", most));
+	w->per_address_max = per_address > UINT32_MAX ? UINT32_MAX : (uint32_t)per_address;
+}
+
+static enum err
+serve(struct worker *w)
+{
+	struct gateway *g = &w->gateway;
+	enum err err;
+
+	snprintf(w->why.text, sizeof(w->why.text), "privileges not dropped");
+	if ((err = process_harden()) || (err = process_drop(w->start->config->user)))
+		return err;
+	snprintf(w->why.text, sizeof(w->why.text), "out of memory or descriptors");
+	w->control.fd = w->start->control_fd;
+	w->control.on_event = on_control;
+	if ((err = loop_add(g->loop, &w->control, EPOLLIN)) || (err = accepting_start(w)))
+		return err;
+	err = control_send(w->start->control_fd, CONTROL_READY, 0, "", -1);
+	return err ? err : loop_run(g->loop);
+}
+
+static void
+worker_fini(struct worker *w)
+{
+	struct gateway *g = &w->gateway;
+
+	accepting_stop(w);
+	g->on_client_gone = NULL;
+	for (struct client *c = g->clients; c; c = c->next)
+		transport_end(&c->transport);
+	client_close_all(g);
+	session_client_free(g->sessions);
+	upstream_free(w->authd);
+	router_free(g->router);
+	for (size_t i = 0; w->listeners && i < w->start->config->listen.n; i++)
+		SSL_CTX_free(w->listeners[i].tls);
+	free(w->listeners);
+	peers_fini(&w->peers);
+	loop_free(g->loop);
+	gateway_fini(g);
+	authenticator_free(g->authenticator);
+}
+
+int
+worker_run(const struct worker_start *start)
+{
+	struct worker w = { .start = start, .drain.on_due = on_drain_over, .pause.on_due = on_pause_over, .want_keys.on_due = on_want_keys };
+
+	process_title_set("proxyd: worker %u.%u", start->generation, start->index);
+	enum err err = gateway_start(&w);
+	if (err == OK) {
+		if (start->keycache_fd >= 0)
+			take_keycache(&w, start->keycache_fd);
+		limits_init(&w);
+		err = serve(&w);
+	}
+	if (err) {
+		log_error("worker does not run", LOG_STR("reason", w.why.text), LOG_STR("error", err_name(err)));
+		if (control_send(start->control_fd, CONTROL_FAILED, 0, w.why.text, -1))
+			log_warn("master not told");
+	}
+	worker_fini(&w);
+	return err ? 1 : 0;
+}

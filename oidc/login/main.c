@@ -111,7 +111,7 @@ static bool
 issuer_ok(const char *issuer, char *why, size_t why_n)
 {
 	struct url u;
-	if (url_parse(slice_str(issuer), &u) != OK || u.query.p) {
+	if (url_parse(slice_str(issuer), &u) != OK || u.query.n) {
 		snprintf(why, why_n, "--issuer: expected an absolute URL like https://gateway.example/oidc, found \"%s\"", issuer);
 		return false;
 	}

@@ -3,8 +3,8 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "proxyd/certificate.h"
 #include "proxyd/config_check.h"
+#include "shared/certificate.h"
 #include "shared/file.h"
 
 #define PEM_BYTES_MAX (1u << 20)

@@ -1,8 +1,8 @@
 /* certificate.h - is this PEM what a TLS server, a TLS client or a trust anchor needs? Nothing is kept.
  *
- * Used when a configuration is read, so that a bad file is reported with its key and never reaches a worker. */
-#ifndef PROXYD_CERTIFICATE_H
-#define PROXYD_CERTIFICATE_H
+ * Used when a configuration is read, so that a bad file is reported with its key and never reaches a listener. */
+#ifndef SHARED_CERTIFICATE_H
+#define SHARED_CERTIFICATE_H
 
 #include "shared/err.h"
 #include "shared/slice.h"

@@ -4,7 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include "proxyd/certificate.h"
+#include "shared/certificate.h"
 #include "shared/clock.h"
 
 #define CHAIN_CERTIFICATES_MAX 16

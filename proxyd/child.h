@@ -1,0 +1,44 @@
+/* child.h - one process that master started: the keeper or a worker of a generation, and the socket to it. */
+#ifndef PROXYD_CHILD_H
+#define PROXYD_CHILD_H
+
+#include <sys/types.h>
+#include "proxyd/listeners.h"
+#include "proxyd/respawn.h"
+#include "proxyd/worker.h"
+#include "shared/loop.h"
+
+enum child_kind { CHILD_KEEPER, CHILD_WORKER };
+
+struct child {
+	struct loop_watch control; /* first member; fd -1 when there is none */
+	struct loop_timer respawn_timer;
+	struct generation *generation;
+	enum child_kind kind;
+	unsigned index;            /* of a worker */
+	pid_t pid;                 /* 0: not running */
+	bool ready;                /* CONTROL_READY came */
+	uint64_t started_ms;
+	struct respawn respawn;
+	char why[248];             /* text of CONTROL_FAILED; "" */
+};
+
+/* What a child needs to know. */
+struct child_setup {
+	const struct proxyd_config *config;
+	unsigned generation;
+	const struct listeners *listeners;
+	int keycache_fd;           /* worker: newest, keeper: seed; -1: none */
+	const unsigned char *ticket_secret;
+	const struct clock *clock;
+};
+
+/* Fork. In the child, which keeps standard streams and what c's kind needs and drops its rights, this does not return. In master c->pid and
+ * c->control.fd are set; the caller watches it. E_SYSTEM (errno). */
+MUST_CHECK enum err child_start(struct child *c, const struct child_setup *setup);
+/* After the death: close the socket, forget the process. */
+void child_forget(struct child *c, struct loop *loop);
+/* "keeper", "worker" */
+const char *child_kind_name(const struct child *c);
+
+#endif

@@ -1,0 +1,398 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "proxyd/control.h"
+#include "proxyd/generation.h"
+
+#define MESSAGES_PER_EVENT_MAX 64 /* a child that talks without end must not keep master from the others */
+#define START_RETRY_MS 1000       /* after a fork that failed: the machine is short of something */
+
+static void start_child(struct child *c);
+static void start_workers(struct generation *g);
+static void on_control(struct loop_watch *w, uint32_t events);
+static void on_respawn_due(struct loop_timer *t);
+static void on_deadline(struct loop_timer *t);
+static void tell_gone(struct loop_deferred *d);
+
+static unsigned
+cpu_count(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	int n = CPU_COUNT(&set);
+	return n < 1 ? 1 : n > PROXYD_WORKERS_MAX ? PROXYD_WORKERS_MAX : (unsigned)n;
+}
+
+static void
+init_child(struct child *c, struct generation *g, enum child_kind kind, unsigned index)
+{
+	*c = (struct child){ .control = { .fd = -1, .on_event = on_control }, .respawn_timer = { .on_due = on_respawn_due }, .generation = g,
+		.kind = kind, .index = index };
+}
+
+struct generation *
+generation_new(const struct generation_setup *setup)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	*g = (struct generation){
+		.number = setup->number,
+		.candidate = setup->candidate,
+		.config = setup->config,
+		.listeners = setup->listeners,
+		.keycache_fd = -1,
+		.deadline = { .on_due = on_deadline },
+		.gone = { .run = tell_gone },
+		.loop = setup->loop,
+		.clock = setup->clock,
+		.ticket_secret = setup->ticket_secret,
+		.events = setup->events,
+		.master = setup->master,
+	};
+	g->worker_n = g->config->workers ? (size_t)g->config->workers : cpu_count();
+	g->workers = calloc(g->worker_n, sizeof(*g->workers));
+	if (!g->workers || (setup->seed_fd >= 0 && (g->keycache_fd = fcntl(setup->seed_fd, F_DUPFD_CLOEXEC, 3)) < 0)) {
+		free(g->workers);
+		free(g);
+		return NULL;
+	}
+	init_child(&g->keeper, g, CHILD_KEEPER, 0);
+	for (unsigned i = 0; i < g->worker_n; i++)
+		init_child(&g->workers[i], g, CHILD_WORKER, i);
+	return g;
+}
+
+void
+generation_free(struct generation *g)
+{
+	loop_timer_clear(g->loop, &g->deadline);
+	if (g->keycache_fd >= 0)
+		close(g->keycache_fd);
+	proxyd_config_free(g->config);
+	free(g->workers);
+	free(g);
+}
+
+/* The keeper is child 0, worker i child i + 1. */
+static struct child *
+child_at(struct generation *g, size_t i)
+{
+	return i == 0 ? &g->keeper : &g->workers[i - 1];
+}
+
+static void
+set_timer(struct generation *g, struct loop_timer *t, uint64_t delay_ms)
+{
+	if (loop_timer_set(g->loop, t, delay_ms) == OK)
+		return;
+	log_error("no memory for a timer: it is due now", LOG_UINT("generation", g->number));
+	t->on_due(t);
+}
+
+static void
+settle(struct generation *g, const char *why)
+{
+	if (!why) {
+		g->phase = GENERATION_SERVES;
+		g->candidate = false;
+		loop_timer_clear(g->loop, &g->deadline);
+	}
+	g->events->settled(g->master, g, why);
+}
+
+void
+generation_start(struct generation *g)
+{
+	g->phase = GENERATION_KEEPER_STARTS;
+	start_child(&g->keeper);
+	if (g->phase == GENERATION_KEEPER_STARTS)
+		set_timer(g, &g->deadline, g->candidate ? GENERATION_READY_MS : GENERATION_KEEPER_MS);
+}
+
+static void
+start_child(struct child *c)
+{
+	struct generation *g = c->generation;
+	struct child_setup setup = {
+		.config = g->config,
+		.generation = g->number,
+		.listeners = &g->listeners,
+		.keycache_fd = g->keycache_fd,
+		.ticket_secret = g->ticket_secret,
+		.clock = g->clock,
+	};
+
+	enum err e = child_start(c, &setup);
+	if (!e && (e = loop_add(g->loop, &c->control, EPOLLIN)))
+		kill(c->pid, SIGKILL); /* it will be reaped and tried again */
+	if (!e) {
+		log_info("child started", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index), LOG_INT("child_pid", c->pid),
+			LOG_UINT("generation", g->number));
+		return;
+	}
+	log_error("child cannot be started", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index), LOG_ERRNO(errno));
+	if (g->candidate)
+		settle(g, "a process could not be started");
+	else if (!c->pid)
+		set_timer(g, &c->respawn_timer, START_RETRY_MS);
+}
+
+static void
+start_workers(struct generation *g)
+{
+	g->phase = GENERATION_WORKERS_START;
+	if (!g->candidate)
+		loop_timer_clear(g->loop, &g->deadline);
+	for (size_t i = 0; i < g->worker_n && g->phase == GENERATION_WORKERS_START; i++)
+		start_child(&g->workers[i]);
+}
+
+static void
+send_or_log(struct child *c, enum control_kind kind, uint32_t value, int fd)
+{
+	if (!c->pid || c->control.fd < 0)
+		return;
+	enum err e = control_send(c->control.fd, kind, value, NULL, fd);
+	if (e && e != E_EMPTY) /* E_EMPTY: its death is about to be reaped */
+		log_warn("child does not take its messages", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index),
+			LOG_INT("child_pid", c->pid), LOG_STR("reason", err_name(e)));
+}
+
+static void
+child_is_ready(struct child *c)
+{
+	struct generation *g = c->generation;
+	bool all = g->phase == GENERATION_WORKERS_START;
+
+	if (c->ready)
+		return;
+	c->ready = true;
+	if (g->phase == GENERATION_LEAVES)
+		return;
+	log_info("child ready", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index), LOG_INT("child_pid", c->pid),
+		LOG_UINT("generation", g->number));
+	if (c->kind == CHILD_KEEPER && g->phase == GENERATION_KEEPER_STARTS)
+		start_workers(g);
+	for (size_t i = 0; i < g->worker_n; i++)
+		all = all && g->workers[i].ready;
+	if (all)
+		settle(g, NULL);
+}
+
+/* The keeper made a new key cache: pass it on. Takes fd. */
+static void
+take_keycache(struct generation *g, int fd)
+{
+	if (g->keycache_fd >= 0)
+		close(g->keycache_fd);
+	g->keycache_fd = fd;
+	for (size_t i = 0; i < g->worker_n; i++)
+		send_or_log(&g->workers[i], CONTROL_KEYCACHE, 0, fd);
+}
+
+/* Which child may say what; anything else is ignored with a line in the log (a captured worker must not be able to hand out keys). */
+static void
+take_message(struct child *c, const struct control_message *m, int fd)
+{
+	struct generation *g = c->generation;
+
+	if (m->kind == CONTROL_KEYCACHE && c->kind == CHILD_KEEPER && fd >= 0) {
+		take_keycache(g, fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (m->kind == CONTROL_READY)
+		child_is_ready(c);
+	else if (m->kind == CONTROL_FAILED)
+		snprintf(c->why, sizeof(c->why), "%s", m->text);
+	else if (m->kind == CONTROL_WANT_KEYS && c->kind == CHILD_WORKER)
+		g->events->want_keys(g->master);
+	else
+		log_warn("child sent a message that is not its to send", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index),
+			LOG_INT("child_pid", c->pid), LOG_UINT("kind", m->kind));
+}
+
+static void
+read_messages(struct child *c, unsigned n_max)
+{
+	struct control_message m;
+	enum err e = OK;
+	int fd;
+
+	while (n_max-- && c->control.fd >= 0 && (e = control_receive(c->control.fd, &m, &fd)) == OK)
+		take_message(c, &m, fd);
+	if (e == OK || e == E_AGAIN || c->control.fd < 0)
+		return;
+	/* Its end, or nonsense: either way there is no more to hear. A child without master has to end. */
+	loop_remove(c->generation->loop, &c->control);
+	close(c->control.fd);
+	c->control.fd = -1;
+	if (e == E_FORMAT && c->pid) {
+		log_error("child talks nonsense and is ended", LOG_STR("child", child_kind_name(c)), LOG_INT("child_pid", c->pid));
+		kill(c->pid, SIGKILL);
+	}
+}
+
+static void
+on_control(struct loop_watch *w, uint32_t events)
+{
+	(void)events;
+	read_messages((struct child *)w, MESSAGES_PER_EVENT_MAX);
+}
+
+static void
+kill_all(struct generation *g, bool only_unready)
+{
+	for (size_t i = 0; i <= g->worker_n; i++) {
+		struct child *c = child_at(g, i);
+		if (c->pid && !(only_unready && (c->ready || c->kind == CHILD_KEEPER)))
+			kill(c->pid, SIGKILL);
+	}
+}
+
+static void
+leave(struct generation *g, uint64_t kill_after_ms)
+{
+	g->phase = GENERATION_LEAVES;
+	g->candidate = false;
+	for (size_t i = 0; i <= g->worker_n; i++)
+		loop_timer_clear(g->loop, &child_at(g, i)->respawn_timer);
+	set_timer(g, &g->deadline, kill_after_ms);
+	for (size_t i = 0; i <= g->worker_n; i++)
+		if (child_at(g, i)->pid)
+			return;
+	loop_defer(g->loop, &g->gone);
+}
+
+void
+generation_drain(struct generation *g, uint64_t timeout_ms)
+{
+	if (g->phase == GENERATION_LEAVES)
+		return;
+	g->phase = GENERATION_LEAVES;
+	for (size_t i = 0; i < g->worker_n; i++)
+		read_messages(&g->workers[i], MESSAGES_PER_EVENT_MAX); /* one may be ready and serving by now */
+	kill_all(g, true); /* a worker that never became ready has nothing to finish */
+	send_or_log(&g->keeper, CONTROL_STOP, 0, -1);
+	for (size_t i = 0; i < g->worker_n; i++)
+		send_or_log(&g->workers[i], CONTROL_DRAIN, timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms, -1);
+	leave(g, timeout_ms + GENERATION_KILL_MS);
+}
+
+void
+generation_stop(struct generation *g)
+{
+	bool leaving = g->phase == GENERATION_LEAVES;
+
+	for (size_t i = 0; i <= g->worker_n; i++)
+		send_or_log(child_at(g, i), CONTROL_STOP, 0, -1);
+	if (leaving)
+		set_timer(g, &g->deadline, GENERATION_STOP_MS);
+	else
+		leave(g, GENERATION_STOP_MS);
+}
+
+static void
+tell_gone(struct loop_deferred *d)
+{
+	struct generation *g = (struct generation *)((char *)d - offsetof(struct generation, gone));
+
+	g->events->gone(g->master, g);
+}
+
+static void
+describe_death(const struct child *c, int status, char out[384])
+{
+	const char *kind = child_kind_name(c);
+	int n = c->kind == CHILD_KEEPER ? snprintf(out, 384, "%s ", kind) : snprintf(out, 384, "%s %u ", kind, c->index);
+
+	if (*c->why)
+		snprintf(out + n, 384 - (size_t)n, "failed: %s", c->why);
+	else if (WIFSIGNALED(status))
+		snprintf(out + n, 384 - (size_t)n, "was ended by signal %d (SIG%s)", WTERMSIG(status), sigabbrev_np(WTERMSIG(status)));
+	else
+		snprintf(out + n, 384 - (size_t)n, "ended with status %d", WEXITSTATUS(status));
+}
+
+/* A child of a generation that serves, or is the first one: it gets a successor. */
+static void
+replace(struct child *c, const char *why)
+{
+	struct generation *g = c->generation;
+	uint64_t delay_ms = respawn_delay_ms(&c->respawn, c->started_ms, clock_mono_ms(g->clock));
+
+	log_error("child died", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index), LOG_STR("reason", why),
+		LOG_UINT("generation", g->number), LOG_UINT("restart_in_ms", delay_ms));
+	if (delay_ms)
+		set_timer(g, &c->respawn_timer, delay_ms);
+	else
+		start_child(c);
+	if (c->kind == CHILD_KEEPER && g->phase == GENERATION_KEEPER_STARTS)
+		start_workers(g);
+}
+
+bool
+generation_reaped(struct generation *g, pid_t pid, int status)
+{
+	struct child *c = NULL;
+	char why[384];
+	bool left = false;
+
+	for (size_t i = 0; i <= g->worker_n && !c; i++)
+		if (child_at(g, i)->pid == pid)
+			c = child_at(g, i);
+	if (!c)
+		return false;
+	read_messages(c, UINT32_MAX); /* its last words */
+	describe_death(c, status, why);
+	child_forget(c, g->loop);
+	if (g->phase == GENERATION_LEAVES) {
+		for (size_t i = 0; i <= g->worker_n; i++)
+			left = left || child_at(g, i)->pid;
+		if (!left)
+			loop_defer(g->loop, &g->gone);
+	} else if (g->candidate) {
+		settle(g, why);
+	} else {
+		replace(c, why);
+	}
+	return true;
+}
+
+static void
+on_respawn_due(struct loop_timer *t)
+{
+	start_child((struct child *)((char *)t - offsetof(struct child, respawn_timer)));
+}
+
+/* A candidate is not ready, the first keeper is slow, or children that were to leave are still there. */
+static void
+on_deadline(struct loop_timer *t)
+{
+	struct generation *g = (struct generation *)((char *)t - offsetof(struct generation, deadline));
+
+	if (g->phase == GENERATION_LEAVES) {
+		log_warn("children did not end in time and are killed", LOG_UINT("generation", g->number));
+		kill_all(g, false);
+	} else if (g->candidate) {
+		settle(g, g->phase == GENERATION_KEEPER_STARTS ? "the keeper did not become ready in time" : "the workers did not become ready in time");
+	} else if (g->phase == GENERATION_KEEPER_STARTS) {
+		start_workers(g);
+	}
+}
+
+void
+generation_want_keys(struct generation *g)
+{
+	send_or_log(&g->keeper, CONTROL_WANT_KEYS, 0, -1);
+}

@@ -1,0 +1,72 @@
+/* generation.h - one configuration at work: its keeper, its workers, and their lives from start to the last one's end.
+ *
+ * Built whole before it serves: first the keeper, so that there are keys, then the workers. A candidate (reload) gives up at the first child that
+ * fails; the generation that serves never does: its children are replaced. */
+#ifndef PROXYD_GENERATION_H
+#define PROXYD_GENERATION_H
+
+#include "proxyd/child.h"
+
+#define GENERATION_READY_MS 30000      /* a candidate that is not ready by then has failed */
+#define GENERATION_KEEPER_MS 7000      /* the first generation starts its workers by then, whatever the keeper does (KEEPER_READY_MS and some) */
+#define GENERATION_KILL_MS 5000        /* from the end of a drain to SIGKILL */
+#define GENERATION_STOP_MS 3000        /* from CONTROL_STOP to SIGKILL */
+
+enum generation_phase { GENERATION_NEW, GENERATION_KEEPER_STARTS, GENERATION_WORKERS_START, GENERATION_SERVES, GENERATION_LEAVES };
+
+struct generation;
+/* What master is told. settled comes once: why NULL, every child is ready; else the candidate cannot. gone: no child is left; the generation may be
+ * freed once the callback has returned. */
+struct generation_events {
+	void (*settled)(void *master, struct generation *g, const char *why);
+	void (*gone)(void *master, struct generation *g);
+	void (*want_keys)(void *master);
+};
+
+struct generation {
+	struct generation *next;       /* master's list */
+	unsigned number;               /* from 1 */
+	struct proxyd_config *config;  /* its own */
+	struct listeners listeners;
+	bool candidate;                /* gives up rather than trying again */
+	enum generation_phase phase;
+	struct child keeper;
+	struct child *workers;
+	size_t worker_n;
+	int keycache_fd;               /* the newest; -1: none */
+	struct loop_timer deadline;
+	struct loop_deferred gone;
+	struct loop *loop;
+	const struct clock *clock;
+	const unsigned char *ticket_secret;
+	const struct generation_events *events;
+	void *master;
+};
+
+struct generation_setup {
+	unsigned number;
+	bool candidate;
+	struct proxyd_config *config;      /* taken over unless NULL is returned */
+	struct listeners listeners;        /* ditto */
+	int seed_fd;                       /* key cache of the generation before, duplicated; -1: none */
+	struct loop *loop;
+	const struct clock *clock;
+	const unsigned char *ticket_secret; /* stays master's */
+	const struct generation_events *events;
+	void *master;
+};
+
+struct generation *generation_new(const struct generation_setup *setup);
+/* No child may be left. Does not close the listeners: others may use them. */
+void generation_free(struct generation *g);
+
+void generation_start(struct generation *g);
+/* Let workers finish what runs, for at most so long; the keeper ends at once. A candidate is ended the same way: what its workers have accepted
+ * already is not cut. */
+void generation_drain(struct generation *g, uint64_t timeout_ms);
+void generation_stop(struct generation *g);
+/* Master reaped this process. False: it is none of ours. */
+bool generation_reaped(struct generation *g, pid_t pid, int status);
+void generation_want_keys(struct generation *g);
+
+#endif

@@ -1,0 +1,114 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <openssl/crypto.h>
+#include "proxyd/master.h"
+#include "shared/process.h"
+
+static const char usage[] = "usage: proxyd [--check] CONFIG\n"
+			    "       proxyd --help | --version\n";
+
+static const char help[] =
+	"usage: proxyd [--check] CONFIG\n"
+	"       proxyd --help | --version\n"
+	"\n"
+	"proxyd is the access gateway of Gatehouse: a TLS proxy in front of kube-apiserver. It verifies who is\n"
+	"calling (OpenID Connect tokens, browser sessions of authd) and passes the request on with its own\n"
+	"credential and Impersonate-* headers, so that the cluster's RBAC decides for that person.\n"
+	"\n"
+	"It stays in the foreground and logs to standard error. A master process opens the addresses and starts\n"
+	"one keeper, which fetches the issuers' keys, and the workers, which serve. A process that dies is\n"
+	"replaced.\n"
+	"\n"
+	"OPTIONS\n"
+	"  CONFIG      YAML file; every error in it is reported with its line and key\n"
+	"  --check     read CONFIG, the certificates, keys and kubeconfigs that it names, report and end\n"
+	"  --help      this text\n"
+	"  --version   version of this program and of OpenSSL\n"
+	"\n"
+	"CONFIGURATION\n"
+	"  listen:                                 # required\n"
+	"  - address: \"0.0.0.0:8443\"               # IP:PORT, [IPv6]:PORT, :PORT (all), unix:/path; port 0: any free one\n"
+	"    tls: {certFile: FILE, keyFile: FILE, minVersion: \"1.2\"}\n"
+	"  workers: 0                              # 0: one for each CPU\n"
+	"  user: NAME                              # to become when started as root\n"
+	"  authentication:\n"
+	"    jwt:                                  # as in Kubernetes' AuthenticationConfiguration, without CEL\n"
+	"    - issuer:\n"
+	"        url: https://gateway.example.com/oidc\n"
+	"        audiences: [kubectl]              # a token must have one of them\n"
+	"        discoveryURL: unix:/run/gatehouse/authd.sock   # or an https URL; default: below url\n"
+	"        certificateAuthority: FILE        # or the PEM text; default: the system's\n"
+	"      claimMappings:\n"
+	"        username: {claim: email, prefix: \"\"}          # default: sub, prefixed with \"ISSUER#\"\n"
+	"        groups: {claim: groups, prefix: \"oidc:\"}\n"
+	"        uid: {claim: sub}\n"
+	"      claimValidationRules: [{claim: hd, requiredValue: example.com}]\n"
+	"    session: {issuer: URL, cookieName: __Host-gatehouse}   # default: the first issuer behind a socket\n"
+	"  clusters:                               # the one called \"default\", or the first, is served at /\n"
+	"  - {name: default, kubeconfig: FILE, context: NAME, impersonateOthers: refuse}\n"
+	"  routes:\n"
+	"  - {path: /oidc, to: \"unix:/run/gatehouse/authd.sock\"}\n"
+	"  limits: {headerBytes: 65536, headerTimeout: 10s, idleTimeout: 5m, bodyTimeout: 1m,\n"
+	"           upstreamConnectTimeout: 5s, upstreamIdleTimeout: 60s, drainTimeout: 30s, connections: 0,\n"
+	"           connectionsPerAddress: 0, tokenBytes: 8192, identities: 65536}\n"
+	"  admin: {address: \"127.0.0.1:9443\"}      # plain HTTP: /livez, /readyz, /metrics\n"
+	"  log: {level: info, format: json}        # debug, info, warn, error; text, json\n"
+	"\n"
+	"SIGNALS (to the master process)\n"
+	"  HUP         read CONFIG, certificates and kubeconfigs anew. New processes start beside the old ones and take\n"
+	"              over when they are ready; the old ones finish what they are doing, for at most drainTimeout.\n"
+	"              If anything is wrong nothing changes, and the log says why\n"
+	"  QUIT        finish what is running, for at most drainTimeout, then end\n"
+	"  TERM, INT   end now\n"
+	"\n"
+	"ENVIRONMENT\n"
+	"  NOTIFY_SOCKET, WATCHDOG_USEC   set by systemd (Type=notify): READY=1, RELOADING=1, STOPPING=1, WATCHDOG=1\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  ended by a signal, or --check found nothing wrong    1  could not start, or --check found an error\n"
+	"  2  wrong command line\n";
+
+/* A descriptor below 3 that is not open would be given to the next socket, which children would take for a standard stream. */
+static void
+open_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 3);
+	if (fd >= 3)
+		close(fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct proxyd_config *config;
+	struct config_error e = { "" };
+	bool check = argc > 1 && strcmp(argv[1], "--check") == 0;
+	const char *path = argc == 2 + check ? argv[1 + check] : NULL;
+
+	open_standard_streams();
+	if (path && strcmp(path, "--help") == 0 && !check)
+		return fputs(help, stdout) < 0 || fflush(stdout) != 0;
+	if (path && strcmp(path, "--version") == 0 && !check)
+		return printf("proxyd %s, %s\n", GATEHOUSE_VERSION, OpenSSL_version(OPENSSL_VERSION)) < 0 || fflush(stdout) != 0;
+	if (!path || path[0] == '-') {
+		fputs(usage, stderr);
+		return 2;
+	}
+	process_title_init(argc, argv);
+	path = argv[1 + check]; /* it may have been moved */
+	if (proxyd_config_load(path, &clock_system, &config, &e)) {
+		fprintf(stderr, "proxyd: %s\n", e.text);
+		return 1;
+	}
+	if (check) {
+		proxyd_config_free(config);
+		return printf("%s: ok\n", path) < 0 || fflush(stdout) != 0;
+	}
+	return master_run(path, config, &clock_system);
+}

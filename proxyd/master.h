@@ -1,0 +1,14 @@
+/* master.h - the process that starts all others and reads no byte from the network: configuration, listening sockets, signals, children.
+ *
+ *   HUP           read the configuration anew, start a generation of it, switch when it is ready, drain the old one; a failure changes nothing
+ *   QUIT          finish what runs, then end        TERM, INT   end now */
+#ifndef PROXYD_MASTER_H
+#define PROXYD_MASTER_H
+
+#include "proxyd/config.h"
+
+/* Takes over config, which was loaded from path. Returns the exit status: 0 after a signal, 1 when it could not start (said on standard error with
+ * file, line and key). */
+int master_run(const char *path, struct proxyd_config *config, const struct clock *clock);
+
+#endif

@@ -28,7 +28,7 @@ enum authentication {
 	AUTHENTICATION_NONE,        /* no credential: 401, or to the sign-in page for a browser */
 	AUTHENTICATION_REFUSED,     /* 401 of one shape, whatever was wrong */
 	AUTHENTICATION_ASK_SESSION, /* a session cookie that is unknown here, or due for a refresh (then *out is also set): ask authd */
-	AUTHENTICATION_UNAVAILABLE  /* no keys of any issuer yet: 503 */
+	AUTHENTICATION_UNAVAILABLE  /* no keys of its issuer yet, or no memory: 503; says nothing about the credential */
 };
 
 struct authenticator *authenticator_new(const struct proxyd_config *config, const struct clock *clock);
@@ -38,12 +38,14 @@ void authenticator_set_keycache(struct authenticator *a, struct keycache *kc);
 /* True once since the last call when a token named a kid that no key has: the keeper should look for new keys. */
 bool authenticator_wants_keys(struct authenticator *a);
 
-/* Decide on a request. A bearer token wins over a cookie; two credentials of a kind are refused. *out carries a reference for the caller. *why:
+/* Decide on a request. A bearer token (Authorization, or among the subprotocols of a WebSocket) wins over a cookie; two credentials of a kind are
+ * refused. A cookie counts on GET, HEAD and OPTIONS; for anything else and for upgrades Origin must be ours. With AUTHENTICATION_ASK_SESSION and *out
+ * set, only one request in two seconds is told to ask: the others get AUTHENTICATED with what is known. *out carries a reference for the caller. *why:
  * static text for the log, never sent to the client. */
 enum authentication authenticate(struct authenticator *a, const struct http_head *h, struct principal **out, const char **why);
 
 /* authd's answer for a cookie value: the session's signed JWT, verified like any other and remembered under the cookie. refresh_after_s: when to ask again.
- * AUTHENTICATED with *out, or AUTHENTICATION_REFUSED. */
+ * Only a token whose audience is the issuer itself is taken. AUTHENTICATED with *out, AUTHENTICATION_REFUSED, or AUTHENTICATION_UNAVAILABLE. */
 enum authentication authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, int refresh_after_s, struct principal **out,
 	const char **why);
 /* authd says that there is no such session: forget what is remembered for it. */

@@ -11,9 +11,11 @@
 
 #define AUTHD_PASSWORD_CONNECTOR "local" /* dex's id of its password database */
 
+/* A text that is absent is NULL; email, hash and user_id are always there. */
 struct authd_password {
 	const char *email, *hash, *username, *name, *preferred_username, *user_id;
-	bool email_verified;
+	const char *hash_from_env; /* where hash came from; NULL: the file */
+	bool email_verified;       /* default true */
 	struct config_strings groups;
 	int line;
 };
@@ -32,10 +34,10 @@ struct github_org {
 };
 struct github_config {
 	const char *client_id, *client_secret, *redirect_uri, *org, *host_name, *root_ca, *preferred_email_domain;
-	struct config_list orgs; /* github_org */
+	struct config_list orgs; /* github_org; org and orgs are never both set */
 	int team_name_field;     /* 0 name, 1 slug, 2 both */
 	bool load_all_groups, use_login_as_id;
-	const char *base_url, *api_url; /* ours: instead of https://github.com and https://api.github.com (or https://HOST, https://HOST/api/v3) */
+	const char *base_url, *api_url; /* ours (baseURL, apiURL; without '/' at the end; NULL: derived): instead of https://github.com and https://api.github.com (or https://HOST, https://HOST/api/v3) */
 };
 
 struct authd_config {
@@ -45,17 +47,21 @@ struct authd_config {
 	struct url issuer_url;       /* parsed; path "" or "/oidc" */
 	struct { const char *type; const char *path; } storage; /* lmdb: storage.config.path */
 	struct {
-		const char *http, *https, *unix_path, *tls_cert, *tls_key; /* ours: web.unix */
-		struct config_strings allowed_origins;
+		const char *http, *https, *unix_path, *tls_cert, *tls_key; /* ours: web.unix; NULL: no such listener */
+		struct slice tls_cert_pem, tls_key_pem;                    /* what the files held; NUL-terminated */
+		int tls_min_version;                                       /* 0: 1.2, 1: 1.3 */
+		struct config_strings allowed_origins;                     /* "https://console.example" or "*" */
 	} web;
 	struct {
 		bool skip_approval_screen, always_show_login_screen;
-		const char *password_connector;
+		const char *password_connector; /* NULL or AUTHD_PASSWORD_CONNECTOR */
 		bool pkce_enforce, pkce_plain;
+		bool grant_refresh_token; /* grantTypes; authorization_code is always among them */
 	} oauth2;
 	struct {
-		int64_t id_tokens_ms, auth_requests_ms, signing_keys_ms;
-		struct { bool disable_rotation; int64_t reuse_interval_ms, absolute_lifetime_ms, valid_if_not_used_for_ms; } refresh_tokens;
+		int64_t id_tokens_ms, auth_requests_ms; /* at least 1 s */
+		int64_t signing_keys_ms;                /* signer.config.keysRotationPeriod, else expiry.signingKeys; at least KEYS_PUBLISH_S */
+		struct { bool disable_rotation; int64_t reuse_interval_ms, absolute_lifetime_ms, valid_if_not_used_for_ms; } refresh_tokens; /* lifetimes 0: no end */
 	} expiry;
 	enum jws_alg alg;            /* signer.config.algorithm */
 	bool enable_password_db;
@@ -63,11 +69,17 @@ struct authd_config {
 	struct client *clients;       /* staticClients */
 	size_t client_n;
 	struct config_list connectors; /* authd_connector_config */
-	struct { int level, format; } log;
-	struct { const char *issuer; } frontend;
+	struct { int level, format; } log; /* enum log_level, enum log_format */
+	struct { const char *issuer; } frontend; /* name shown on pages; default "Gatehouse" */
 	struct { const char *cookie_name; int64_t absolute_lifetime_ms, valid_if_not_used_for_ms; } sessions;
 	/* ours */
-	struct { const char *gateway; /* default: the issuer's origin */ const char *certificate_authority, *client_id; struct config_strings clusters; } console;
+	struct {
+		const char *gateway;               /* default: the issuer's origin; no '/' at the end */
+		const char *certificate_authority; /* file; NULL: none */
+		struct slice certificate_authority_pem;
+		const char *client_id;             /* a public client of staticClients; NULL: none */
+		struct config_strings clusters;    /* DNS labels */
+	} console;
 	const char *user;            /* to become when started as root */
 };
 
@@ -77,5 +89,7 @@ void authd_config_free(struct authd_config *c);
 const struct client *authd_config_client(const struct authd_config *c, struct slice id);
 /* By email, without regard to case. */
 const struct authd_password *authd_config_password(const struct authd_config *c, struct slice email);
+/* Highest cost of the configured hashes, for password_pool_set_cost; PASSWORD_COST_MIN when there are none. */
+unsigned authd_config_password_cost(const struct authd_config *c);
 
 #endif

@@ -479,7 +479,7 @@ tls_is_verified_always(void **state)
 	char folder[64], ca[128], other[128], tls_url[256];
 	struct unit_http secure;
 	time_t now = time(NULL);
-	EVP_PKEY *ca_key = unit_key_make(), *key = unit_key_make(), *other_key = unit_key_make();
+	EVP_PKEY *ca_key = test_key_new(0), *key = test_key_new(0), *other_key = test_key_new(0);
 	X509 *ca_cert = unit_cert_make(ca_key, "unit CA", NULL, NULL, NULL, now - 60, now + 3600);
 	X509 *other_ca = unit_cert_make(other_key, "other CA", NULL, NULL, NULL, now - 60, now + 3600);
 	X509 *cert = unit_cert_make(key, "server", "DNS:issuer.test,IP:127.0.0.1", ca_cert, ca_key, now - 60, now + 3600);

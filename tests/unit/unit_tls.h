@@ -1,21 +1,11 @@
-/* unit_tls.h - keys and certificates made on the spot. */
+/* unit_tls.h - certificates with names, signed by a CA; certificates.h has keys and simple ones. */
 #ifndef TESTS_UNIT_TLS_H
 #define TESTS_UNIT_TLS_H
 
 #include <stdbool.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include "tests/unit/unit.h"
-
-static inline EVP_PKEY *
-unit_key_make(void)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	assert_non_null(key);
-	return key;
-}
+#include "tests/unit/certificates.h"
 
 static inline void
 unit_cert_extend(X509 *cert, X509 *issuer, int nid, const char *value)
@@ -56,15 +46,6 @@ unit_cert_write(const char *path, const char *mode, X509 *cert)
 	FILE *f = fopen(path, mode);
 	assert_non_null(f);
 	assert_int_equal(PEM_write_X509(f, cert), 1);
-	assert_int_equal(fclose(f), 0);
-}
-
-static inline void
-unit_key_write(const char *path, EVP_PKEY *key)
-{
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
 	assert_int_equal(fclose(f), 0);
 }
 

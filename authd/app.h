@@ -45,17 +45,17 @@ struct authd {
 	struct server *server;
 	pthread_mutex_t generation_lock;
 	struct generation *generation; /* the current one */
+	uint64_t keys_due_ms;          /* app_tick's */
 };
 
-/* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". app gives the fetcher that connectors use
- * (NULL for --check). */
+/* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". fetcher: what connectors call
+ * their upstreams with (NULL for --check). */
 MUST_CHECK enum err generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out,
 	char *why, size_t why_n);
 /* Whether a running authd may go from old to new; why says what needs a restart. */
 MUST_CHECK enum err generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n);
-/* What server_listen wants of it. Texts live in arena. */
-MUST_CHECK enum err generation_listeners(const struct generation *g, struct arena *arena, struct server_listen out[SERVER_LISTENERS_MAX], size_t *n,
-	char *why, size_t why_n);
+/* What server_listen wants of it; texts are its own. Returns how many. */
+size_t generation_listeners(const struct generation *g, struct server_listen out[SERVER_LISTENERS_MAX]);
 void generation_free(struct generation *g);
 
 struct generation *generation_acquire(struct authd *app);
@@ -65,9 +65,10 @@ struct connector *generation_connector(const struct generation *g, struct slice 
 /* A connector of that id, local passwords included, that the client (NULL: the console) may be signed in with. */
 bool generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client);
 
-/* Start everything from a configuration file; why as above. Stop finishes what is under way. */
+/* Start everything from a configuration file; why as above. After an error app_stop frees what was started. */
 MUST_CHECK enum err app_start(struct authd *app, const char *config_path, char *why, size_t why_n);
-void app_stop(struct authd *app);
+/* Finish what is under way, then stop. False: some request did not end in time; the store is closed, and the caller must leave the process at once. */
+bool app_stop(struct authd *app);
 /* Validate, then switch. On an error the old configuration stays in force. */
 MUST_CHECK enum err app_reload(struct authd *app, const char *config_path, char *why, size_t why_n);
 /* What is due now: keys, listeners. Returns milliseconds until it should be called again. */

@@ -31,6 +31,7 @@ struct server_listen {
 	enum server_kind kind;
 	const char *address;              /* "host:port"; for SERVER_UNIX the socket's path */
 	const char *cert_pem, *key_pem;   /* SERVER_HTTPS: the text itself */
+	bool tls13_only;
 };
 
 /* No listener yet. NULL: out of memory. */

@@ -19,6 +19,7 @@ struct listener {
 	struct server *server;
 	enum server_kind kind;
 	char *address, *cert_pem, *key_pem;
+	bool tls13_only;
 	int fd; /* -1: retired */
 	atomic_bool retired;
 	bool starting;

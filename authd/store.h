@@ -51,6 +51,9 @@ MUST_CHECK enum err store_delete(struct store_txn *t, enum record_kind kind, str
  * delete: what it puts behind its own key is visited too. */
 MUST_CHECK enum err store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
+/* The same for the records whose key starts with prefix, and no others are looked at. */
+MUST_CHECK enum err store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
 /* Unexpired and not yet purged ones together: an upper bound, O(1). */
 size_t store_count(struct store_txn *t, enum record_kind kind);
 /* Bounded table: when a kind has more than max records, delete those that expire first (at most STORE_TRIM_MAX at a call; records that

@@ -221,16 +221,17 @@ seek(struct store_txn *t, MDB_cursor *cursor, struct slice from, bool after, MDB
 	return rc ? store_txn_failed(t, rc) : OK;
 }
 
-/* Decodes the next unexpired record behind *key, which becomes its key, kept in bytes. E_EMPTY: no more. */
+/* Decodes the next unexpired record behind *key (none yet: from prefix on) whose key starts with prefix; *key becomes its key, kept in bytes.
+ * E_EMPTY: no more. */
 static enum err
-next_record(struct store_txn *t, enum record_kind kind, struct arena *arena, char bytes[STORE_KEY_BYTES_MAX], struct slice *key,
-	void **record)
+next_record(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena, char bytes[STORE_KEY_BYTES_MAX],
+	struct slice *key, void **record)
 {
 	MDB_cursor *cursor;
 	MDB_val k, v;
 	int64_t expires_at;
-	struct slice body, from = *key;
 	bool after = key->n > 0;
+	struct slice body, from = after ? *key : prefix;
 
 	int rc = mdb_cursor_open(t->mdb, t->s->records[kind], &cursor);
 	if (rc)
@@ -240,6 +241,8 @@ next_record(struct store_txn *t, enum record_kind kind, struct arena *arena, cha
 		e = open_value(kind, k, v, &expires_at, &body);
 		from = val_slice(k);
 		after = true;
+		if (!slice_has_prefix(from, prefix))
+			e = E_EMPTY;
 		if (e != OK || !expired(t, expires_at))
 			break;
 	}
@@ -255,7 +258,7 @@ next_record(struct store_txn *t, enum record_kind kind, struct arena *arena, cha
 /* No cursor stays open over a visit: it would not survive the nested transaction that the visit's first change begins. Finding the
  * place again costs about a microsecond. */
 enum err
-store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
+store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
 {
 	char bytes[STORE_KEY_BYTES_MAX];
@@ -263,12 +266,19 @@ store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
 	void *record = NULL;
 	enum err e;
 
-	while ((e = next_record(t, kind, arena, bytes, &key, &record)) == OK) {
+	while ((e = next_record(t, kind, prefix, arena, bytes, &key, &record)) == OK) {
 		e = visit(arg, key, record);
 		if (e != OK)
 			return e;
 	}
 	return e == E_EMPTY ? OK : e;
+}
+
+enum err
+store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
+{
+	return store_each_prefix(t, kind, SLICE_NONE, arena, visit, arg);
 }
 
 size_t

@@ -1,0 +1,249 @@
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "authd/app.h"
+#include "authd/limiter.h"
+#include "authd/routes.h"
+#include "oidc/base64url.h"
+#include "shared/log.h"
+#include "shared/process.h"
+
+#define STOP_DEADLINE_MS 30000 /* the slowest thing that is waited for is a connector: three calls of 10 s */
+#define TICK_MS 1000
+
+struct generation *
+generation_acquire(struct authd *app)
+{
+	struct generation *g;
+
+	pthread_mutex_lock(&app->generation_lock);
+	g = app->generation;
+	atomic_fetch_add(&g->refs, 1);
+	pthread_mutex_unlock(&app->generation_lock);
+	return g;
+}
+
+static struct keys_options
+keys_options_of(const struct authd *app, const struct generation *g)
+{
+	return (struct keys_options){ .alg = g->config->alg, .rotation_period_s = g->config->expiry.signing_keys_ms / 1000,
+		.token_lifetime_max_s = g->config->expiry.id_tokens_ms / 1000, .clock = app->clock };
+}
+
+static void
+log_configure(const struct generation *g)
+{
+	log_setup("authd", 2, (enum log_level)g->config->log.level, (enum log_format)g->config->log.format);
+}
+
+static enum err
+pools_start(struct authd *app, char *why, size_t why_n)
+{
+	struct server_options o = { .clock = app->clock, .rng = app->rng, .app = app, .handle = routes_handle, .release = routes_release };
+
+	app->passwords = password_pool_new(0, 0);
+	if (app->passwords)
+		password_pool_set_cost(app->passwords, authd_config_password_cost(app->generation->config));
+	app->limiter = limiter_new(app->clock, app->rng);
+	app->server = server_new(&o);
+	if (app->passwords && app->limiter && app->server)
+		return OK;
+	snprintf(why, why_n, "out of memory");
+	return E_NOMEM;
+}
+
+static enum err
+storage_open(struct authd *app, char *why, size_t why_n)
+{
+	struct store_options o = { .path = app->generation->config->storage.path, .clock = app->clock };
+	struct keys_options ko = keys_options_of(app, app->generation);
+	enum err e = store_open(&o, &app->store, why, why_n);
+
+	return e == OK ? keys_open(app->store, &ko, &app->keys, why, why_n) : e;
+}
+
+static enum err
+listeners_open(struct authd *app, const struct generation *g, char *why, size_t why_n)
+{
+	struct server_listen want[SERVER_LISTENERS_MAX];
+
+	return server_listen(app->server, want, generation_listeners(g, want), why, why_n);
+}
+
+static enum err
+privileges_drop(const struct generation *g, char *why, size_t why_n)
+{
+	enum err e = process_drop(g->config->user);
+
+	if (e == E_EMPTY)
+		snprintf(why, why_n, "%s: user: there is no user \"%s\" on this machine", g->config->file, g->config->user);
+	else if (e != OK)
+		snprintf(why, why_n, "%s: user: cannot give up privileges: %m", g->config->file);
+	return e;
+}
+
+enum err
+app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
+{
+	struct fetcher_options fo = { .user_agent = "gatehouse-authd/" GATEHOUSE_VERSION };
+	enum err e;
+
+	pthread_mutex_init(&app->generation_lock, NULL);
+	app->fetcher = fetcher_new(&fo);
+	if (!app->fetcher) {
+		snprintf(why, why_n, "cannot start a thread for outgoing requests");
+		return E_NOMEM;
+	}
+	e = generation_load(config_path, app->clock, app->fetcher, &app->generation, why, why_n);
+	if (e != OK)
+		return e;
+	log_configure(app->generation);
+	e = privileges_drop(app->generation, why, why_n);
+	if (e == OK)
+		e = storage_open(app, why, why_n);
+	if (e == OK)
+		e = pools_start(app, why, why_n);
+	if (e == OK)
+		e = listeners_open(app, app->generation, why, why_n);
+	return e;
+}
+
+/* Requests first: they use all the rest. Each pool then ends what it has, which nobody waits for any more. */
+bool
+app_stop(struct authd *app)
+{
+	bool drained = !app->server || server_quiesce(app->server, STOP_DEADLINE_MS);
+
+	if (!drained) {
+		store_close(app->store);
+		return false;
+	}
+	server_free(app->server);
+	password_pool_free(app->passwords);
+	if (app->generation)
+		generation_release(app->generation);
+	if (app->fetcher)
+		fetcher_free(app->fetcher);
+	keys_close(app->keys);
+	store_close(app->store);
+	limiter_free(app->limiter);
+	pthread_mutex_destroy(&app->generation_lock);
+	return true;
+}
+
+static enum err
+generation_switch(struct authd *app, struct generation *new, char *why, size_t why_n)
+{
+	struct keys_options ko = keys_options_of(app, new);
+	struct generation *old = app->generation;
+	enum err e = generation_may_follow(old, new, why, why_n);
+
+	if (e == OK)
+		e = listeners_open(app, new, why, why_n);
+	if (e != OK)
+		return e;
+	pthread_mutex_lock(&app->generation_lock);
+	app->generation = new;
+	pthread_mutex_unlock(&app->generation_lock);
+	keys_reconfigure(app->keys, &ko);
+	password_pool_set_cost(app->passwords, authd_config_password_cost(new->config));
+	log_configure(new);
+	generation_release(old);
+	return OK;
+}
+
+enum err
+app_reload(struct authd *app, const char *config_path, char *why, size_t why_n)
+{
+	struct generation *new;
+	enum err e = generation_load(config_path, app->clock, app->fetcher, &new, why, why_n);
+
+	if (e == OK && (e = generation_switch(app, new, why, why_n)) != OK)
+		generation_free(new);
+	return e;
+}
+
+int64_t
+app_tick(struct authd *app)
+{
+	uint64_t now_ms = clock_mono_ms(app->clock);
+	int64_t next_s = 60;
+
+	server_tick(app->server);
+	if (now_ms < app->keys_due_ms)
+		return TICK_MS;
+	if (keys_tick(app->keys, &next_s) != OK) {
+		log_error("signing keys could not be looked after: trying again in a minute");
+		next_s = 60;
+	}
+	app->keys_due_ms = now_ms + (uint64_t)(next_s > 0 ? next_s : 1) * 1000;
+	return TICK_MS;
+}
+
+/* ---- for handlers ---- */
+
+struct write {
+	struct request *r;
+	enum err (*fn)(struct store_txn *t, void *arg);
+	void *arg;
+	void (*next)(struct request *r, enum err result);
+	enum err result;
+};
+
+static void
+write_resumed(struct request *r)
+{
+	struct write *w = r->write;
+
+	if (w->result != OK && w->result != E_CONFLICT)
+		log_error("store write failed", LOG_STR("reason", err_name(w->result)), LOG_REQ(r->id));
+	w->next(r, w->result);
+}
+
+static enum err
+write_run(struct store_txn *t, void *arg)
+{
+	struct write *w = arg;
+
+	return w->fn(t, w->arg);
+}
+
+static void
+write_done(void *arg, enum err result)
+{
+	struct write *w = arg;
+
+	w->result = result;
+	request_resume(w->r);
+}
+
+void
+request_write(struct request *r, enum err (*fn)(struct store_txn *t, void *arg), void *arg, void (*next)(struct request *r, enum err result))
+{
+	struct write *w = arena_alloc(&r->arena, sizeof *w);
+	enum err e;
+
+	if (!w) {
+		next(r, E_NOMEM);
+		return;
+	}
+	*w = (struct write){ r, fn, arg, next, OK };
+	r->write = w;
+	request_wait(r, write_resumed);
+	e = store_write(r->app->store, write_run, write_done, w);
+	if (e != OK)
+		write_done(w, e);
+}
+
+struct slice
+request_secret(struct request *r, size_t n)
+{
+	unsigned char bytes[64];
+	char *text = arena_alloc(&r->arena, BASE64URL_ENCODED_BYTES(sizeof bytes) + 1);
+
+	if (!text || n > sizeof bytes || rng_fill(r->app->rng, bytes, n) != OK)
+		return SLICE_NONE;
+	n = base64url_encode(bytes, n, text);
+	OPENSSL_cleanse(bytes, sizeof bytes);
+	return slice_of(text, n);
+}

@@ -1,0 +1,241 @@
+#include "authd/authorization.h"
+#include "authd/browser.h"
+#include "authd/grant.h"
+#include "authd/pages.h"
+#include "authd/sign_in_pages.h"
+#include "oidc/subject.h"
+#include "oidc/token_claims.h"
+
+#define APPROVAL_KEPT_S (365 * 86400)
+#define OUT_OF_BAND "urn:ietf:wg:oauth:2.0:oob"
+
+static const char *const mode_words[] = { "", "query", "fragment", "form_post" };
+
+static enum response_mode
+mode_of(struct slice word)
+{
+	for (size_t i = 0; i < sizeof mode_words / sizeof mode_words[0]; i++)
+		if (slice_eq_str(word, mode_words[i]))
+			return (enum response_mode)i;
+	return RESPONSE_MODE_DEFAULT;
+}
+
+struct record_auth_request
+authorization_record(struct request *r, const struct authorization_request *a)
+{
+	int64_t now_s = request_now_s(r);
+
+	return (struct record_auth_request){
+		.client_id = a->client_id,
+		.redirect_uri = a->redirect_uri,
+		.state = a->state,
+		.nonce = a->nonce,
+		.scope = a->scope,
+		.response_mode = slice_str(mode_words[a->response_mode]),
+		.code_challenge = a->code_challenge,
+		.audiences = { (struct slice *)(uintptr_t)a->audiences, a->audience_n },
+		.response_type = a->response_type,
+		.pkce_method = a->pkce,
+		.prompt = a->prompt,
+		.max_age_s = a->max_age_s,
+		.login_hint = a->login_hint,
+		.created_at = now_s,
+		.expires_at = now_s + r->generation->config->expiry.auth_requests_ms / 1000,
+	};
+}
+
+enum err
+authorization_put(struct store_txn *t, struct slice id, const struct record_auth_request *a)
+{
+	size_t gone;
+	enum err e = store_put(t, RECORD_AUTH_REQUEST, id, a);
+
+	return e == OK ? store_trim(t, RECORD_AUTH_REQUEST, AUTH_REQUESTS_MAX, &gone) : e;
+}
+
+enum err
+authorization_get(struct store_txn *t, struct slice id, struct slice login_cookie, struct arena *arena, struct record_auth_request *a)
+{
+	unsigned char hash[32];
+	enum err e;
+
+	if (id.n == 0 || id.n > 64 || login_cookie.n == 0)
+		return E_EMPTY;
+	e = store_get(t, RECORD_AUTH_REQUEST, id, arena, a);
+	if (e != OK)
+		return e;
+	return slice_eq_secret(a->browser_hash, store_hash(login_cookie, hash)) ? OK : E_EMPTY;
+}
+
+struct looking {
+	struct request *r;
+	struct slice id;
+	struct record_auth_request *a;
+};
+
+static enum err
+look(struct store_txn *t, void *arg)
+{
+	struct looking *l = arg;
+
+	return authorization_get(t, l->id, browser_login_cookie(l->r), &l->r->arena, l->a);
+}
+
+enum err
+authorization_lookup(struct request *r, struct slice id, struct record_auth_request *a)
+{
+	struct looking l = { r, id, a };
+
+	return store_read(r->app->store, look, &l);
+}
+
+const struct client *
+authorization_client(const struct request *r, const struct record_auth_request *a)
+{
+	return a->client_id.n ? authd_config_client(r->generation->config, a->client_id) : NULL;
+}
+
+/* ---- approval ---- */
+
+/* Key: sub NUL client id. .p NULL: no memory. */
+static struct slice
+approval_key(struct arena *arena, const struct record_user *user, struct slice client_id)
+{
+	struct slice key = SLICE_NONE;
+	struct buf b;
+
+	buf_init(&b, 0);
+	subject_add(&b, user->user_id, user->connector_id);
+	buf_add_char(&b, 0);
+	buf_add_slice(&b, client_id);
+	if (buf_ok(&b))
+		key = arena_slice(arena, buf_slice(&b));
+	buf_fini(&b);
+	return key;
+}
+
+static bool
+word_in(struct slice words, struct slice word)
+{
+	while (words.n)
+		if (slice_eq(slice_cut(&words, ' '), word))
+			return true;
+	return false;
+}
+
+static bool
+words_within(struct slice asked, struct slice given)
+{
+	while (asked.n) {
+		struct slice word = slice_cut(&asked, ' ');
+		if (word.n && !word_in(given, word))
+			return false;
+	}
+	return true;
+}
+
+enum err
+authorization_approved(struct store_txn *t, const struct record_auth_request *a, const struct record_user *user, struct arena *arena, bool *approved)
+{
+	struct slice key = approval_key(arena, user, a->client_id);
+	struct record_approval given;
+	enum err e = key.p ? store_get(t, RECORD_APPROVAL, key, arena, &given) : E_NOMEM;
+
+	*approved = e == OK && words_within(a->scope, given.scope);
+	return e == E_EMPTY ? OK : e;
+}
+
+enum err
+authorization_approve(struct store_txn *t, const struct record_auth_request *a, const struct record_user *user, struct arena *arena, int64_t now_s)
+{
+	struct slice key = approval_key(arena, user, a->client_id);
+	struct record_approval given = { .scope = SLICE_NONE };
+	enum err e = key.p ? store_get(t, RECORD_APPROVAL, key, arena, &given) : E_NOMEM;
+
+	if (e != OK && e != E_EMPTY)
+		return e;
+	if (!words_within(a->scope, given.scope)) {
+		char *both = arena_printf(arena, "%.*s %.*s", SLICE_FMT(given.scope), SLICE_FMT(a->scope));
+		if (!both)
+			return E_NOMEM;
+		given.scope = slice_trim(slice_str(both));
+	}
+	given.approved_at = now_s;
+	given.expires_at = now_s + APPROVAL_KEPT_S;
+	e = store_put(t, RECORD_APPROVAL, key, &given);
+	return e == E_LIMIT ? OK : e; /* a subject too long to be a key is asked again each time */
+}
+
+/* ---- answers ---- */
+
+enum err
+authorization_code_make(struct request *r, struct authorization_code *code)
+{
+	code->text = request_secret(r, GRANT_CODE_BYTES);
+	if (!code->text.p)
+		return E_SYSTEM;
+	store_hash(code->text, code->hash);
+	return OK;
+}
+
+static void
+parameter(struct buf *b, const char *name, struct slice value)
+{
+	if (!value.p)
+		return;
+	if (b->n)
+		buf_add_char(b, '&');
+	buf_printf(b, "%s=", name);
+	buf_add_urlencoded(b, value);
+}
+
+static void
+answer(struct request *r, const struct record_auth_request *a, struct buf *parameters)
+{
+	struct buf location;
+
+	if (a->state.n)
+		parameter(parameters, "state", a->state);
+	parameter(parameters, "iss", slice_str(r->generation->config->issuer));
+	if (buf_ok(parameters) && mode_of(a->response_mode) == RESPONSE_MODE_FORM_POST) {
+		sign_in_page_form_post(r, a->redirect_uri, buf_slice(parameters));
+		buf_fini_secret(parameters);
+		return;
+	}
+	buf_init(&location, 0);
+	authorization_redirect_add(&location, a->redirect_uri, mode_of(a->response_mode), buf_slice(parameters));
+	if (!buf_ok(&location) || !buf_ok(parameters))
+		r->answer_failed = true;
+	page_redirect(r, buf_slice(&location));
+	buf_fini_secret(&location);
+	buf_fini_secret(parameters);
+}
+
+void
+authorization_answer_code(struct request *r, const struct record_auth_request *a, struct slice code)
+{
+	struct buf parameters;
+
+	if (slice_eq_str(a->redirect_uri, OUT_OF_BAND)) {
+		sign_in_page_code(r, code);
+		return;
+	}
+	buf_init(&parameters, 0);
+	parameter(&parameters, "code", code);
+	answer(r, a, &parameters);
+}
+
+void
+authorization_answer_error(struct request *r, const struct record_auth_request *a, const char *error, const char *description)
+{
+	struct buf parameters;
+
+	if (slice_eq_str(a->redirect_uri, OUT_OF_BAND)) {
+		page_bad_request(r, description);
+		return;
+	}
+	buf_init(&parameters, 0);
+	parameter(&parameters, "error", slice_str(error));
+	parameter(&parameters, "error_description", slice_str(description));
+	answer(r, a, &parameters);
+}

@@ -1,0 +1,59 @@
+/* authorization.h - an authorization under way: kept in the store between the pages of a sign-in, bound to its browser, and answered to
+ * the client in the end.   Spec: OpenID Connect Core 3.1.2, RFC 6749 4.1.2, RFC 9207 (iss). */
+#ifndef AUTHD_AUTHORIZATION_H
+#define AUTHD_AUTHORIZATION_H
+
+#include "authd/app.h"
+#include "authd/session.h"
+#include "oidc/authorization_request.h"
+
+#define AUTHORIZATION_ID_BYTES 16
+
+/* ---- kept ---- */
+
+/* A record of what was asked; slices are borrowed. */
+struct record_auth_request authorization_record(struct request *r, const struct authorization_request *a);
+/* Inside a store write: put, and let the oldest go when there are too many. */
+MUST_CHECK enum err authorization_put(struct store_txn *t, struct slice id, const struct record_auth_request *a);
+/* The one that id names, if it was started by the browser that sent login_cookie. OK; E_EMPTY. */
+MUST_CHECK enum err authorization_get(struct store_txn *t, struct slice id, struct slice login_cookie, struct arena *arena, struct record_auth_request *a);
+MUST_CHECK enum err authorization_lookup(struct request *r, struct slice id, struct record_auth_request *a);
+/* The client of a record; NULL: the console, or no longer configured (then the record's client_id is not empty). */
+const struct client *authorization_client(const struct request *r, const struct record_auth_request *a);
+
+/* ---- approval ---- */
+
+/* Whether the person has agreed before to all that is asked. Inside a read or write. */
+MUST_CHECK enum err authorization_approved(struct store_txn *t, const struct record_auth_request *a, const struct record_user *user,
+	struct arena *arena, bool *approved);
+/* Remember that they agree. Inside a write. */
+MUST_CHECK enum err authorization_approve(struct store_txn *t, const struct record_auth_request *a, const struct record_user *user,
+	struct arena *arena, int64_t now_s);
+
+/* ---- answers ---- */
+
+struct authorization_code {
+	struct slice text;
+	unsigned char hash[32];
+};
+MUST_CHECK enum err authorization_code_make(struct request *r, struct authorization_code *code);
+static inline struct slice
+authorization_code_key(const struct authorization_code *c)
+{
+	return slice_of((const char *)c->hash, sizeof c->hash);
+}
+
+/* Send the browser back to the client. */
+void authorization_answer_code(struct request *r, const struct record_auth_request *a, struct slice code);
+void authorization_answer_error(struct request *r, const struct record_auth_request *a, const char *error, const char *description);
+
+/* ---- somebody has proved who they are ---- */
+
+/* Start their session and go on with authorization id: to the client, to the approval page, or back to the console. Answers r. user is copied. */
+void authorization_signed_in(struct request *r, struct slice id, const struct record_user *user);
+/* An authorization request that names its connector in the path ("/auth/{connector}?client_id=…", as dex allows). */
+void authorize_with_connector(struct request *r, struct slice connector);
+/* Show how one can sign in for an authorization that is kept, or go there at once when there is one way only (or one was asked for). */
+void authorization_choose_login(struct request *r, struct slice id, const struct record_auth_request *a);
+
+#endif

@@ -1,0 +1,336 @@
+/* The authorization endpoint (OpenID Connect Core 3.1.2.1): read the request, look at the browser's session, and take the one step that
+ * oidc/sign_in.h decides on. */
+#include "authd/authorization.h"
+#include "authd/browser.h"
+#include "authd/grant.h"
+#include "authd/own_token.h"
+#include "authd/pages.h"
+#include "authd/person.h"
+#include "authd/routes.h"
+#include "authd/sign_in_pages.h"
+#include "oidc/sign_in.h"
+#include "oidc/subject.h"
+#include "shared/log.h"
+
+/* A POST is sent on as a GET: browsers keep SameSite=Lax cookies back from another site's POST, and the session would not be seen. */
+#define AUTHORIZE_POST_BYTES_MAX 8192
+
+struct authorize {
+	struct request *r;
+	struct authorization_request request;
+	const struct client *client;
+	struct record_auth_request record;
+	struct session session;
+	bool has_session;
+	struct slice id, login_secret;
+	unsigned char browser_hash[32];
+	struct authorization_code code;
+};
+
+static const struct client *
+client_find(void *arg, struct slice id)
+{
+	return authd_config_client(arg, id);
+}
+
+static struct authorization_rules
+rules_of(const struct generation *g)
+{
+	return (struct authorization_rules){ .response_types = 1u << RESPONSE_CODE, .pkce_plain = g->config->oauth2.pkce_plain,
+		.pkce_enforce = g->config->oauth2.pkce_enforce, .client_find = client_find, .arg = g->config };
+}
+
+/* ---- facts ---- */
+
+/* sub of the hint against the session's. */
+static enum err
+hint_compare(struct authorize *a, bool *other)
+{
+	struct own_token hint;
+	struct buf sub;
+	enum err e;
+
+	*other = false;
+	if (a->request.id_token_hint.n == 0)
+		return OK;
+	e = own_token_open(a->r, a->request.id_token_hint, "JWT", true, &hint);
+	if (e != OK || !a->has_session)
+		return e;
+	buf_init(&sub, 0);
+	subject_add(&sub, a->session.record.user.user_id, a->session.record.user.connector_id);
+	*other = !buf_ok(&sub) || !slice_eq(buf_slice(&sub), hint.sub);
+	buf_fini(&sub);
+	return OK;
+}
+
+static bool
+connector_differs(const struct authorize *a)
+{
+	struct slice used = a->session.record.user.connector_id;
+
+	if (a->request.connector_id.n && !slice_eq(a->request.connector_id, used))
+		return true;
+	return !generation_connector_allowed(a->r->generation, used, a->client);
+}
+
+static enum err
+approved_read(struct store_txn *t, void *arg)
+{
+	struct authorize *a = ((void **)arg)[0];
+
+	return authorization_approved(t, &a->record, &a->session.record.user, &a->r->arena, ((void **)arg)[1]);
+}
+
+static enum err
+facts_gather(struct authorize *a, struct sign_in_facts *f)
+{
+	enum err e;
+
+	*f = (struct sign_in_facts){ .session = a->has_session, .now_s = request_now_s(a->r), .prompt = a->request.prompt, .max_age_s = a->request.max_age_s,
+		.approval_skipped = a->r->generation->config->oauth2.skip_approval_screen };
+	e = hint_compare(a, &f->hint_names_other);
+	if (e != OK || !a->has_session)
+		return e;
+	f->auth_time = a->session.record.auth_time;
+	f->connector_differs = connector_differs(a);
+	return store_read(a->r->app->store, approved_read, (void *[]){ a, &f->approved });
+}
+
+/* ---- steps ---- */
+
+static enum err
+answer_store(struct store_txn *t, void *arg)
+{
+	struct authorize *a = arg;
+	struct session *s = &a->session;
+	struct record_session now;
+	int64_t now_s = request_now_s(a->r);
+	enum err e = store_get(t, RECORD_SESSION, session_key(s), &a->r->arena, &now);
+
+	if (e == OK) {
+		session_touch(a->r->generation->config, &now, now_s);
+		e = store_put(t, RECORD_SESSION, session_key(s), &now);
+	}
+	if (e != OK)
+		return e;
+	return grant_put_code(t, authorization_code_key(&a->code), &a->record, &s->record.user, s->record.auth_time, s->record.sid, now_s);
+}
+
+static void
+answer_stored(struct request *r, enum err result)
+{
+	struct authorize *a = r->state;
+
+	if (result != OK) {
+		authorization_answer_error(r, &a->record, "temporarily_unavailable", "the sign-in could not be stored");
+		return;
+	}
+	log_info("signed in by session", LOG_SLICE("client", a->record.client_id), LOG_SLICE("sid", a->session.record.sid), LOG_REQ(r->id));
+	authorization_answer_code(r, &a->record, a->code.text);
+}
+
+static enum err
+kept_store(struct store_txn *t, void *arg)
+{
+	struct authorize *a = arg;
+
+	return authorization_put(t, a->id, &a->record);
+}
+
+static void
+kept_for_approval(struct request *r, enum err result)
+{
+	struct authorize *a = r->state;
+
+	if (result == OK)
+		page_redirect_to(r, "/approval", "req", a->id);
+	else
+		page_unavailable(r);
+}
+
+static void
+kept_for_login(struct request *r, enum err result)
+{
+	struct authorize *a = r->state;
+
+	if (result == OK)
+		authorization_choose_login(r, a->id, &a->record);
+	else
+		page_unavailable(r);
+}
+
+/* Keep the authorization for the pages that follow, bound to this browser. */
+static void
+keep(struct authorize *a, void (*next)(struct request *r, enum err result))
+{
+	struct request *r = a->r;
+
+	a->login_secret = browser_login_secret(r);
+	a->id = request_secret(r, AUTHORIZATION_ID_BYTES);
+	if (!a->login_secret.p || !a->id.p) {
+		page_unavailable(r);
+		return;
+	}
+	a->record.browser_hash = store_hash(a->login_secret, a->browser_hash);
+	a->record.connector_id = a->request.connector_id;
+	request_write(r, kept_store, a, next);
+}
+
+static void
+take_step(struct authorize *a, enum sign_in_step step, const char *error)
+{
+	struct request *r = a->r;
+
+	switch (step) {
+	case SIGN_IN_REFUSE:
+		authorization_answer_error(r, &a->record, error, "prompt=none, but the person would have to be asked");
+		return;
+	case SIGN_IN_ANSWER:
+		if (authorization_code_make(r, &a->code) == OK)
+			request_write(r, answer_store, a, answer_stored);
+		else
+			page_unavailable(r);
+		return;
+	case SIGN_IN_APPROVAL:
+		a->record.logged_in = true;
+		a->record.user = a->session.record.user;
+		a->record.auth_time = a->session.record.auth_time;
+		a->record.sid = a->session.record.sid;
+		keep(a, kept_for_approval);
+		return;
+	case SIGN_IN_LOGIN:
+		keep(a, kept_for_login);
+		return;
+	}
+}
+
+/* ---- the request ---- */
+
+static void
+decide(struct authorize *a)
+{
+	struct request *r = a->r;
+	struct sign_in_facts facts;
+	const char *error;
+	enum err e;
+
+	a->record = authorization_record(r, &a->request);
+	if (a->request.connector_id.n && !generation_connector_allowed(r->generation, a->request.connector_id, a->client)) {
+		authorization_answer_error(r, &a->record, "invalid_request", "connector_id names no way to sign in that this client may use");
+		return;
+	}
+	e = session_find(r, &a->session);
+	a->has_session = e == OK;
+	if (e == OK || e == E_EMPTY)
+		e = facts_gather(a, &facts);
+	if (e == OK)
+		take_step(a, sign_in_next(&facts, &error), error);
+	else if (e == E_DENIED)
+		authorization_answer_error(r, &a->record, "invalid_request", "id_token_hint is no ID token of this issuer");
+	else
+		page_unavailable(r);
+}
+
+static void
+parse(struct authorize *a, const struct form *form)
+{
+	struct authorization_rules rules = rules_of(a->r->generation);
+	struct authorization_error error = { 0 };
+
+	switch (authorization_request_parse(form, &rules, &a->request, &a->client, &error)) {
+	case AUTHORIZATION_OK:
+		decide(a);
+		return;
+	case AUTHORIZATION_PAGE:
+		page_bad_request(a->r, error.description);
+		return;
+	case AUTHORIZATION_REDIRECT:
+		a->record = authorization_record(a->r, &a->request);
+		authorization_answer_error(a->r, &a->record, error.error, error.description);
+		return;
+	}
+}
+
+static void
+post_as_get(struct request *r)
+{
+	struct form *form;
+	struct buf location;
+
+	if (request_body_form(r, &form) != OK) {
+		page_bad_request(r, "The request's body is no form.");
+		return;
+	}
+	buf_init(&location, AUTHORIZE_POST_BYTES_MAX);
+	buf_add_slice(&location, r->generation->path);
+	buf_add_str(&location, "/auth");
+	for (size_t i = 0; i < form->n; i++) {
+		buf_add_char(&location, i ? '&' : '?');
+		buf_add_urlencoded(&location, form->fields[i].name);
+		buf_add_char(&location, '=');
+		buf_add_urlencoded(&location, form->fields[i].value);
+	}
+	if (buf_ok(&location))
+		page_redirect(r, buf_slice(&location));
+	else
+		page_bad_request(r, "The request is too long.");
+	buf_fini(&location);
+}
+
+/* "?req=": back from a page of a sign-in under way, to choose another way. */
+static void
+choose_again(struct request *r, struct slice id)
+{
+	struct record_auth_request a;
+	enum err e = authorization_lookup(r, id, &a);
+
+	if (e == OK) {
+		a.connector_id = SLICE_NONE;
+		authorization_choose_login(r, id, &a);
+	} else if (e == E_EMPTY) {
+		page_expired(r);
+	} else {
+		page_unavailable(r);
+	}
+}
+
+/* connector: "/auth/{connector}?client_id=…" names it in the path, as dex allows. */
+static void
+authorize(struct request *r, struct slice connector)
+{
+	struct authorize *a = arena_alloc(&r->arena, sizeof *a);
+	struct form *form;
+
+	if (!a) {
+		page_unavailable(r);
+		return;
+	}
+	if (request_query_form(r, &form) != OK) {
+		page_bad_request(r, "The address has malformed parameters.");
+		return;
+	}
+	a->r = r;
+	r->state = a;
+	if (connector.n && form->n < FORM_FIELDS_MAX)
+		form->fields[form->n++] = (struct form_field){ SLICE_LIT("connector_id"), connector };
+	if (form_get(form, "req").n && !form_get(form, "client_id").p)
+		choose_again(r, form_get(form, "req"));
+	else
+		parse(a, form);
+}
+
+void
+authorize_request(struct request *r, struct slice rest)
+{
+	(void)rest;
+	if (r->method == METHOD_POST)
+		post_as_get(r);
+	else
+		authorize(r, SLICE_NONE);
+}
+
+void
+authorize_with_connector(struct request *r, struct slice connector)
+{
+	authorize(r, connector);
+}

@@ -1,0 +1,231 @@
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "authd/app.h"
+#include "authd/github.h"
+#include "oidc/discovery.h"
+
+#define HOST_PREFIX "__Host-"
+
+/* Cookie names that start with __Host- are refused by browsers unless Secure, so they only work where the issuer is https. */
+static const char *
+cookie_name(const struct generation *g, const char *name)
+{
+	bool host = strncmp(name, HOST_PREFIX, sizeof HOST_PREFIX - 1) == 0;
+
+	return host && !g->secure ? name + sizeof HOST_PREFIX - 1 : name;
+}
+
+static enum err
+discovery_prepare(struct generation *g)
+{
+	static const char *const response_types[] = { "code", NULL };
+	static const char *const response_modes[] = { "query", "fragment", "form_post", NULL };
+	static const char *const scopes[] = { "openid", "email", "profile", "groups", "offline_access", "federated:id", NULL };
+	static const char *const claims[] = { "iss", "sub", "aud", "azp", "exp", "iat", "jti", "nonce", "auth_time", "sid", "at_hash", "email",
+		"email_verified", "groups", "name", "preferred_username", "federated_claims", NULL };
+	const char *grant_types[] = { "authorization_code", g->config->oauth2.grant_refresh_token ? "refresh_token" : NULL, NULL };
+	const char *algs[] = { jws_alg_name(g->config->alg), NULL };
+	const char *methods[] = { "S256", g->config->oauth2.pkce_plain ? "plain" : NULL, NULL };
+	struct discovery_offer o = { .issuer = g->config->issuer, .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys",
+		.userinfo_path = "/userinfo", .response_types = response_types, .grant_types = grant_types, .algs = algs, .pkce_methods = methods,
+		.scopes = scopes, .claims = claims, .response_modes = response_modes };
+	struct buf out;
+
+	buf_init(&out, DISCOVERY_BYTES_MAX);
+	discovery_print(&o, &out);
+	if (buf_ok(&out))
+		g->discovery = arena_slice(&g->arena, buf_slice(&out));
+	buf_fini(&out);
+	return g->discovery.p ? OK : E_NOMEM;
+}
+
+/* Only what parses as a certificate is taken over: a private key in the same file stays where it is. */
+static size_t
+pem_certificates(BIO *in, BIO *out)
+{
+	size_t n = 0;
+	X509 *x;
+
+	while ((x = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+		n += PEM_write_bio_X509(out, x) == 1;
+		X509_free(x);
+	}
+	ERR_clear_error();
+	return n;
+}
+
+static struct slice
+certificates_of(struct arena *arena, struct slice pem)
+{
+	struct slice found = SLICE_NONE;
+	BIO *in = BIO_new_mem_buf(pem.p, (int)pem.n);
+	BIO *out = BIO_new(BIO_s_mem());
+	char *p;
+
+	if (in && out && pem_certificates(in, out) > 0) {
+		long n = BIO_get_mem_data(out, &p);
+		found = arena_slice(arena, slice_of(p, (size_t)n));
+	}
+	BIO_free(in);
+	BIO_free(out);
+	return found;
+}
+
+static enum err
+gateway_ca_load(struct generation *g, char *why, size_t why_n)
+{
+	const char *path = g->config->console.certificate_authority;
+
+	if (!path)
+		return OK;
+	g->gateway_ca = certificates_of(&g->arena, g->config->console.certificate_authority_pem);
+	if (g->gateway_ca.n)
+		return OK;
+	snprintf(why, why_n, "%s: console.certificateAuthority: expected PEM certificates in %s, found none", g->config->file, path);
+	return E_FORMAT;
+}
+
+static enum err
+connectors_make(struct generation *g, struct fetcher *fetcher)
+{
+	const struct config_list *list = &g->config->connectors;
+	const struct authd_connector_config *configs = list->items;
+
+	g->connectors = arena_alloc(&g->arena, (list->n + 1) * sizeof(struct connector *));
+	if (!g->connectors)
+		return E_NOMEM;
+	for (size_t i = 0; fetcher && i < list->n; i++) {
+		struct connector *c = github_connector_new(&configs[i], fetcher); /* the one type that a configuration may name */
+		if (!c)
+			return E_NOMEM;
+		g->connectors[g->connector_n++] = c;
+	}
+	return OK;
+}
+
+static enum err
+generation_prepare(struct generation *g, struct fetcher *fetcher, char *why, size_t why_n)
+{
+	enum err e;
+
+	g->path = g->config->issuer_url.path;
+	g->origin = g->config->issuer_url.origin;
+	g->secure = g->config->issuer_url.tls;
+	g->session_cookie = cookie_name(g, g->config->sessions.cookie_name);
+	g->login_cookie = cookie_name(g, HOST_PREFIX "gatehouse-login");
+	e = gateway_ca_load(g, why, why_n);
+	if (e == OK)
+		e = discovery_prepare(g);
+	if (e == OK)
+		e = connectors_make(g, fetcher);
+	if (e == E_NOMEM)
+		snprintf(why, why_n, "%s: out of memory", g->config->file);
+	return e;
+}
+
+enum err
+generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out, char *why, size_t why_n)
+{
+	struct config_error ce = { "" };
+	struct generation *g = calloc(1, sizeof *g);
+	enum err e;
+
+	if (!g) {
+		snprintf(why, why_n, "%s: out of memory", config_path);
+		return E_NOMEM;
+	}
+	atomic_init(&g->refs, 1);
+	arena_init(&g->arena, 0);
+	e = authd_config_load(config_path, clock, &g->config, &ce);
+	if (e != OK) {
+		g->config = NULL;
+		snprintf(why, why_n, "%s", ce.text);
+	} else {
+		e = generation_prepare(g, fetcher, why, why_n);
+	}
+	if (e == OK)
+		*out = g;
+	else
+		generation_free(g);
+	return e;
+}
+
+static bool
+text_same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+enum err
+generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n)
+{
+	const char *key = !text_same(old->config->storage.path, new->config->storage.path) ? "storage.config.path" :
+		!text_same(old->config->user, new->config->user) ? "user" : NULL;
+
+	if (!key)
+		return OK;
+	snprintf(why, why_n, "%s: %s: a change needs a restart", new->config->file, key);
+	return E_CONFLICT;
+}
+
+size_t
+generation_listeners(const struct generation *g, struct server_listen out[SERVER_LISTENERS_MAX])
+{
+	const struct authd_config *c = g->config;
+	size_t n = 0;
+
+	if (c->web.unix_path)
+		out[n++] = (struct server_listen){ .kind = SERVER_UNIX, .address = c->web.unix_path };
+	if (c->web.http)
+		out[n++] = (struct server_listen){ .kind = SERVER_HTTP, .address = c->web.http };
+	if (c->web.https)
+		out[n++] = (struct server_listen){ .kind = SERVER_HTTPS, .address = c->web.https, .cert_pem = c->web.tls_cert_pem.p,
+			.key_pem = c->web.tls_key_pem.p, .tls13_only = c->web.tls_min_version == 1 };
+	return n;
+}
+
+void
+generation_free(struct generation *g)
+{
+	if (!g)
+		return;
+	for (size_t i = 0; i < g->connector_n; i++)
+		g->connectors[i]->ops->free(g->connectors[i]);
+	authd_config_free(g->config);
+	arena_fini(&g->arena);
+	free(g);
+}
+
+void
+generation_release(struct generation *g)
+{
+	if (g && atomic_fetch_sub(&g->refs, 1) == 1)
+		generation_free(g);
+}
+
+struct connector *
+generation_connector(const struct generation *g, struct slice id)
+{
+	for (size_t i = 0; i < g->connector_n; i++)
+		if (slice_eq_str(id, g->connectors[i]->id))
+			return g->connectors[i];
+	return NULL;
+}
+
+bool
+generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client)
+{
+	bool exists = slice_eq_str(id, AUTHD_PASSWORD_CONNECTOR) && g->config->enable_password_db;
+
+	if (!exists && !generation_connector(g, id))
+		return false;
+	if (!client || client->allowed_connector_n == 0)
+		return true;
+	for (size_t i = 0; i < client->allowed_connector_n; i++)
+		if (slice_eq_str(id, client->allowed_connectors[i]))
+			return true;
+	return false;
+}

@@ -1,0 +1,226 @@
+/* Signing in with a local password, and the choice between it and the connectors. */
+#include <stdio.h>
+#include "authd/authorization.h"
+#include "authd/browser.h"
+#include "authd/limiter.h"
+#include "authd/pages.h"
+#include "authd/person.h"
+#include "authd/routes.h"
+#include "authd/sign_in_pages.h"
+#include "shared/log.h"
+
+#define FORM_PURPOSE "login"
+#define LOGIN_BYTES_MAX 320 /* of a name or mail address (RFC 5321: 64 + 1 + 255) */
+
+static struct sign_in_page
+page_of(struct request *r, struct slice id, const struct record_auth_request *a)
+{
+	return (struct sign_in_page){ .id = id, .token = browser_form_token(r, browser_login_cookie(r), FORM_PURPOSE, id),
+		.client = authorization_client(r, a), .form_target = browser_form_target(r, a->redirect_uri) };
+}
+
+/* ---- the choice ---- */
+
+static size_t
+ways(const struct generation *g, const struct client *client, struct slice *last)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i <= g->connector_n; i++) {
+		struct slice id = i < g->connector_n ? slice_str(g->connectors[i]->id) : SLICE_LIT(AUTHD_PASSWORD_CONNECTOR);
+		if (!generation_connector_allowed(g, id, client))
+			continue;
+		*last = id;
+		n++;
+	}
+	return n;
+}
+
+static void
+go_to_connector(struct request *r, struct slice connector, struct slice id)
+{
+	struct buf path;
+
+	if (slice_eq_str(connector, AUTHD_PASSWORD_CONNECTOR)) {
+		page_redirect_to(r, "/auth/local/login", "req", id);
+		return;
+	}
+	buf_init(&path, 4096);
+	buf_add_str(&path, "/auth/");
+	buf_add_urlencoded(&path, connector);
+	page_redirect_to(r, buf_slice(&path).p, "req", id);
+	buf_fini(&path);
+}
+
+void
+authorization_choose_login(struct request *r, struct slice id, const struct record_auth_request *a)
+{
+	const struct client *client = authorization_client(r, a);
+	struct slice only = a->connector_id;
+	struct sign_in_page s;
+	size_t n = only.n ? 1 : ways(r->generation, client, &only);
+
+	if (n == 0) {
+		page_error_send(r, &(struct page_error){ .status = 403, .title = "Nobody can sign in here",
+			.what = SLICE_LIT("No way to sign in is set up for this application."), .todo = "Tell its operator the request number below." });
+		return;
+	}
+	if (n == 1 && (a->connector_id.n || !r->generation->config->oauth2.always_show_login_screen)) {
+		go_to_connector(r, only, id);
+		return;
+	}
+	s = page_of(r, id, a);
+	sign_in_page_choose(r, &s);
+}
+
+/* ---- the password page ---- */
+
+/* The authorization of ?req= or the form, if a password may answer it. NULL: r has been answered. */
+static struct record_auth_request *
+authorization_for_password(struct request *r, struct slice id)
+{
+	struct record_auth_request *a = arena_alloc(&r->arena, sizeof *a);
+	enum err e = a ? authorization_lookup(r, id, a) : E_NOMEM;
+
+	if (e == E_EMPTY)
+		page_expired(r);
+	else if (e != OK)
+		page_unavailable(r);
+	else if (!generation_connector_allowed(r->generation, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), authorization_client(r, a)))
+		page_bad_request(r, "Passwords are not a way to sign in here.");
+	else
+		return a;
+	return NULL;
+}
+
+static void
+show(struct request *r, struct slice id, const struct record_auth_request *a, int status, struct slice login, const char *problem)
+{
+	struct sign_in_page s = page_of(r, id, a);
+	struct slice last;
+
+	sign_in_page_password(r, &s, status, login, problem, ways(r->generation, s.client, &last) > 1);
+}
+
+void
+login_page(struct request *r, struct slice rest)
+{
+	const struct record_auth_request *a;
+	struct form *form;
+
+	(void)rest;
+	if (request_query_form(r, &form) != OK) {
+		page_bad_request(r, "The address has malformed parameters.");
+		return;
+	}
+	a = authorization_for_password(r, form_get(form, "req"));
+	if (a)
+		show(r, form_get(form, "req"), a, 200, a->login_hint, NULL);
+}
+
+/* ---- a password was sent ---- */
+
+struct attempt {
+	struct slice id, login;
+	const struct record_auth_request *a;
+	const struct authd_password *entry; /* NULL: nobody of that name */
+	enum err checked;
+	bool matches;
+};
+
+static void
+too_many(struct request *r, const struct attempt *t, unsigned wait_s)
+{
+	char after[16];
+
+	snprintf(after, sizeof after, "%u", wait_s);
+	response_header(r, "Retry-After", slice_str(after));
+	log_info("password attempt held back", LOG_INT("wait_s", wait_s), LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	show(r, t->id, t->a, 429, t->login, "Too many attempts. Wait a little, then try again.");
+}
+
+static void
+refused(struct request *r, const struct attempt *t)
+{
+	log_info("password refused", LOG_SLICE("user_id", t->entry ? slice_str(t->entry->user_id) : SLICE_LIT("unknown")),
+		LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	show(r, t->id, t->a, 401, t->login, "The name or the password is wrong.");
+}
+
+static void
+accepted(struct request *r, const struct attempt *t)
+{
+	struct record_user user;
+
+	limiter_succeeded(r->app->limiter, t->login, r->address);
+	if (person_from_password(&r->arena, t->entry, &user) == OK)
+		authorization_signed_in(r, t->id, &user);
+	else
+		page_unavailable(r);
+}
+
+static void
+checked(struct request *r)
+{
+	const struct attempt *t = r->state;
+
+	if (t->checked != OK)
+		page_unavailable(r);
+	else if (t->entry && t->matches)
+		accepted(r, t);
+	else
+		refused(r, t);
+}
+
+static void
+on_checked(void *arg, enum err e, bool matches)
+{
+	struct request *r = arg;
+	struct attempt *t = r->state;
+
+	t->checked = e;
+	t->matches = matches;
+	request_resume(r);
+}
+
+static void
+check(struct request *r, struct attempt *t, struct slice password)
+{
+	unsigned wait_s = limiter_attempt(r->app->limiter, t->login, r->address);
+	enum err e;
+
+	if (wait_s) {
+		too_many(r, t, wait_s);
+		return;
+	}
+	t->entry = person_find_password(r->generation->config, t->login);
+	r->state = t;
+	request_wait(r, checked);
+	e = password_check(r->app->passwords, password, slice_str(t->entry ? t->entry->hash : ""), on_checked, r);
+	if (e != OK)
+		on_checked(r, e, false);
+}
+
+void
+login_submit(struct request *r, struct slice rest)
+{
+	struct attempt *t = arena_alloc(&r->arena, sizeof *t);
+	struct form *form;
+
+	(void)rest;
+	if (!t || request_body_form(r, &form) != OK) {
+		page_bad_request(r, "The form that was sent cannot be read.");
+		return;
+	}
+	t->id = form_get(form, "req");
+	t->login = slice_trim(form_get(form, "login"));
+	t->a = authorization_for_password(r, t->id);
+	if (!t->a)
+		return;
+	if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, t->id, form_get(form, "csrf")))
+		page_expired(r);
+	else if (t->login.n == 0 || t->login.n > LOGIN_BYTES_MAX || form_get(form, "password").n == 0)
+		show(r, t->id, t->a, 400, SLICE_NONE, "Both a name and a password are needed.");
+	else
+		check(r, t, form_get(form, "password"));
+}

@@ -1,0 +1,23 @@
+/* mint.h - the tokens of an answer: what goes into them is oidc/token_claims.h, how they are signed is signer.h; here is which, for whom, how long. */
+#ifndef AUTHD_MINT_H
+#define AUTHD_MINT_H
+
+#include "authd/app.h"
+
+#define MINT_SESSION_S 600 /* longest life of a session's JWT */
+
+struct mint {
+	struct slice client_id, scope, nonce, sid, grant_id;
+	struct record_strings audiences;
+	const struct record_user *user;
+	int64_t auth_time;
+	struct slice refresh_token; /* .n 0: none */
+};
+/* When access and ID tokens that are minted now expire. */
+int64_t mint_expires_at(const struct request *r);
+/* Append the token endpoint's answer (RFC 6749 5.1, OpenID Connect Core 3.1.3.3). */
+MUST_CHECK enum err mint_answer(struct request *r, const struct mint *m, struct buf *out);
+/* A session's JWT for proxyd: audience is the issuer itself. Sets s->jwt and s->jwt_expires_at; the text lives in the arena. */
+MUST_CHECK enum err mint_session(struct request *r, struct record_session *s);
+
+#endif

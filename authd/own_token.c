@@ -1,0 +1,40 @@
+#include "authd/own_token.h"
+#include "oidc/id_token.h"
+#include "oidc/strict_json.h"
+
+static enum err
+claims_read(struct arena *arena, struct slice claims, struct own_token *out)
+{
+	const struct {
+		const char *name;
+		struct slice *to;
+	} wanted[] = { { "sub", &out->sub }, { "scope", &out->scope }, { "grant", &out->grant }, { "client_id", &out->client_id } };
+	json_t *root;
+	enum err e = strict_json_parse(claims, &root);
+
+	if (e != OK)
+		return e;
+	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+		struct slice value = strict_json_string(json_object_get(root, wanted[i].name));
+		*wanted[i].to = arena_slice(arena, value);
+		if (!wanted[i].to->p)
+			e = E_NOMEM;
+	}
+	json_decref(root);
+	return e;
+}
+
+enum err
+own_token_open(struct request *r, struct slice token, const char *typ, bool allow_expired, struct own_token *out)
+{
+	const struct key_set *set = keys_acquire(r->app->keys);
+	struct slice claims;
+	enum id_token_verdict verdict = id_token_open(token, r->generation->config->issuer, typ, &set->verify, request_now_s(r), 0, allow_expired,
+		&r->arena, &claims);
+
+	keys_release(r->app->keys, set);
+	if (verdict != ID_TOKEN_OK)
+		return verdict == ID_TOKEN_FAILED ? E_NOMEM : E_DENIED;
+	*out = (struct own_token){ 0 };
+	return claims_read(&r->arena, claims, out);
+}

@@ -1,0 +1,13 @@
+/* own_token.h - reading back what this issuer signed itself: access tokens at its own endpoints, id_token_hint. */
+#ifndef AUTHD_OWN_TOKEN_H
+#define AUTHD_OWN_TOKEN_H
+
+#include "authd/app.h"
+
+struct own_token {
+	struct slice sub, scope, grant, client_id; /* in the arena; .n 0: the token has none */
+};
+/* typ: "at+jwt" or "JWT". OK; E_DENIED: it is not ours, not of that kind, or has expired (unless allowed); E_NOMEM. */
+MUST_CHECK enum err own_token_open(struct request *r, struct slice token, const char *typ, bool allow_expired, struct own_token *out);
+
+#endif

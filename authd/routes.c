@@ -1,0 +1,153 @@
+#include "authd/app.h"
+#include "authd/pages.h"
+#include "authd/routes.h"
+
+enum flags {
+	ROUTE_ROOT = 1,     /* the path stands at the origin, not below the issuer's */
+	ROUTE_PREFIX = 2,   /* something follows the path */
+	ROUTE_INTERNAL = 4, /* over the unix socket only; elsewhere there is no such page */
+	ROUTE_CORS = 8      /* web.allowedOrigins may call it from a script */
+};
+
+struct route {
+	const char *path;
+	unsigned methods, flags;
+	route_handler *handler;
+};
+
+/* HEAD goes where GET goes. The first match counts. */
+static const struct route routes[] = {
+	{ "/.well-known/openid-configuration", METHOD_GET, ROUTE_CORS, wellknown_discovery },
+	{ "/.well-known/oauth-authorization-server", METHOD_GET, ROUTE_CORS, wellknown_discovery },
+	{ "/keys", METHOD_GET, ROUTE_CORS, wellknown_keys },
+	{ "/healthz", METHOD_GET, 0, wellknown_health },
+	{ PAGE_STATIC_PATH, METHOD_GET, ROUTE_PREFIX, wellknown_static },
+	{ "/auth", METHOD_GET | METHOD_POST, 0, authorize_request },
+	{ "/auth/local/login", METHOD_GET, 0, login_page },
+	{ "/auth/local/login", METHOD_POST, 0, login_submit },
+	{ "/auth/", METHOD_GET, ROUTE_PREFIX, callback_begin },
+	{ "/callback", METHOD_GET, 0, callback_finish },
+	{ "/callback/", METHOD_GET, ROUTE_PREFIX, callback_finish },
+	{ "/approval", METHOD_GET, 0, approval_page },
+	{ "/approval", METHOD_POST, 0, approval_submit },
+	{ "/token", METHOD_POST, ROUTE_CORS, token_request },
+	{ "/userinfo", METHOD_GET | METHOD_POST, ROUTE_CORS, userinfo_request },
+	{ "/internal/session", METHOD_POST, ROUTE_ROOT | ROUTE_INTERNAL, internal_session },
+	{ "/console", METHOD_GET, ROUTE_ROOT, console_home },
+	{ "/console/", METHOD_GET, ROUTE_ROOT, console_home },
+	{ "/console/signin", METHOD_GET, ROUTE_ROOT, console_sign_in },
+	{ "/console/signout", METHOD_POST, ROUTE_ROOT, console_sign_out },
+	{ "/console/signed-out", METHOD_GET, ROUTE_ROOT, console_signed_out },
+	{ "/console/kubeconfig", METHOD_GET, ROUTE_ROOT, console_kubeconfig },
+	{ "/", METHOD_GET, ROUTE_ROOT, console_home },
+};
+#define ROUTES (sizeof routes / sizeof routes[0])
+
+/* The path matches; *rest is what follows. */
+static bool
+route_matches(const struct route *route, const struct request *r, struct slice *rest)
+{
+	struct slice path = r->path, base = r->generation->path;
+
+	if (!(route->flags & ROUTE_ROOT)) {
+		if (!slice_has_prefix(path, base))
+			return false;
+		path = slice_of(path.p + base.n, path.n - base.n);
+	}
+	if ((route->flags & ROUTE_INTERNAL) && !r->internal)
+		return false;
+	if (!slice_has_prefix(path, slice_str(route->path)))
+		return false;
+	*rest = slice_of(path.p + strlen(route->path), path.n - strlen(route->path));
+	return route->flags & ROUTE_PREFIX ? rest->n > 0 : rest->n == 0;
+}
+
+static bool
+origin_allowed(const struct request *r, struct slice origin)
+{
+	const struct config_strings *allowed = &r->generation->config->web.allowed_origins;
+
+	for (size_t i = 0; i < allowed->n; i++)
+		if (slice_eq_str(origin, allowed->items[i]) || strcmp(allowed->items[i], "*") == 0)
+			return true;
+	return false;
+}
+
+/* Fetch standard, CORS protocol. No credentials are allowed: nothing here answers by cookie. */
+static bool
+cors_headers(struct request *r)
+{
+	struct slice origin = request_header(r, "Origin");
+
+	response_header(r, "Vary", SLICE_LIT("Origin"));
+	if (!origin.n || !origin_allowed(r, origin))
+		return false;
+	response_header(r, "Access-Control-Allow-Origin", origin);
+	return true;
+}
+
+static void
+cors_preflight(struct request *r)
+{
+	if (cors_headers(r)) {
+		response_header(r, "Access-Control-Allow-Methods", SLICE_LIT("GET, POST"));
+		response_header(r, "Access-Control-Allow-Headers", SLICE_LIT("Authorization, Content-Type"));
+		response_header(r, "Access-Control-Max-Age", SLICE_LIT("600"));
+	}
+	response_send(r, 204, NULL, NULL);
+}
+
+static void
+not_found(struct request *r)
+{
+	page_error_send(r, &(struct page_error){ .status = 404, .title = "There is no such page", .what = SLICE_LIT("Nothing is served under this address."),
+		.todo = "Check the address, or start at the console.", .way_on = SLICE_LIT("/console/"), .way_on_text = "Go to the console" });
+}
+
+static void
+method_not_allowed(struct request *r, unsigned allowed)
+{
+	response_header(r, "Allow", allowed == METHOD_GET ? SLICE_LIT("GET, HEAD") : allowed == METHOD_POST ? SLICE_LIT("POST") : SLICE_LIT("GET, HEAD, POST"));
+	page_error_send(r, &(struct page_error){ .status = 405, .title = "This is not how it is used",
+		.what = SLICE_LIT("This address exists, but not for this kind of request."), .todo = "Go back and follow the page's own buttons." });
+}
+
+static void
+dispatch(struct request *r)
+{
+	unsigned method = r->method == METHOD_HEAD ? METHOD_GET : r->method, seen = 0;
+	struct slice rest;
+
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (!route_matches(&routes[i], r, &rest))
+			continue;
+		if (r->method == METHOD_OPTIONS && (routes[i].flags & ROUTE_CORS)) {
+			cors_preflight(r);
+			return;
+		}
+		if (routes[i].methods & method) {
+			if (routes[i].flags & ROUTE_CORS)
+				cors_headers(r);
+			routes[i].handler(r, rest);
+			return;
+		}
+		seen |= routes[i].methods;
+	}
+	if (seen)
+		method_not_allowed(r, seen);
+	else
+		not_found(r);
+}
+
+void
+routes_handle(struct request *r)
+{
+	r->generation = generation_acquire(r->app);
+	dispatch(r);
+}
+
+void
+routes_release(struct request *r)
+{
+	generation_release(r->generation);
+}

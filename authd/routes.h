@@ -1,0 +1,23 @@
+/* routes.h - which path is served by what. The whole table is in routes.c; each handler lives in the file that is named after its subject. */
+#ifndef AUTHD_ROUTES_H
+#define AUTHD_ROUTES_H
+
+#include "authd/request.h"
+
+/* server_options' handle and release. */
+void routes_handle(struct request *r);
+void routes_release(struct request *r);
+
+/* rest: what follows the route's path, for routes that have something there. */
+typedef void route_handler(struct request *r, struct slice rest);
+
+/* wellknown.c */
+route_handler wellknown_discovery, wellknown_keys, wellknown_health, wellknown_static;
+/* authorize.c, login.c, callback.c, approval.c */
+route_handler authorize_request, login_page, login_submit, callback_begin, callback_finish, approval_page, approval_submit;
+/* token.c, userinfo.c, internal.c */
+route_handler token_request, userinfo_request, internal_session;
+/* console.c */
+route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
+
+#endif

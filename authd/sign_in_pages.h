@@ -1,0 +1,23 @@
+/* sign_in_pages.h - the pages of a sign-in: password, choice of a way, approval, code to copy. */
+#ifndef AUTHD_SIGN_IN_PAGES_H
+#define AUTHD_SIGN_IN_PAGES_H
+
+#include "authd/app.h"
+
+struct sign_in_page {
+	struct slice id;              /* of the authorization */
+	struct slice token;           /* form token */
+	const struct client *client;  /* NULL: the console */
+	struct slice form_target;     /* browser_form_target of the client's redirect_uri */
+};
+/* login: what to put into the field; problem: what was wrong the last time, NULL: nothing. Sent with status. */
+void sign_in_page_password(struct request *r, const struct sign_in_page *s, int status, struct slice login, const char *problem, bool other_ways);
+/* Every connector that the client may use. */
+void sign_in_page_choose(struct request *r, const struct sign_in_page *s);
+void sign_in_page_approval(struct request *r, const struct sign_in_page *s, const struct record_user *user, struct slice scope);
+/* OAuth 2.0 Form Post Response Mode, with a button to press where others run a script. parameters: urlencoded. */
+void sign_in_page_form_post(struct request *r, struct slice redirect_uri, struct slice parameters);
+/* For clients that have no address to be redirected to. */
+void sign_in_page_code(struct request *r, struct slice code);
+
+#endif

@@ -1,0 +1,130 @@
+/* Somebody has proved who they are: one store write starts their session and takes the authorization one step further, then the browser follows. */
+#include "authd/authorization.h"
+#include "authd/browser.h"
+#include "authd/grant.h"
+#include "authd/pages.h"
+#include "authd/person.h"
+#include "oidc/sign_in.h"
+#include "shared/log.h"
+
+enum outcome { OUTCOME_GONE, OUTCOME_APPROVAL, OUTCOME_CLIENT, OUTCOME_CONSOLE };
+
+struct signed_in {
+	struct request *r;
+	struct slice id, login_cookie;
+	struct record_user user;
+	struct session session;
+	struct authorization_code code;
+	/* results */
+	enum outcome outcome;
+	struct record_auth_request a;
+};
+
+/* The browser's session before, if any: signing in again as the same person goes on under the same sid, so that what was granted under it can still be
+ * ended with it; its secret changes in any case, so that one that was known before the login is worth nothing after it. */
+static enum err
+session_replace(struct store_txn *t, struct signed_in *s)
+{
+	struct slice cookie = request_cookie(s->r, s->r->generation->session_cookie);
+	struct record_session before, now = s->session.record;
+	unsigned char hash[32];
+	enum err e;
+
+	if (cookie.n) {
+		struct slice key = store_hash(cookie, hash);
+		e = store_get(t, RECORD_SESSION, key, &s->r->arena, &before);
+		if (e == OK && person_same(&before.user, &now.user))
+			now.sid = before.sid;
+		if (e == OK)
+			e = store_delete(t, RECORD_SESSION, key);
+		if (e != OK && e != E_EMPTY)
+			return e;
+	}
+	s->a.sid = now.sid;
+	return store_put(t, RECORD_SESSION, session_key(&s->session), &now);
+}
+
+static enum err
+step_to_approval(struct store_txn *t, struct signed_in *s)
+{
+	s->outcome = OUTCOME_APPROVAL;
+	s->a.logged_in = true;
+	s->a.user = s->user;
+	s->a.auth_time = s->session.record.auth_time;
+	return authorization_put(t, s->id, &s->a);
+}
+
+static enum err
+step_to_client(struct store_txn *t, struct signed_in *s)
+{
+	enum err e = store_delete(t, RECORD_AUTH_REQUEST, s->id);
+
+	s->outcome = OUTCOME_CLIENT;
+	if (e != OK)
+		return e;
+	return grant_put_code(t, authorization_code_key(&s->code), &s->a, &s->user, s->session.record.auth_time, s->a.sid, request_now_s(s->r));
+}
+
+static enum err
+signed_in_store(struct store_txn *t, void *arg)
+{
+	struct signed_in *s = arg;
+	bool approved;
+	enum err e = authorization_get(t, s->id, s->login_cookie, &s->r->arena, &s->a);
+
+	s->outcome = OUTCOME_GONE;
+	if (e != OK)
+		return e == E_EMPTY ? OK : e;
+	e = session_replace(t, s);
+	if (e == OK && s->a.return_to.n) {
+		s->outcome = OUTCOME_CONSOLE;
+		return store_delete(t, RECORD_AUTH_REQUEST, s->id);
+	}
+	if (e == OK)
+		e = authorization_approved(t, &s->a, &s->user, &s->r->arena, &approved);
+	if (e != OK)
+		return e;
+	return sign_in_needs_approval((unsigned)s->a.prompt, s->r->generation->config->oauth2.skip_approval_screen, approved) ? step_to_approval(t, s) :
+																step_to_client(t, s);
+}
+
+static void
+signed_in_stored(struct request *r, enum err result)
+{
+	struct signed_in *s = r->state;
+
+	if (result != OK) {
+		page_unavailable(r);
+		return;
+	}
+	if (s->outcome == OUTCOME_GONE) {
+		page_expired(r);
+		return;
+	}
+	log_info("signed in", LOG_SLICE("connector", s->user.connector_id), LOG_SLICE("user_id", s->user.user_id), LOG_SLICE("client", s->a.client_id),
+		LOG_SLICE("sid", s->a.sid), LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	session_cookie_set(r, &s->session);
+	if (s->outcome == OUTCOME_CONSOLE)
+		page_redirect(r, s->a.return_to);
+	else if (s->outcome == OUTCOME_APPROVAL)
+		page_redirect_to(r, "/approval", "req", s->id);
+	else
+		authorization_answer_code(r, &s->a, s->code.text);
+}
+
+void
+authorization_signed_in(struct request *r, struct slice id, const struct record_user *user)
+{
+	struct signed_in *s = arena_alloc(&r->arena, sizeof *s);
+
+	if (!s || person_copy(&r->arena, user, &s->user) != OK || session_prepare(r, &s->user, &s->session) != OK ||
+		authorization_code_make(r, &s->code) != OK) {
+		page_unavailable(r);
+		return;
+	}
+	s->r = r;
+	s->id = id;
+	s->login_cookie = browser_login_cookie(r);
+	r->state = s;
+	request_write(r, signed_in_store, s, signed_in_stored);
+}

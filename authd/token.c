@@ -1,0 +1,281 @@
+/* The token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3, 12): who asks, for what grant, one store write, the tokens. */
+#include <openssl/crypto.h>
+#include "authd/grant.h"
+#include "authd/mint.h"
+#include "authd/person.h"
+#include "authd/routes.h"
+#include "oidc/token_request.h"
+#include "shared/log.h"
+
+struct token {
+	struct token_request request;
+	const struct client *client;
+	struct grant_redemption redemption;
+	struct grant_refreshment refreshment;
+	struct slice scope; /* of this answer */
+	/* of the connector, at a refresh */
+	enum connector_verdict verdict;
+	struct record_user reread;
+	bool is_reread;
+};
+
+static void
+send_json(struct request *r, int status, struct buf *body)
+{
+	response_header(r, "Cache-Control", SLICE_LIT("no-store"));
+	response_header(r, "Pragma", SLICE_LIT("no-cache"));
+	response_header(r, "X-Content-Type-Options", SLICE_LIT("nosniff"));
+	response_send(r, status, "application/json", body);
+}
+
+static void
+refuse(struct request *r, const struct token_error *e)
+{
+	struct buf body;
+
+	log_info("token refused", LOG_STR("error", e->error), LOG_STR("reason", e->description), LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	buf_init(&body, 0);
+	token_error_print(e, &body);
+	if (e->status == 401 && request_header(r, "Authorization").p)
+		response_header(r, "WWW-Authenticate", SLICE_LIT("Basic realm=\"token\"")); /* RFC 6749 5.2: only to who tried it */
+	send_json(r, e->status, &body);
+}
+
+static void
+refuse_with(struct request *r, int status, const char *error, const char *description)
+{
+	struct token_error e = { .error = error, .status = status };
+
+	memcpy(e.description, description, strnlen(description, sizeof e.description - 1));
+	refuse(r, &e);
+}
+
+static void
+refuse_unavailable(struct request *r)
+{
+	response_header(r, "Retry-After", SLICE_LIT("5"));
+	refuse_with(r, 503, "temporarily_unavailable", "the issuer cannot store or sign just now; try again");
+}
+
+/* What was wrong with a code or refresh token stays in our log: the client is told one thing (RFC 6749 5.2). */
+static void
+refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdict)
+{
+	bool ends = verdict == GRANT_REUSED || verdict == GRANT_REPLAYED || verdict == GRANT_PERSON_GONE;
+
+	log_write(ends ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "grant refused",
+		(const struct log_field[]){ LOG_STR("client", t->client->id), LOG_STR("reason", grant_verdict_text(verdict)), LOG_SLICE("address", r->address),
+			LOG_REQ(r->id), { NULL, LOG_KIND_INT, { NULL, 0 }, 0 } });
+	refuse_with(r, 400, "invalid_grant", "the grant is unknown, expired, used, ended, or of another client");
+}
+
+/* ---- the client ---- */
+
+static bool
+secret_ok(const struct client *c, const struct client_credentials *given)
+{
+	if (c->public)
+		return given->secret.n == 0;
+	return c->secret && given->how != CLIENT_AUTH_NONE && slice_eq_secret(slice_str(c->secret), given->secret);
+}
+
+static const struct client *
+client_authenticate(const struct generation *g, const struct client_credentials *given)
+{
+	const struct client *c = authd_config_client(g->config, given->id);
+
+	return c && secret_ok(c, given) ? c : NULL;
+}
+
+/* ---- answers ---- */
+
+static void
+answer(struct request *r, const struct mint *m)
+{
+	struct buf body;
+
+	buf_init(&body, 0);
+	if (mint_answer(r, m, &body) == OK) {
+		send_json(r, 200, &body);
+		return;
+	}
+	log_error("tokens could not be signed", LOG_REQ(r->id));
+	buf_fini_secret(&body);
+	refuse_unavailable(r);
+}
+
+static void
+code_redeemed(struct request *r, enum err result)
+{
+	const struct token *t = r->state;
+	const struct grant_redemption *g = &t->redemption;
+
+	if (result != OK) {
+		refuse_unavailable(r);
+	} else if (g->verdict != GRANT_OK) {
+		refuse_grant(r, t, g->verdict);
+	} else {
+		log_info("code redeemed", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_REQ(r->id));
+		answer(r, &(struct mint){ .client_id = g->client_id, .scope = g->record.scope, .nonce = g->record.nonce, .sid = g->record.sid,
+			.grant_id = g->grant_id, .audiences = g->record.audiences, .user = &g->record.user, .auth_time = g->record.auth_time,
+			.refresh_token = g->refresh_token });
+	}
+}
+
+static void
+code_redeem(struct request *r, struct token *t)
+{
+	struct grant_redemption *g = &t->redemption;
+
+	*g = (struct grant_redemption){ .generation = r->generation, .arena = &r->arena, .code = t->request.code, .client_id = slice_str(t->client->id),
+		.redirect_uri = t->request.redirect_uri, .verifier = t->request.code_verifier, .handle = request_secret(r, GRANT_HANDLE_BYTES),
+		.secret = request_secret(r, GRANT_SECRET_BYTES), .chain_secret = request_secret(r, GRANT_SECRET_BYTES), .now_s = request_now_s(r),
+		.access_expires_at = mint_expires_at(r) };
+	if (g->handle.p && g->secret.p && g->chain_secret.p)
+		request_write(r, grant_redeem_code, g, code_redeemed);
+	else
+		refuse_unavailable(r);
+}
+
+/* ---- refresh ---- */
+
+static void
+refreshed(struct request *r, enum err result)
+{
+	const struct token *t = r->state;
+	const struct grant_refreshment *g = &t->refreshment;
+
+	if (result != OK) {
+		refuse_unavailable(r);
+	} else if (g->verdict != GRANT_OK) {
+		refuse_grant(r, t, g->verdict);
+	} else {
+		log_info("refreshed", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_REQ(r->id));
+		answer(r, &(struct mint){ .client_id = g->client_id, .scope = t->scope.n ? t->scope : g->record.scope, .sid = g->record.sid,
+			.nonce = g->record.nonce, .grant_id = g->grant_id, .audiences = g->record.audiences, .user = &g->record.user,
+			.auth_time = g->record.auth_time, .refresh_token = g->refresh_token });
+	}
+}
+
+static void
+refresh_write(struct request *r)
+{
+	struct token *t = r->state;
+
+	t->refreshment = (struct grant_refreshment){ .generation = r->generation, .arena = &r->arena, .token = t->request.refresh_token,
+		.client_id = slice_str(t->client->id), .reread = t->is_reread && t->verdict == CONNECTOR_OK ? &t->reread : NULL,
+		.end = t->is_reread && (t->verdict == CONNECTOR_DENIED || t->verdict == CONNECTOR_NO_EMAIL), .now_s = request_now_s(r) };
+	request_write(r, grant_refresh, &t->refreshment, refreshed);
+}
+
+/* Runs on the connector's thread while r waits. An upstream that cannot be reached lets the person's last known groups serve. */
+static void
+on_reread(void *arg, const struct connector_result *result)
+{
+	struct request *r = arg;
+	struct token *t = r->state;
+
+	t->verdict = result->verdict;
+	t->is_reread = result->verdict != CONNECTOR_OK || person_copy(&r->arena, &result->user, &t->reread) == OK;
+	if (result->verdict != CONNECTOR_OK)
+		log_warn("person could not be read again at refresh", LOG_STR("reason", result->message), LOG_REQ(r->id));
+	request_resume(r);
+}
+
+static void
+refresh_reread(struct request *r, struct connector *c, const struct record_user *user)
+{
+	request_wait(r, refresh_write);
+	if (c->ops->refresh(c, user, on_reread, r) != OK)
+		request_resume(r);
+}
+
+/* A narrower scope may be asked for, not a wider one (RFC 6749 6). */
+static bool
+scope_within(struct slice asked, struct slice granted)
+{
+	while (asked.n) {
+		struct slice word = slice_cut(&asked, ' '), rest = granted;
+		bool found = word.n == 0;
+		while (rest.n && !found)
+			found = slice_eq(slice_cut(&rest, ' '), word);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void
+refresh(struct request *r, struct token *t)
+{
+	struct record_refresh family;
+	enum err e = grant_peek_refresh(r->app->store, t->request.refresh_token, slice_str(t->client->id), &r->arena, &family);
+	struct connector *c = e == OK ? generation_connector(r->generation, family.user.connector_id) : NULL;
+
+	if (e == OK && !scope_within(t->request.scope, family.scope)) {
+		refuse_with(r, 400, "invalid_scope", "more is asked for than was granted");
+		return;
+	}
+	t->scope = t->request.scope;
+	if (e != OK && e != E_EMPTY)
+		refuse_unavailable(r);
+	else if (c)
+		refresh_reread(r, c, &family.user);
+	else
+		refresh_write(r); /* a token that is not found is looked at again there: it may have to end its family */
+}
+
+/* ---- the request ---- */
+
+static void
+token_answer(struct request *r, struct token *t)
+{
+	switch (t->request.grant) {
+	case GRANT_AUTHORIZATION_CODE:
+		code_redeem(r, t);
+		return;
+	case GRANT_REFRESH_TOKEN:
+		if (r->generation->config->oauth2.grant_refresh_token) {
+			refresh(r, t);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
+}
+
+void
+token_request(struct request *r, struct slice rest)
+{
+	struct token *t = arena_alloc(&r->arena, sizeof *t);
+	struct form *form = arena_alloc(&r->arena, sizeof *form);
+	struct token_error error = { 0 };
+	enum err e;
+
+	(void)rest;
+	if (!t || !form) {
+		refuse_unavailable(r);
+		return;
+	}
+	if (form_parse(r->body, &r->arena, form) != OK) {
+		refuse_with(r, 400, "invalid_request", "the body is no urlencoded form");
+		return;
+	}
+	e = token_request_parse(request_header(r, "Content-Type"), request_header(r, "Authorization"), r->query, form, &r->arena, &t->request, &error);
+	if (e != OK) {
+		if (error.error)
+			refuse(r, &error);
+		else
+			refuse_unavailable(r);
+		return;
+	}
+	t->client = client_authenticate(r->generation, &t->request.client);
+	if (!t->client) {
+		refuse_with(r, 401, "invalid_client", "unknown client, or its secret is wrong");
+		return;
+	}
+	r->state = t;
+	token_answer(r, t);
+}

@@ -1,0 +1,45 @@
+/* token_claims.h - the claims of what an issuer hands out, as JSON: ID Token (OpenID Connect Core 2 and 5.1, dex's names), access token (RFC 9068),
+ * UserInfo (Core 5.3.2). Pure: ids and times are parameters. */
+#ifndef OIDC_TOKEN_CLAIMS_H
+#define OIDC_TOKEN_CLAIMS_H
+
+#include "oidc/jwk_set.h"
+#include "shared/buf.h"
+
+struct token_person {
+	struct slice connector_id, user_id; /* together the sub */
+	struct slice name, preferred_username, email;
+	bool email_verified;
+	const struct slice *groups;
+	size_t group_n;
+};
+
+struct id_token_claims {
+	struct slice issuer, client_id;
+	const struct slice *audiences; /* asked for beside the client itself */
+	size_t audience_n;
+	const struct token_person *person;
+	unsigned scopes;       /* SCOPE_*: which of the person's claims go in */
+	struct slice nonce, sid, jti; /* empty: left out */
+	struct slice access_token;    /* issued with it, for at_hash; empty: none */
+	enum jws_alg alg;             /* that will sign: at_hash uses its digest */
+	int64_t auth_time, issued_at, expires_at;
+};
+/* Append the JSON object. aud is a string if there is one audience, azp is there if there are more. */
+void id_token_claims_print(const struct id_token_claims *c, struct buf *out);
+
+struct access_token_claims {
+	struct slice issuer, client_id, scope, jti, sid;
+	struct slice grant; /* what it can be ended by; the issuer's own */
+	const struct token_person *person;
+	int64_t issued_at, expires_at;
+};
+void access_token_claims_print(const struct access_token_claims *c, struct buf *out);
+
+/* UserInfo: sub and what the scopes allow. */
+void userinfo_claims_print(const struct token_person *person, unsigned scopes, struct buf *out);
+
+/* SCOPE_* of a scope that was accepted before; other words count nothing. */
+unsigned scope_bits(struct slice scope);
+
+#endif

@@ -2,8 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include "proxyd/upstream.h"
 #include "shared/log.h"
 
@@ -113,14 +111,16 @@ connection_dial(struct upstream_connection *c)
 
 	for (; c->address_at < u->address_n; c->address_at++) {
 		const struct address *a = &u->addresses[(c->address_first + c->address_at) % u->address_n];
-		int fd, one = 1;
 		SSL *ssl = NULL;
+		int fd;
 
 		err = address_connect(a, &fd);
+		if (err == E_AGAIN) { /* a full backlog */
+			err = E_SYSTEM;
+			errno = EAGAIN;
+		}
 		if (err)
 			continue;
-		if (a->u.sa.sa_family != AF_UNIX)
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		if (u->tls && !(ssl = tls_client_connect(u->tls))) {
 			close(fd);
 			return E_NOMEM;

@@ -179,13 +179,9 @@ end_read(struct end *e, char *p, size_t n)
 static inline void
 end_write(struct end *e, const char *p, size_t n)
 {
-	ERR_clear_error();
-	if (e->ssl) {
-		assert_int_equal(SSL_write(e->ssl, p, (int)n), (int)n);
-		return;
-	}
 	while (n) {
-		ssize_t r = send(e->fd, p, n, MSG_NOSIGNAL);
+		ERR_clear_error();
+		ssize_t r = e->ssl ? SSL_write(e->ssl, p, n < 1 << 20 ? (int)n : 1 << 20) : send(e->fd, p, n, MSG_NOSIGNAL);
 		assert_true(r > 0);
 		p += r;
 		n -= (size_t)r;

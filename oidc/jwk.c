@@ -100,20 +100,21 @@ bool
 jwk_type_get(const EVP_PKEY *key, enum jwk_type *type, const struct jwk_curve **curve)
 {
 	*curve = NULL;
-	if (EVP_PKEY_is_a(key, "RSA")) {
+	/* By number: EVP_PKEY_is_a allocates, and says no where that fails. */
+	switch (EVP_PKEY_get_id(key)) {
+	case EVP_PKEY_RSA:
 		*type = JWK_RSA;
 		return true;
-	}
-	if (EVP_PKEY_is_a(key, "ED25519")) {
+	case EVP_PKEY_ED25519:
 		*type = JWK_OKP;
 		return true;
-	}
-	if (EVP_PKEY_is_a(key, "EC")) {
+	case EVP_PKEY_EC:
 		*type = JWK_EC;
 		*curve = curve_of(key);
 		return *curve != NULL;
+	default:
+		return false;
 	}
-	return false;
 }
 
 bool
@@ -127,16 +128,4 @@ jwk_alg_fits(const EVP_PKEY *key, enum jws_alg alg)
 		return false;
 	int bits = EVP_PKEY_get_bits(key);
 	return type != JWK_RSA || (bits >= JWK_RSA_BITS_MIN && bits <= JWK_RSA_BITS_MAX);
-}
-
-enum err
-jwk_openssl_failure(void)
-{
-	enum err err = E_FORMAT;
-
-	for (unsigned long e; (e = ERR_get_error()) != 0;) {
-		if (ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE)
-			err = E_NOMEM;
-	}
-	return err;
 }

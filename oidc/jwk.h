@@ -38,7 +38,5 @@ const struct jwk_curve *jwk_curve_find(struct slice crv);
 bool jwk_type_get(const EVP_PKEY *key, enum jwk_type *type, const struct jwk_curve **curve);
 /* RFC 8725 section 3.1: whether alg may be used with key, its size included. */
 bool jwk_alg_fits(const EVP_PKEY *key, enum jws_alg alg);
-/* Why OpenSSL just failed: E_NOMEM when its queue holds an allocation failure, else E_FORMAT. Empties the queue. */
-MUST_CHECK enum err jwk_openssl_failure(void);
 
 #endif

@@ -21,8 +21,10 @@ add_number(struct buf *out, const char *name, const EVP_PKEY *key, const char *p
 	BIGNUM *bn = NULL;
 	enum err err = E_FORMAT;
 
-	if (EVP_PKEY_get_bn_param(key, param, &bn) != 1)
-		return jwk_openssl_failure();
+	if (EVP_PKEY_get_bn_param(key, param, &bn) != 1) {
+		ERR_clear_error();
+		return E_NOMEM;
+	}
 	size_t n = bytes ? bytes : (size_t)BN_num_bytes(bn);
 	if (n <= sizeof(number) && BN_bn2binpad(bn, number, (int)n) == (int)n) {
 		add_bytes(out, name, number, n);
@@ -61,8 +63,10 @@ add_okp(struct buf *out, const EVP_PKEY *key)
 	uint8_t x[JWK_ED25519_BYTES];
 	size_t n = sizeof(x);
 
-	if (EVP_PKEY_get_raw_public_key(key, x, &n) != 1)
-		return jwk_openssl_failure();
+	if (EVP_PKEY_get_raw_public_key(key, x, &n) != 1) {
+		ERR_clear_error();
+		return E_NOMEM;
+	}
 	buf_add_str(out, "\"crv\":\"Ed25519\",\"kty\":\"OKP\",");
 	add_bytes(out, "x", x, n);
 	return OK;

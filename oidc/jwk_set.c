@@ -1,5 +1,6 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ecerr.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
@@ -112,18 +113,28 @@ member_bytes(const json_t *jwk, const char *name, uint8_t *out, size_t cap, size
 	return text.n > 0 && base64url_decode(text, out, cap, n) == OK ? OK : E_EMPTY;
 }
 
+/* Why OpenSSL made no key: E_EMPTY when it names the point and no failed allocation, else E_NOMEM, which it does not always name. */
+static enum err
+why_no_key(void)
+{
+	bool bad_point = false, no_memory = false;
+
+	for (unsigned long e; (e = ERR_get_error()) != 0;) {
+		int reason = ERR_GET_REASON(e);
+		no_memory = no_memory || reason == ERR_R_MALLOC_FAILURE;
+		bad_point = bad_point || (ERR_GET_LIB(e) == ERR_LIB_EC && (reason == EC_R_POINT_IS_NOT_ON_CURVE || reason == EC_R_INVALID_ENCODING));
+	}
+	return bad_point && !no_memory ? E_EMPTY : E_NOMEM;
+}
+
 static enum err
 key_from_params(const char *type, OSSL_PARAM *params, EVP_PKEY **out)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
 	enum err err = OK;
 
-	if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1) {
-		ERR_clear_error();
-		err = E_NOMEM;
-	} else if (EVP_PKEY_fromdata(ctx, out, EVP_PKEY_PUBLIC_KEY, params) != 1) {
-		err = jwk_openssl_failure() == E_NOMEM ? E_NOMEM : E_EMPTY; /* a point that is not on the curve, for example */
-	}
+	if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, out, EVP_PKEY_PUBLIC_KEY, params) != 1)
+		err = why_no_key();
 	EVP_PKEY_CTX_free(ctx);
 	return err;
 }
@@ -168,15 +179,14 @@ rsa_key(const json_t *jwk, EVP_PKEY **out)
 }
 
 static enum err
-ec_key(const json_t *jwk, EVP_PKEY **out)
+ec_key(const json_t *jwk, const struct jwk_curve *curve, EVP_PKEY **out)
 {
-	const struct jwk_curve *curve = jwk_curve_find(strict_json_string(json_object_get(jwk, "crv")));
 	uint8_t point[1 + 2 * JWK_COORDINATE_BYTES_MAX] = { 4 }; /* uncompressed, SEC 1 section 2.3.3 */
 	char group[8];
 	size_t x_n = 0, y_n = 0;
 
 	/* RFC 7518 section 6.2.1.2: a coordinate MUST be as long as the curve's field. */
-	if (!curve || member_bytes(jwk, "x", point + 1, curve->bytes, &x_n) || x_n != curve->bytes ||
+	if (member_bytes(jwk, "x", point + 1, curve->bytes, &x_n) || x_n != curve->bytes ||
 		member_bytes(jwk, "y", point + 1 + curve->bytes, curve->bytes, &y_n) || y_n != curve->bytes)
 		return E_EMPTY;
 	memcpy(group, curve->crv, strlen(curve->crv) + 1);
@@ -220,47 +230,70 @@ meant_for_verification(const json_t *jwk)
 	return verify && (!use || slice_eq_str(strict_json_string(use), "sig"));
 }
 
-static enum jws_alg
-default_alg(const EVP_PKEY *key)
+/* The algorithm of a key by its members alone; NULL: none that fits. */
+static const struct jwk_algorithm *
+algorithm_of(const json_t *jwk, enum jws_alg *alg)
 {
-	const struct jwk_curve *curve;
+	struct slice kty = strict_json_string(json_object_get(jwk, "kty"));
+	const json_t *named = json_object_get(jwk, "alg");
+	const struct jwk_curve *curve = NULL;
 	enum jwk_type type;
 
-	if (!jwk_type_get(key, &type, &curve))
-		return JWS_ALG_NONE;
-	return type == JWK_EC ? curve->alg : type == JWK_OKP ? JWS_EDDSA : JWS_RS256;
+	if (slice_eq_str(kty, "RSA")) {
+		type = JWK_RSA;
+		*alg = JWS_RS256;
+	} else if (slice_eq_str(kty, "EC")) {
+		curve = jwk_curve_find(strict_json_string(json_object_get(jwk, "crv")));
+		if (!curve)
+			return NULL;
+		type = JWK_EC;
+		*alg = curve->alg;
+	} else if (slice_eq_str(kty, "OKP")) {
+		type = JWK_OKP;
+		*alg = JWS_EDDSA;
+	} else {
+		return NULL;
+	}
+	if (named)
+		*alg = jws_alg_parse(strict_json_string(named));
+	const struct jwk_algorithm *algorithm = jwk_algorithm_get(*alg);
+	return algorithm && algorithm->type == type && algorithm->curve == curve ? algorithm : NULL;
 }
 
 static enum err
-make_key(const json_t *jwk, EVP_PKEY **out)
+make_key(const json_t *jwk, const struct jwk_algorithm *algorithm, EVP_PKEY **out)
 {
-	struct slice kty = strict_json_string(json_object_get(jwk, "kty"));
-
-	if (slice_eq_str(kty, "RSA"))
+	switch (algorithm->type) {
+	case JWK_RSA:
 		return rsa_key(jwk, out);
-	if (slice_eq_str(kty, "EC"))
-		return ec_key(jwk, out);
-	if (slice_eq_str(kty, "OKP"))
-		return okp_key(jwk, out);
-	return E_EMPTY;
+	case JWK_EC:
+		return ec_key(jwk, algorithm->curve, out);
+	case JWK_OKP:
+		break;
+	}
+	return okp_key(jwk, out);
 }
 
 static enum err
 add_member(struct jwk_set *set, const json_t *jwk)
 {
-	const json_t *kid_member = json_object_get(jwk, "kid"), *alg_member = json_object_get(jwk, "alg");
+	const json_t *kid_member = json_object_get(jwk, "kid");
 	struct slice kid = strict_json_string(kid_member);
 	EVP_PKEY *key = NULL;
+	enum jws_alg alg;
 
 	if (!meant_for_verification(jwk) || (kid_member && (kid.n == 0 || kid.n > JWK_KID_BYTES_MAX)))
 		return E_EMPTY;
-	enum err err = make_key(jwk, &key);
+	const struct jwk_algorithm *algorithm = algorithm_of(jwk, &alg);
+	if (!algorithm)
+		return E_EMPTY;
+	enum err err = make_key(jwk, algorithm, &key);
 	if (err)
 		return err;
-	enum jws_alg alg = alg_member ? jws_alg_parse(strict_json_string(alg_member)) : default_alg(key);
 	err = jwk_set_add(set, key, alg, kid);
 	EVP_PKEY_free(key);
-	return err == E_FORMAT ? E_EMPTY : err == E_CONFLICT ? E_FORMAT : err;
+	/* The members fitted, so a key that does not was made with an allocation missing: the set must not lose it silently. */
+	return err == E_FORMAT ? E_NOMEM : err == E_CONFLICT ? E_FORMAT : err;
 }
 
 static enum err

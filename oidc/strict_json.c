@@ -1,4 +1,26 @@
+#include <stdlib.h>
+#include <threads.h>
 #include "oidc/strict_json.h"
+
+/* jansson 2.14 ignores an allocation that fails while it collects a string and goes on without the byte: "issuer.example" was read as
+ * "issuerexample". So we watch its allocations, and trust no tree during whose making one failed. */
+static _Thread_local bool allocation_failed;
+
+static void *
+watched_malloc(size_t n)
+{
+	void *p = malloc(n);
+
+	if (!p)
+		allocation_failed = true;
+	return p;
+}
+
+static void
+watch_allocations(void)
+{
+	json_set_alloc_funcs(watched_malloc, free);
+}
 
 void
 strict_json_seed(uint32_t seed)
@@ -35,16 +57,20 @@ depth_ok(struct slice text)
 enum err
 strict_json_parse(struct slice text, json_t **out)
 {
+	static once_flag watched = ONCE_FLAG_INIT;
 	json_error_t e;
 
 	if (text.n == 0 || !depth_ok(text))
 		return E_FORMAT;
+	call_once(&watched, watch_allocations);
+	allocation_failed = false;
 	json_t *root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &e);
-	if (!root) {
-		/* jansson names every fault of the text and stays silent when an allocation failed. */
-		enum json_error_code code = json_error_code(&e);
-		return code == json_error_unknown || code == json_error_out_of_memory ? E_NOMEM : E_FORMAT;
+	if (allocation_failed) {
+		json_decref(root);
+		return E_NOMEM;
 	}
+	if (!root)
+		return E_FORMAT;
 	if (!json_is_object(root)) {
 		json_decref(root);
 		return E_FORMAT;

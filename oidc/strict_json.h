@@ -1,7 +1,8 @@
 /* strict_json.h - foreign JSON (RFC 8259), read once and without leniency, on top of jansson.
  *
  * Refused beyond what jansson refuses by itself: duplicate names, nesting over STRICT_JSON_DEPTH_MAX, anything but an object at the top.
- * jansson refuses: byte order mark, trailing bytes, NUL (raw or \u0000), lone surrogates, overlong UTF-8, integers past 64 bits. */
+ * jansson refuses: byte order mark, trailing bytes, NUL (raw or \u0000), lone surrogates, overlong UTF-8, integers past 64 bits.
+ * The first parse sets jansson's allocation functions (json_set_alloc_funcs): nobody else may. */
 #ifndef OIDC_STRICT_JSON_H
 #define OIDC_STRICT_JSON_H
 
@@ -15,7 +16,7 @@
  * object, which a sandboxed process may not do. A seed of 0 counts as 1. */
 void strict_json_seed(uint32_t seed);
 
-/* Parse one object. *out is the caller's (json_decref). E_FORMAT; E_NOMEM. */
+/* Parse one object. *out is the caller's (json_decref). E_FORMAT; E_NOMEM. Thread-safe. */
 MUST_CHECK enum err strict_json_parse(struct slice text, json_t **out);
 
 /* A string's bytes; .p NULL when v is NULL or no string. Lives as long as v. */

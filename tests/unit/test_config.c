@@ -382,6 +382,47 @@ files_must_be_readable(void **state)
 }
 
 static void
+lists_of_files_and_open_ranges(void **state)
+{
+	const struct config_field rows[] = {
+		ROW("scopes", CONFIG_STRING_LIST, scopes, CONFIG_FILE, NULL, 0, 0, NULL, NULL, NULL),
+		ROW("idle", CONFIG_DURATION, idle_ms, CONFIG_EXPAND_ENV, NULL, 1000, INT64_MAX, NULL, NULL, NULL),
+		ROW("count", CONFIG_INT, count, CONFIG_EXPAND_ENV, NULL, -5, INT64_MAX, NULL, NULL, NULL),
+		ROW("enabled", CONFIG_BOOL, enabled, CONFIG_EXPAND_ENV, NULL, 0, 0, NULL, NULL, NULL),
+		ROW("format", CONFIG_ENUM, format, CONFIG_EXPAND_ENV, NULL, 0, 0, formats, NULL, NULL),
+		{ 0 },
+	};
+	const struct config_table t = { rows, 0, false, 0 };
+	static const struct {
+		const char *text, *expected;
+	} bad[] = {
+		{ "scopes: [/proc/self/status,\n /nonexistent]",
+			"c.yaml:2: scopes[1]: expected a readable file, found /nonexistent: No such file or directory" },
+		{ "idle: 999ms", "c.yaml:1: idle: expected a duration such as 10s or 1h30m, at least 1000ms, found \"999ms\"" },
+		{ "count: -6", "c.yaml:1: count: expected a whole number, at least -5, found \"-6\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(bind_with(&t, bad[i].text), E_FORMAT);
+		assert_string_equal(why.text, bad[i].expected);
+	}
+	/* Every type may take its value from the environment, and says so when it is not there. */
+	for (size_t i = 1; rows[i].name; i++) {
+		char text[128], want[256];
+		snprintf(text, sizeof(text), "%s: $GATEHOUSE_UNSET", rows[i].name);
+		snprintf(want, sizeof(want),
+			"c.yaml:1: %s: expected environment variable GATEHOUSE_UNSET to be set ($$ for a dollar sign), found it unset",
+			rows[i].name);
+		assert_int_equal(bind_with(&t, text), E_FORMAT);
+		assert_string_equal(why.text, want);
+	}
+	setenv("GATEHOUSE_TEST", "-5", 1);
+	assert_int_equal(bind_with(&t, "count: $GATEHOUSE_TEST\nidle: 1s\nscopes: [/proc/self/status]"), OK);
+	assert_int_equal(sample.count, -5);
+}
+
+static void
 a_table_may_ignore_case(void **state)
 {
 	(void)state;
@@ -491,6 +532,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_unset_variable_is_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(variables_are_expanded_where_they_stand, setup, teardown),
 		cmocka_unit_test_setup_teardown(files_must_be_readable, setup, teardown),
+		cmocka_unit_test_setup_teardown(lists_of_files_and_open_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_table_may_ignore_case, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_outer_path_leads_the_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_exhausted_arena_is_no_memory, setup, teardown),

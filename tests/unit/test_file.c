@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include "tests/unit/unit.h"
 #include "shared/file.h"
@@ -60,6 +62,15 @@ a_file_past_the_bound_leaves_the_buffer_as_it_was(void **state)
 	buf_init(&b, 5);
 	assert_int_equal(file_read(path, 100, &b), E_LIMIT);
 	assert_int_equal(b.n, 0);
+	buf_fini(&b);
+	/* Found only after a part of it was taken. */
+	char big[20000] = { 0 };
+	unit_file_write(path, big, sizeof(big));
+	buf_init(&b, 10000);
+	buf_add_str(&b, "x");
+	assert_int_equal(file_read(path, SIZE_MAX, &b), E_LIMIT);
+	assert_string_equal(b.p, "x");
+	assert_int_equal(b.n, 1);
 	buf_fini(&b);
 	/* Its size as reported is 0: the bound holds while reading too. */
 	buf_init(&b, 0);
@@ -141,11 +152,29 @@ a_write_that_fails_leaves_nothing_behind(void **state)
 	longest[sizeof(longest) - 1] = '\0';
 	assert_int_equal(file_write_atomic(longest, SLICE_LIT("x"), 0600), E_SYSTEM);
 	assert_int_equal(errno, ENAMETOOLONG);
-	/* A full disk. */
-	assert_int_equal(symlink("/dev/full", path), 0);
+}
+
+static void
+a_disk_that_fills_up_keeps_the_old_file(void **state)
+{
+	struct rlimit before, small;
+	char big[5000] = { 0 };
 	struct buf b;
+
+	(void)state;
+	unit_file_write(path, "old", 3);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = (struct rlimit){ 4096, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	enum err e = file_write_atomic(path, slice_of(big, sizeof(big)), 0600);
+	int why = errno;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(e, E_SYSTEM);
+	assert_int_equal(why, EFBIG);
 	buf_init(&b, 0);
-	assert_int_equal(file_read(path, 100, &b), E_SYSTEM);
+	assert_int_equal(file_read(path, 100, &b), OK);
+	assert_string_equal(b.p, "old");
 	buf_fini(&b);
 }
 
@@ -159,6 +188,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_write_replaces_content_and_mode_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_relative_path_is_written_in_the_working_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_write_that_fails_leaves_nothing_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_disk_that_fills_up_keeps_the_old_file, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,23 @@ misuse_is_a_conflict(void **state)
 	peer_close(&a);
 }
 
+/* Its descriptor is gone, which epoll_ctl would tell. */
+static void
+a_modify_that_changes_nothing_costs_no_call(void **state)
+{
+	struct peer a;
+
+	(void)state;
+	peer_open(&a);
+	assert_int_equal(loop_add(loop, &a.watch, EPOLLIN), OK);
+	close(a.ends[0]);
+	assert_int_equal(loop_modify(loop, &a.watch, EPOLLIN), OK);
+	assert_int_equal(loop_modify(loop, &a.watch, EPOLLOUT), E_SYSTEM);
+	assert_int_equal(errno, EBADF);
+	loop_remove(loop, &a.watch);
+	close(a.ends[1]);
+}
+
 static void
 an_edge_triggered_watch_is_armed_again_by_modify(void **state)
 {
@@ -414,6 +431,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_event_reaches_its_watch, setup, teardown),
 		cmocka_unit_test_setup_teardown(misuse_is_a_conflict, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_modify_that_changes_nothing_costs_no_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_edge_triggered_watch_is_armed_again_by_modify, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_event_of_a_removed_watch_is_dropped, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stale_event_does_not_reach_the_next_owner_of_the_place, setup, teardown),

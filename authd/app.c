@@ -12,7 +12,7 @@
 #define TICK_MS 1000
 
 struct generation *
-generation_acquire(struct authd *app)
+app_generation_acquire(struct authd *app)
 {
 	struct generation *g;
 
@@ -67,7 +67,7 @@ listeners_open(struct authd *app, const struct generation *g, char *why, size_t 
 {
 	struct server_listen want[SERVER_LISTENERS_MAX];
 
-	return server_listen(app->server, want, generation_listeners(g, want), why, why_n);
+	return server_listen(app->server, want, app_generation_listeners(g, want), why, why_n);
 }
 
 static enum err
@@ -94,7 +94,7 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 		snprintf(why, why_n, "cannot start a thread for outgoing requests");
 		return E_NOMEM;
 	}
-	e = generation_load(config_path, app->clock, app->fetcher, &app->generation, why, why_n);
+	e = app_generation_load(config_path, app->clock, app->fetcher, &app->generation, why, why_n);
 	if (e != OK)
 		return e;
 	log_configure(app->generation);
@@ -121,7 +121,7 @@ app_stop(struct authd *app)
 	server_free(app->server);
 	password_pool_free(app->passwords);
 	if (app->generation)
-		generation_release(app->generation);
+		app_generation_release(app->generation);
 	if (app->fetcher)
 		fetcher_free(app->fetcher);
 	keys_close(app->keys);
@@ -136,7 +136,7 @@ generation_switch(struct authd *app, struct generation *new, char *why, size_t w
 {
 	struct keys_options ko = keys_options_of(app, new);
 	struct generation *old = app->generation;
-	enum err e = generation_may_follow(old, new, why, why_n);
+	enum err e = app_generation_may_follow(old, new, why, why_n);
 
 	if (e == OK)
 		e = listeners_open(app, new, why, why_n);
@@ -148,7 +148,7 @@ generation_switch(struct authd *app, struct generation *new, char *why, size_t w
 	keys_reconfigure(app->keys, &ko);
 	password_pool_set_cost(app->passwords, authd_config_password_cost(new->config));
 	log_configure(new);
-	generation_release(old);
+	app_generation_release(old);
 	return OK;
 }
 
@@ -156,10 +156,10 @@ enum err
 app_reload(struct authd *app, const char *config_path, char *why, size_t why_n)
 {
 	struct generation *new;
-	enum err e = generation_load(config_path, app->clock, app->fetcher, &new, why, why_n);
+	enum err e = app_generation_load(config_path, app->clock, app->fetcher, &new, why, why_n);
 
 	if (e == OK && (e = generation_switch(app, new, why, why_n)) != OK)
-		generation_free(new);
+		app_generation_free(new);
 	return e;
 }
 

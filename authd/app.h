@@ -50,20 +50,20 @@ struct authd {
 
 /* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". fetcher: what connectors call
  * their upstreams with (NULL for --check). */
-MUST_CHECK enum err generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out,
+MUST_CHECK enum err app_generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out,
 	char *why, size_t why_n);
 /* Whether a running authd may go from old to new; why says what needs a restart. */
-MUST_CHECK enum err generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n);
+MUST_CHECK enum err app_generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n);
 /* What server_listen wants of it; texts are its own. Returns how many. */
-size_t generation_listeners(const struct generation *g, struct server_listen out[SERVER_LISTENERS_MAX]);
-void generation_free(struct generation *g);
+size_t app_generation_listeners(const struct generation *g, struct server_listen out[SERVER_LISTENERS_MAX]);
+void app_generation_free(struct generation *g);
 
-struct generation *generation_acquire(struct authd *app);
-void generation_release(struct generation *g);
+struct generation *app_generation_acquire(struct authd *app);
+void app_generation_release(struct generation *g);
 /* By id; NULL: there is none. */
-struct connector *generation_connector(const struct generation *g, struct slice id);
+struct connector *app_generation_connector(const struct generation *g, struct slice id);
 /* A connector of that id, local passwords included, that the client (NULL: the console) may be signed in with. */
-bool generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client);
+bool app_generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client);
 
 /* Start everything from a configuration file; why as above. After an error app_stop frees what was started. */
 MUST_CHECK enum err app_start(struct authd *app, const char *config_path, char *why, size_t why_n);

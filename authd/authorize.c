@@ -70,7 +70,7 @@ connector_differs(const struct authorize *a)
 
 	if (a->request.connector_id.n && !slice_eq(a->request.connector_id, used))
 		return true;
-	return !generation_connector_allowed(a->r->generation, used, a->client);
+	return !app_generation_connector_allowed(a->r->generation, used, a->client);
 }
 
 static enum err
@@ -215,7 +215,7 @@ decide(struct authorize *a)
 	enum err e;
 
 	a->record = authorization_record(r, &a->request);
-	if (a->request.connector_id.n && !generation_connector_allowed(r->generation, a->request.connector_id, a->client)) {
+	if (a->request.connector_id.n && !app_generation_connector_allowed(r->generation, a->request.connector_id, a->client)) {
 		authorization_answer_error(r, &a->record, "invalid_request", "connector_id names no way to sign in that this client may use");
 		return;
 	}

@@ -78,7 +78,7 @@ begin(struct request *r, struct connector *c, struct slice id)
 		page_expired(r);
 		return;
 	}
-	if (e == OK && !generation_connector_allowed(r->generation, slice_str(c->id), authorization_client(r, &a))) {
+	if (e == OK && !app_generation_connector_allowed(r->generation, slice_str(c->id), authorization_client(r, &a))) {
 		page_bad_request(r, "This application does not allow that way to sign in.");
 		return;
 	}
@@ -101,7 +101,7 @@ connector_in_path(struct request *r, struct slice segment)
 	/* A path segment and a query decode alike but for '+', which stands for itself in a path; no id of ours is written with one. */
 	if (!form || memchr(segment.p, '+', segment.n) || memchr(segment.p, '&', segment.n) || form_parse(segment, &r->arena, form) != OK || form->n != 1)
 		return NULL;
-	return generation_connector(r->generation, form->fields[0].name);
+	return app_generation_connector(r->generation, form->fields[0].name);
 }
 
 void
@@ -188,7 +188,7 @@ finished(struct request *r)
 	else if (f->result.verdict == CONNECTOR_OK)
 		authorization_signed_in(r, f->id, &f->result.user);
 	else
-		failed(r, f, generation_connector(r->generation, f->a.connector_id));
+		failed(r, f, app_generation_connector(r->generation, f->a.connector_id));
 }
 
 static void
@@ -206,7 +206,7 @@ static void
 finish_stored(struct request *r, enum err result)
 {
 	struct finish *f = r->state;
-	struct connector *c = result == OK && !f->gone ? generation_connector(r->generation, f->a.connector_id) : NULL;
+	struct connector *c = result == OK && !f->gone ? app_generation_connector(r->generation, f->a.connector_id) : NULL;
 	const char *redirect_uri = c ? redirect_uri_of(r, c) : NULL;
 
 	if (result != OK) {

@@ -67,7 +67,7 @@ row_groups(struct page *p, const struct record_strings *groups)
 static struct slice
 connector_name(const struct request *r, struct slice id)
 {
-	const struct connector *c = generation_connector(r->generation, id);
+	const struct connector *c = app_generation_connector(r->generation, id);
 
 	if (slice_eq_str(id, AUTHD_PASSWORD_CONNECTOR))
 		return SLICE_LIT("a password");

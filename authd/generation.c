@@ -127,7 +127,7 @@ generation_prepare(struct generation *g, struct fetcher *fetcher, char *why, siz
 }
 
 enum err
-generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out, char *why, size_t why_n)
+app_generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out, char *why, size_t why_n)
 {
 	struct config_error ce = { "" };
 	struct generation *g = calloc(1, sizeof *g);
@@ -149,7 +149,7 @@ generation_load(const char *config_path, const struct clock *clock, struct fetch
 	if (e == OK)
 		*out = g;
 	else
-		generation_free(g);
+		app_generation_free(g);
 	return e;
 }
 
@@ -160,7 +160,7 @@ text_same(const char *a, const char *b)
 }
 
 enum err
-generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n)
+app_generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n)
 {
 	const char *key = !text_same(old->config->storage.path, new->config->storage.path) ? "storage.config.path" :
 		!text_same(old->config->user, new->config->user) ? "user" : NULL;
@@ -172,7 +172,7 @@ generation_may_follow(const struct generation *old, const struct generation *new
 }
 
 size_t
-generation_listeners(const struct generation *g, struct server_listen out[SERVER_LISTENERS_MAX])
+app_generation_listeners(const struct generation *g, struct server_listen out[SERVER_LISTENERS_MAX])
 {
 	const struct authd_config *c = g->config;
 	size_t n = 0;
@@ -188,7 +188,7 @@ generation_listeners(const struct generation *g, struct server_listen out[SERVER
 }
 
 void
-generation_free(struct generation *g)
+app_generation_free(struct generation *g)
 {
 	if (!g)
 		return;
@@ -200,14 +200,14 @@ generation_free(struct generation *g)
 }
 
 void
-generation_release(struct generation *g)
+app_generation_release(struct generation *g)
 {
 	if (g && atomic_fetch_sub(&g->refs, 1) == 1)
-		generation_free(g);
+		app_generation_free(g);
 }
 
 struct connector *
-generation_connector(const struct generation *g, struct slice id)
+app_generation_connector(const struct generation *g, struct slice id)
 {
 	for (size_t i = 0; i < g->connector_n; i++)
 		if (slice_eq_str(id, g->connectors[i]->id))
@@ -216,11 +216,11 @@ generation_connector(const struct generation *g, struct slice id)
 }
 
 bool
-generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client)
+app_generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client)
 {
 	bool exists = slice_eq_str(id, AUTHD_PASSWORD_CONNECTOR) && g->config->enable_password_db;
 
-	if (!exists && !generation_connector(g, id))
+	if (!exists && !app_generation_connector(g, id))
 		return false;
 	if (!client || client->allowed_connector_n == 0)
 		return true;

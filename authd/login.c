@@ -28,7 +28,7 @@ ways(const struct generation *g, const struct client *client, struct slice *last
 
 	for (size_t i = 0; i <= g->connector_n; i++) {
 		struct slice id = i < g->connector_n ? slice_str(g->connectors[i]->id) : SLICE_LIT(AUTHD_PASSWORD_CONNECTOR);
-		if (!generation_connector_allowed(g, id, client))
+		if (!app_generation_connector_allowed(g, id, client))
 			continue;
 		*last = id;
 		n++;
@@ -86,7 +86,7 @@ authorization_for_password(struct request *r, struct slice id)
 		page_expired(r);
 	else if (e != OK)
 		page_unavailable(r);
-	else if (!generation_connector_allowed(r->generation, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), authorization_client(r, a)))
+	else if (!app_generation_connector_allowed(r->generation, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), authorization_client(r, a)))
 		page_bad_request(r, "Passwords are not a way to sign in here.");
 	else
 		return a;

@@ -27,10 +27,10 @@ check(const char *config_path)
 {
 	char why[WHY_BYTES] = "";
 	struct generation *g;
-	enum err e = generation_load(config_path, &clock_system, NULL, &g, why, sizeof why);
+	enum err e = app_generation_load(config_path, &clock_system, NULL, &g, why, sizeof why);
 
 	if (e == OK)
-		generation_release(g);
+		app_generation_release(g);
 	if (e == OK)
 		printf("%s: ok\n", config_path);
 	else

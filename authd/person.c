@@ -88,7 +88,7 @@ person_refresh(const struct generation *g, struct arena *arena, struct record_us
 	const struct authd_password *p;
 
 	if (!slice_eq_str(user->connector_id, AUTHD_PASSWORD_CONNECTOR))
-		return generation_connector(g, user->connector_id) ? OK : E_DENIED;
+		return app_generation_connector(g, user->connector_id) ? OK : E_DENIED;
 	p = g->config->enable_password_db ? password_by_user_id(g->config, user->user_id) : NULL;
 	return p ? person_from_password(arena, p, user) : E_DENIED;
 }

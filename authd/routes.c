@@ -142,12 +142,12 @@ dispatch(struct request *r)
 void
 routes_handle(struct request *r)
 {
-	r->generation = generation_acquire(r->app);
+	r->generation = app_generation_acquire(r->app);
 	dispatch(r);
 }
 
 void
 routes_release(struct request *r)
 {
-	generation_release(r->generation);
+	app_generation_release(r->generation);
 }

@@ -78,7 +78,7 @@ sign_in_page_password(struct request *r, const struct sign_in_page *s, int statu
 static void
 way(struct page *p, const struct sign_in_page *s, struct slice id, const char *name, bool first)
 {
-	if (!generation_connector_allowed(p->r->generation, id, s->client))
+	if (!app_generation_connector_allowed(p->r->generation, id, s->client))
 		return;
 	link_begin(p, first ? "button" : "button quiet", "/auth/", id, s->id);
 	page_html(p, "Sign in with ");

@@ -210,7 +210,7 @@ refresh(struct request *r, struct token *t)
 {
 	struct record_refresh family;
 	enum err e = grant_peek_refresh(r->app->store, t->request.refresh_token, slice_str(t->client->id), &r->arena, &family);
-	struct connector *c = e == OK ? generation_connector(r->generation, family.user.connector_id) : NULL;
+	struct connector *c = e == OK ? app_generation_connector(r->generation, family.user.connector_id) : NULL;
 
 	if (e == OK && !scope_within(t->request.scope, family.scope)) {
 		refuse_with(r, 400, "invalid_scope", "more is asked for than was granted");

@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "proxyd/config_check.h"
 #include "shared/certificate.h"
 #include "shared/file.h"
@@ -393,10 +394,13 @@ check_admin(struct check *k)
 static enum err
 check_user(struct check *k)
 {
-	errno = 0;
-	if (!k->c->user || getpwnam(k->c->user))
-		return OK;
-	return REFUSE(k, "user", "there is no user called \"%s\"", k->c->user);
+	const struct passwd *user = k->c->user ? getpwnam(k->c->user) : NULL;
+
+	if (k->c->user && !user)
+		return REFUSE(k, "user", "there is no user called \"%s\"", k->c->user);
+	if (user && geteuid() != 0 && geteuid() != user->pw_uid)
+		return REFUSE(k, "user", "only root can become \"%s\"", k->c->user);
+	return OK;
 }
 
 enum err

@@ -250,8 +250,9 @@ gone(void *arg, struct generation *g)
 	*at = g->next;
 	if (m->active == g)
 		m->active = NULL; /* we are ending */
-	log_info("generation gone", LOG_UINT("generation", g->number));
+	unsigned number = g->number;
 	generation_free(g);
+	log_info("generation gone", LOG_UINT("generation", number));
 	if (m->ending && !m->generations)
 		loop_stop(m->loop);
 }

@@ -280,6 +280,10 @@ conclude_with(struct session_ask *a, struct slice body)
 		conclude(a, SESSION_VERIFIED, principal);
 		return;
 	}
+	if (verdict == AUTHENTICATION_UNAVAILABLE) {
+		fail(a, why);
+		return;
+	}
 	log_warn("a session's token was refused", LOG_STR("reason", why));
 	conclude(a, SESSION_NONE, NULL);
 }

@@ -131,7 +131,7 @@ struct unit_pem {
 static inline void
 unit_pem_make(struct unit_pem *out, const char *san)
 {
-	EVP_PKEY *key = unit_key_make();
+	EVP_PKEY *key = test_key_new(0);
 	X509 *cert = unit_cert_make(key, "unit", san, NULL, NULL, time(NULL) - 60, time(NULL) + 3600);
 	BIO *b = BIO_new(BIO_s_mem());
 	int n;

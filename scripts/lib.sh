@@ -83,13 +83,20 @@ packages_apt() {
 	}
 }
 
-# Prints $1 TCP ports that were free on 127.0.0.1 a moment ago, all different, one a line.
+# Prints $1 TCP ports that were free on 127.0.0.1 a moment ago, all different, one a line: below the range from which the
+# kernel takes the ports of outgoing connections, so that nobody gets them by chance meanwhile.
 free_ports() {
 	/usr/bin/python3 - "$1" <<-'PYTHON'
-		import socket, sys
-		held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
-		for s in held:
-		    print(s.getsockname()[1])
+		import random, socket, sys
+		first, ports = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0]), set()
+		while len(ports) < int(sys.argv[1]):
+		    port = random.randrange(20000, first if first > 21000 else 32000)
+		    try:
+		        socket.create_server(("127.0.0.1", port)).close()
+		        ports.add(port)
+		    except OSError:
+		        pass
+		print(*ports, sep="\n")
 	PYTHON
 }
 

@@ -359,7 +359,7 @@ enum err
 store_purge(struct store *s, size_t *gone)
 {
 	struct purge p;
-	enum err e;
+	enum err e = OK;
 
 	*gone = 0;
 	do {

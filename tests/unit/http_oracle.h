@@ -61,6 +61,7 @@ oracle_read_leniently(struct slice text, struct oracle_seen *seen)
 	char name[64];
 
 	*seen = (struct oracle_seen){ 0 };
+	slice_cut(&text, '\n'); /* the first line is no header */
 	while (text.n) {
 		size_t n = 0;
 		while (n < text.n && text.p[n] != '\r' && text.p[n] != '\n')
@@ -70,6 +71,9 @@ oracle_read_leniently(struct slice text, struct oracle_seen *seen)
 		text = n < text.n ? slice_of(text.p + n + 1, text.n - n - 1) : SLICE_NONE;
 	}
 }
+
+/* Headers that are written besides the caller's: with as many of those as the parser takes, it would find too many in what is sent. */
+#define ORACLE_HEADERS_ADDED 8
 
 /* sent: what forward_request() made of h for oracle_cluster. NULL: all is well; or what is wrong. */
 static inline const char *
@@ -81,6 +85,8 @@ oracle_judge(const struct http_head *h, struct slice sent)
 	size_t scanned = 0, head_bytes = 0;
 	const char *why;
 
+	if (h->header_n > HTTP_HEADERS_MAX - ORACLE_HEADERS_ADDED)
+		return NULL;
 	if (http_request_parse(sent.p, sent.n, &scanned, &limits, &again, &head_bytes, &why) != HTTP_OK)
 		return "what is sent is refused by our own parser";
 	if (head_bytes != sent.n)

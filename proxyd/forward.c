@@ -203,7 +203,7 @@ headers_bytes_max(const struct http_head *h)
 static enum err
 reserve(struct buf *out, size_t n, struct writer *w)
 {
-	if (out->max && (out->n > out->max || n > out->max - out->n))
+	if (out->max && n > out->max - out->n)
 		return E_LIMIT;
 	w->p = buf_reserve(out, n);
 	return w->p ? OK : E_NOMEM;

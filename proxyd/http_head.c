@@ -461,7 +461,7 @@ may_be_decided(const char *p, size_t n, size_t scanned, const struct http_limits
 		if (!lf)
 			return false;
 		i = (size_t)(lf - p);
-		if (first_line || i < 2 || p[i - 1] != '\r' || p[i - 2] == '\n')
+		if (first_line || p[i - 1] != '\r' || p[i - 2] == '\n') /* i is past METHOD_BYTES_MAX */
 			return true;
 	}
 	return false;

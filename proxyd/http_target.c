@@ -93,7 +93,7 @@ http_path_ok(struct slice path, const char **why)
 		if (byte == '/') {
 			if (segment_is_dots(&segment))
 				goto dots;
-			if (routed && (escaped || (slashes > 0 && segment.n == 0 && !segment.parameters))) {
+			if (routed && (escaped || (slashes > 0 && segment.n == 0))) {
 				*why = "empty segment or escaped slash where the path is routed";
 				return false;
 			}

@@ -87,29 +87,31 @@ issuer_keys_find(struct issuer_keys *k, struct slice issuer)
 	return NULL;
 }
 
-static void
+/* E_NOMEM: worth another try. */
+static enum err
 take_jwks(struct issuer_keys *k, struct issuer *s, struct slice jwks)
 {
 	unsigned char digest[32];
 
 	if (EVP_Digest(jwks.p, jwks.n, digest, NULL, EVP_sha256(), NULL) != 1) {
 		ERR_clear_error();
-		return;
+		return E_NOMEM;
 	}
 	if (s->keys && memcmp(digest, s->jwks_digest, sizeof(digest)) == 0)
-		return; /* another issuer's keys changed; what these have verified stays verified */
+		return OK; /* another issuer's keys changed; what these have verified stays verified */
 	struct jwk_set *set = malloc(sizeof(*set));
 	enum err e = set ? jwk_set_parse(jwks, set, NULL) : E_NOMEM;
 	if (e != OK) {
 		free(set);
 		log_warn("keys of an issuer cannot be used, the last good ones stay", LOG_STR("issuer", s->bearer.issuer), LOG_STR("reason", err_name(e)));
-		return;
+		return e;
 	}
 	drop_keys(s);
 	s->keys = set;
 	memcpy(s->jwks_digest, digest, sizeof(digest));
 	s->epoch++;
 	k->epoch++;
+	return OK;
 }
 
 void
@@ -122,17 +124,17 @@ issuer_keys_follow(struct issuer_keys *k)
 
 	if (now == 0 || now == k->tried)
 		return;
-	k->tried = now; /* a damaged set is reported once, not at every request */
+	k->tried = now; /* what is damaged is reported once, not at every request */
 	buf_init(&snapshot, KEYCACHE_SLOT_BYTES_MAX);
 	enum err e = keycache_snapshot(k->keycache, &k->generation, &snapshot);
-	if (e == E_AGAIN && k->generation != now)
-		k->tried = k->generation; /* overtaken by the writer: the next request looks again */
-	else if (e != OK && e != E_AGAIN)
+	if (e == OK || e == E_AGAIN || e == E_NOMEM)
+		k->tried = k->generation; /* overtaken by the writer, or no memory: the next request looks again */
+	if (e != OK && e != E_AGAIN)
 		log_warn("key cache cannot be read, the last good keys stay", LOG_STR("reason", err_name(e)));
 	while (e == OK && keycache_next(buf_slice(&snapshot), &pos, &entry) == OK) {
 		struct issuer *s = issuer_keys_find(k, entry.issuer);
-		if (s)
-			take_jwks(k, s, entry.jwks);
+		if (s && take_jwks(k, s, entry.jwks) == E_NOMEM)
+			k->generation = k->tried = 0;
 	}
 	buf_fini(&snapshot);
 }

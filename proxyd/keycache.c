@@ -154,7 +154,8 @@ slot_copy(const struct region *region, uint64_t generation, struct buf *copy)
 		uint64_t word = atomic_load_explicit(&slot->words[i], memory_order_relaxed);
 		memcpy(to + i * sizeof(word), &word, sizeof(word));
 	}
-	buf_commit(copy, to && words ? (size_t)bytes : 0);
+	if (to)
+		buf_commit(copy, words ? (size_t)bytes : 0);
 	atomic_thread_fence(memory_order_acquire);
 	if (atomic_load_explicit(&region->generation, memory_order_relaxed) != generation)
 		return E_AGAIN;

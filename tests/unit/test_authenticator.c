@@ -6,6 +6,7 @@
 #include "oidc/base64url.h"
 #include "proxyd/authenticator.h"
 #include "proxyd/identity_table.h"
+#include "shared/sealed.h"
 #include "tokens.h"
 
 #define NOW 1800000000
@@ -104,6 +105,14 @@ setup(void **state)
 	x->a = authenticator_new(&x->config, &x->clock.clock);
 	assert_non_null(x->a);
 	*state = x;
+	return 0;
+}
+
+static int
+setup_with_keycache(void **state)
+{
+	setup(state);
+	give_keycache(*state);
 	return 0;
 }
 
@@ -446,6 +455,74 @@ unusable_keys_leave_the_last_good_ones(void **state)
 	log_set_fd(2);
 }
 
+/* What a captured keeper could hand out: readers believe nothing of it. */
+static void
+damaged_key_cache_is_reported_once_and_the_keys_stay(void **state)
+{
+	struct fixture *x = *state;
+	const size_t slot = sizeof(uint64_t) + KEYCACHE_SLOT_BYTES_MAX;
+	uint64_t *words;
+	void *p;
+	int fd, lines[2];
+	char text[1000];
+
+	assert_int_equal(bearer(x, token(x, (struct claims){ 0 })), AUTHENTICATED);
+	keycache_close(x->writer);
+	close(x->fd);
+	assert_int_equal(keycache_create(&x->writer, &x->fd), OK);
+	struct keycache *empty;
+	assert_int_equal(keycache_open(x->fd, &empty), OK);
+	authenticator_set_keycache(x->a, empty);
+	assert_int_equal(sealed_create("damaged", 2 * sizeof(uint64_t) + 2 * slot, &fd, &p), OK);
+	words = p;
+	words[0] = 0x3130736579656b67u; /* "gkeyes01" */
+	words[1] = 2;                   /* generation: the first slot */
+	words[2] = UINT64_MAX;          /* its length */
+	struct keycache *damaged;
+	assert_int_equal(keycache_open(fd, &damaged), OK);
+	authenticator_set_keycache(x->a, damaged);
+	assert_int_equal(pipe(lines), 0);
+	log_set_fd(lines[1]);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(bearer(x, token(x, (struct claims){ 0 })), AUTHENTICATED);
+	log_set_fd(2);
+	close(lines[1]);
+	ssize_t n = read(lines[0], text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_non_null(strstr(text, "E_FORMAT"));
+	assert_ptr_equal(strchr(text, '\n'), text + n - 1); /* one line */
+	close(lines[0]);
+	close(fd);
+	sealed_unmap(p, 2 * sizeof(uint64_t) + 2 * slot);
+}
+
+static void
+keys_of_a_stranger_are_passed_over(void **state)
+{
+	struct fixture *x = *state;
+	struct keycache_entry e = { SLICE_LIT("https://stranger.example"), SLICE_LIT("{}") };
+
+	assert_int_equal(keycache_publish(x->writer, &e, 1), OK);
+	assert_int_equal(bearer(x, token(x, (struct claims){ 0 })), AUTHENTICATION_UNAVAILABLE);
+}
+
+static void
+single_issuer_needs_no_look_at_the_claims(void **state)
+{
+	struct fixture *x = *state;
+
+	authenticator_free(x->a);
+	x->config.authentication.jwt.n = 1;
+	x->a = authenticator_new(&x->config, &x->clock.clock);
+	assert_non_null(x->a);
+	publish(x, 1, true);
+	give_keycache(x);
+	assert_int_equal(bearer(x, token(x, (struct claims){ 0 })), AUTHENTICATED);
+	assert_int_equal(bearer(x, token(x, (struct claims){ .iss = OTHER, .aud = "other-client" })), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "wrong_issuer");
+}
+
 /* A new keeper brings a new mapping whose generations begin again. */
 static void
 new_key_cache_is_read_whatever_its_generation(void **state)
@@ -748,20 +825,67 @@ static void
 authenticator_that_cannot_be_made_leaves_nothing(void **state)
 {
 	struct fixture *x = *state;
-	struct authenticator *a = NULL;
+	bool hit = true;
+	unsigned failed = 0;
 
-	for (long n = 1; !a; n++) {
+	for (long n = 1; hit; n++) {
 		long live = failing_malloc_live;
 		failing_malloc_arm(n, false);
-		a = authenticator_new(&x->config, &x->clock.clock);
-		bool hit = failing_malloc_disarm();
-		if (!a) {
-			assert_true(hit);
-			assert_int_equal(failing_malloc_live, live);
-		}
+		struct authenticator *a = authenticator_new(&x->config, &x->clock.clock);
+		hit = failing_malloc_disarm();
+		failed += !a;
+		authenticator_free(a);
+		assert_true(failing_malloc_live - live < 3); /* the text of an error */
 	}
-	authenticator_free(a);
-	authenticator_free(NULL);
+	assert_true(failed > 4);
+}
+
+/* Keys that could not be taken for want of memory are taken with the next request, without a new publication. */
+static void
+keys_come_in_once_there_is_memory(void **state)
+{
+	struct fixture *x = *state;
+	const char *t = token(x, (struct claims){ 0 });
+	bool hit = true;
+
+	log_set_fd(open("/dev/null", O_WRONLY));
+	for (long n = 1; hit; n++) {
+		authenticator_free(x->a);
+		x->a = authenticator_new(&x->config, &x->clock.clock);
+		assert_non_null(x->a);
+		give_keycache(x);
+		failing_malloc_arm(n, false);
+		assert_int_equal(ask_as(x, "GET", ""), AUTHENTICATION_NONE);
+		hit = failing_malloc_disarm();
+		assert_int_equal(bearer(x, t), AUTHENTICATED);
+	}
+	log_set_fd(2);
+}
+
+/* The other credentials: no answer but these, and never a principal. */
+static void
+memory_that_runs_out_lets_no_cookie_and_no_subprotocol_in(void **state)
+{
+	struct fixture *x = *state;
+	static char encoded[5000], lines[10000];
+	const char *t = token(x, (struct claims){ 0 });
+	bool hit = true;
+
+	base64url_encode(t, strlen(t), encoded);
+	snprintf(lines, sizeof(lines), PROTOCOLS "%s\r\n", encoded);
+	log_set_fd(open("/dev/null", O_WRONLY));
+	for (long n = 1; hit; n++) {
+		failing_malloc_arm(n, false);
+		enum authentication v = ask_as(x, "GET", lines);
+		hit = failing_malloc_disarm();
+		whole_or_nobody(x, v);
+		failing_malloc_arm(n, false);
+		v = ask_as(x, "GET", "Cookie: s=c\r\n");
+		hit |= failing_malloc_disarm();
+		assert_null(x->p);
+		assert_true(v == AUTHENTICATION_ASK_SESSION || v == AUTHENTICATION_UNAVAILABLE);
+	}
+	log_set_fd(2);
 }
 #endif
 
@@ -783,6 +907,9 @@ main(void)
 		WITH_KEYS(unknown_key_is_asked_for_and_taken_as_soon_as_it_comes),
 		WITH_KEYS(key_that_is_gone_ends_what_it_has_signed),
 		WITH_KEYS(unusable_keys_leave_the_last_good_ones),
+		WITH_KEYS(damaged_key_cache_is_reported_once_and_the_keys_stay),
+		cmocka_unit_test_setup_teardown(keys_of_a_stranger_are_passed_over, setup_with_keycache, teardown),
+		cmocka_unit_test_setup_teardown(single_issuer_needs_no_look_at_the_claims, setup, teardown),
 		WITH_KEYS(new_key_cache_is_read_whatever_its_generation),
 		WITH_KEYS(table_is_bounded_and_gives_up_what_was_used_least_recently),
 		cmocka_unit_test(expired_entry_is_given_up_before_any_good_one),
@@ -799,6 +926,8 @@ main(void)
 		WITH_KEYS(token_among_websocket_protocols_is_a_bearer_token),
 #if FAILING_MALLOC
 		WITH_KEYS(memory_that_runs_out_lets_nobody_in_and_loses_no_group),
+		WITH_KEYS(keys_come_in_once_there_is_memory),
+		WITH_KEYS(memory_that_runs_out_lets_no_cookie_and_no_subprotocol_in),
 		WITH_KEYS(authenticator_that_cannot_be_made_leaves_nothing),
 #endif
 	};

@@ -1,4 +1,5 @@
 #include "http_cases.h"
+#include "failing_malloc.h"
 #include "http_oracle.h"
 
 static const struct forward_target authd = { .kind = FORWARD_AUTHD, .host = { "gw.example", 10 } };
@@ -119,7 +120,7 @@ static void
 cluster_sees_no_cookie_of_ours_but_others(void **state)
 {
 	(void)state;
-	sent_is("GET / HTTP/1.1\r\nHost: gw\r\nCookie: a=1; __Host-gatehouse=secret; b=2;__Host-gatehouse-login=x;c\r\n"
+	sent_is("GET / HTTP/1.1\r\nHost: gw\r\nCookie: a=1; __Host-gatehouse=secret; b=2;; ;__Host-gatehouse-login=x;__Host-gatehouse.a=1;__Host-gatehouse_b;c\r\n"
 		"Cookie: __Host-gatehouse=secret\r\nCookie: __Host-gatehouses=other; =x\r\n\r\n",
 		&oracle_cluster, &oracle_context,
 		"GET / HTTP/1.1\r\nHost: " ORACLE_HOST "\r\nCookie: a=1; b=2; c\r\nCookie: __Host-gatehouses=other; =x\r\nContent-Length: 0\r\n"
@@ -130,12 +131,21 @@ static void
 cluster_sees_no_token_among_websocket_protocols(void **state)
 {
 	(void)state;
-	sent_is("GET / HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n" WS "v5.channel.k8s.io," WS_TOKEN
+	sent_is("GET / HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n" WS "v5.channel.k8s.io,," WS_TOKEN
 		"YWJj,v4.channel.k8s.io\r\n\r\n",
 		&oracle_cluster, &oracle_context,
 		"GET / HTTP/1.1\r\nHost: " ORACLE_HOST "\r\nSec-WebSocket-Key: k\r\n" WS "v5.channel.k8s.io, v4.channel.k8s.io\r\n"
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-For: " ORACLE_IP "\r\nX-Request-Id: rid\r\n" ORACLE_CREDENTIAL ORACLE_IDENTITY
 		"\r\n");
+}
+
+static void
+header_that_held_nothing_but_a_token_is_left_out(void **state)
+{
+	(void)state;
+	sent_is("GET / HTTP/1.1\r\nHost: gw\r\n" WS "a\r\n" WS WS_TOKEN "YWJj\r\nCookie: __Host-gatehouse=s\r\n\r\n", &oracle_cluster, &oracle_context,
+		"GET / HTTP/1.1\r\nHost: " ORACLE_HOST "\r\n" WS "a\r\nContent-Length: 0\r\nX-Forwarded-For: " ORACLE_IP
+		"\r\nX-Request-Id: rid\r\n" ORACLE_CREDENTIAL ORACLE_IDENTITY "\r\n");
 }
 
 static void
@@ -252,6 +262,13 @@ full_buffer_takes_nothing(void **state)
 	assert_true(buf_ok(&out));
 	assert_string_equal(out.p, "before");
 	buf_fini(&out);
+#if FAILING_MALLOC
+	failing_malloc_arm(1, false);
+	assert_int_equal(forward_request(&p.head, &oracle_cluster, &oracle_context, &out), E_LIMIT);
+	buf_init(&out, 0);
+	assert_int_equal(forward_request(&p.head, &oracle_cluster, &oracle_context, &out), E_NOMEM);
+	assert_true(failing_malloc_disarm());
+#endif
 }
 
 static void
@@ -343,6 +360,7 @@ main(void)
 		cmocka_unit_test(cluster_gets_a_fresh_head_with_the_identity_last),
 		cmocka_unit_test(cluster_sees_no_cookie_of_ours_but_others),
 		cmocka_unit_test(cluster_sees_no_token_among_websocket_protocols),
+		cmocka_unit_test(header_that_held_nothing_but_a_token_is_left_out),
 		cmocka_unit_test(framing_is_written_anew),
 		cmocka_unit_test(authd_keeps_credentials_and_gets_fresh_forwarding_headers),
 		cmocka_unit_test(prefix_is_taken_off_and_base_path_put_before),

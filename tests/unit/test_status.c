@@ -1,6 +1,7 @@
 #include <openssl/evp.h>
 #include <jansson.h>
 #include "http_cases.h"
+#include "failing_malloc.h"
 #include "proxyd/status.h"
 
 /* Write an answer and take it apart with the parser of answers. */
@@ -197,6 +198,14 @@ memory_that_runs_out_marks_the_buffer(void **state)
 	status_write(&a, false, false, 1, &out);
 	assert_false(buf_ok(&out));
 	buf_fini(&out);
+#if FAILING_MALLOC
+	failing_malloc_arm(1, false);
+	buf_init(&out, 0);
+	status_write(&a, false, false, 1, &out);
+	assert_true(failing_malloc_disarm());
+	assert_false(buf_ok(&out));
+	buf_fini(&out);
+#endif
 }
 
 static void

@@ -6,7 +6,7 @@
 
 struct client {
 	const char *id;
-	const char *secret; /* NULL for a public client */
+	const char *secret; /* NULL: none is asked for (only public clients have none; one that has a secret must present it) */
 	const char *name;
 	const char *const *redirect_uris;
 	size_t redirect_uri_n;

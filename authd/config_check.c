@@ -1,0 +1,411 @@
+#include <errno.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include "authd/config_internal.h"
+#include "oidc/identity.h"
+#include "shared/certificate.h"
+#include "shared/file.h"
+#include "shared/log.h"
+
+#define NOT_CARRIED "is known to dex and not carried by authd yet"
+
+struct config_key
+authd_config_key(const char *fmt, ...)
+{
+	struct config_key key;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(key.text, sizeof(key.text), fmt, args);
+	va_end(args);
+	return key;
+}
+
+enum err
+authd_config_refuse(const struct config_check *k, const char *key, const char *fmt, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	config_error_set(k->e, k->f->c.file, authd_config_line(k->f->root, key), key, "%s", text);
+	return E_FORMAT;
+}
+
+enum err
+authd_config_no_memory(const struct config_check *k)
+{
+	config_error_set(k->e, k->f->c.file, 0, NULL, "out of memory");
+	return E_NOMEM;
+}
+
+enum err
+authd_config_read_pem(const struct config_check *k, const char *key, const char *path, struct slice *out)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, CONFIG_PEM_BYTES_MAX);
+	enum err e = file_read(path, CONFIG_PEM_BYTES_MAX, &bytes);
+	if (e != OK) {
+		e = authd_config_refuse(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
+	} else {
+		*out = arena_slice(&k->f->c.arena, buf_slice(&bytes));
+		e = out->p ? OK : authd_config_no_memory(k);
+	}
+	buf_fini_secret(&bytes);
+	return e;
+}
+
+enum err
+authd_config_check_value(const struct config_check *k, const char *key, const char *text)
+{
+	if (!text || identity_value_ok(slice_str(text)))
+		return OK;
+	return authd_config_refuse(k, key, "expected a text of 1 to %d bytes without control characters and without blanks at its ends",
+		IDENTITY_VALUE_BYTES_MAX);
+}
+
+void
+authd_config_drop_empty(const char **const *texts)
+{
+	for (; *texts; texts++)
+		if (**texts && ***texts == '\0')
+			**texts = NULL;
+}
+
+/* A browser writes it in lower case and leaves out the scheme's own port: anything else would never be equal to what it sends. */
+static bool
+is_browser_origin(const struct url *u)
+{
+	for (size_t i = 0; i < u->origin.n; i++)
+		if (u->origin.p[i] >= 'A' && u->origin.p[i] <= 'Z')
+			return false;
+	return !slice_has_suffix(u->authority, u->tls ? SLICE_LIT(":443") : SLICE_LIT(":80"));
+}
+
+bool
+authd_config_is_origin(const char *text)
+{
+	struct url u;
+	return url_parse(slice_str(text), &u) == OK && u.origin.n == strlen(text) && is_browser_origin(&u);
+}
+
+/* ---- issuer, storage, listeners ---- */
+
+/* Compared and cut byte by byte, so only bytes that nobody writes in two ways. */
+static bool
+is_plain_path(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n == 0)
+		return true;
+	if (s[0] != '/' || s[n - 1] == '/' || strstr(s, "//") || strstr(s, "/./") || strstr(s, "/../"))
+		return false;
+	if (strcmp(s + n - 2, "/.") == 0 || (n > 2 && strcmp(s + n - 3, "/..") == 0))
+		return false;
+	return strspn(s, "/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == n;
+}
+
+static enum err
+check_issuer(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	struct url *u = &c->issuer_url;
+
+	if (url_parse(slice_str(c->issuer), u) != OK || strchr(c->issuer, '?'))
+		return authd_config_refuse(k, "issuer",
+			"expected an http or https URL without user, query or fragment, such as https://gateway.example.com/oidc, found \"%s\"", c->issuer);
+	if (!is_browser_origin(u))
+		return authd_config_refuse(k, "issuer",
+			"expected scheme and host in lower case and no port that the scheme implies, as browsers write them, found \"%s\"", c->issuer);
+	if (!is_plain_path(u->path.p))
+		return authd_config_refuse(k, "issuer",
+			"expected a path without '/' at its end, empty or dot segments and %%-escapes: clients compare the issuer byte by byte; found \"%s\"",
+			c->issuer);
+	return OK;
+}
+
+static enum err
+check_storage(struct config_check *k)
+{
+	if (strcmp(k->f->c.storage.type, "lmdb") != 0)
+		return authd_config_refuse(k, "storage.type",
+			"expected `type: lmdb` with `config: {path: /var/lib/gatehouse}`: authd keeps its state in a folder of its own; found \"%s\"",
+			k->f->c.storage.type);
+	return authd_config_bind_storage(k);
+}
+
+static enum err
+check_address(struct config_check *k, const char *key, const char *text, struct address *out)
+{
+	const char *why = "an address";
+
+	if (address_parse_listen(slice_str(text), out, &why) != OK)
+		return authd_config_refuse(k, key, "expected %s, found \"%s\"", why, text);
+	if (out->u.sa.sa_family == AF_UNIX)
+		return authd_config_refuse(k, key, "expected host:port (web.unix is the key for a socket), found \"%s\"", text);
+	return OK;
+}
+
+static enum err
+check_unix(struct config_check *k)
+{
+	const char *path = k->f->c.web.unix_path, *why;
+	struct address a;
+	char text[sizeof(a.u.un.sun_path) + 8];
+
+	if (path[0] != '/')
+		return authd_config_refuse(k, "web.unix", "expected the absolute path of a socket, found \"%s\"", path);
+	if (snprintf(text, sizeof(text), "unix:%s", path) >= (int)sizeof(text) || address_parse_listen(slice_str(text), &a, &why) != OK)
+		return authd_config_refuse(k, "web.unix", "expected a path of at most %zu bytes, found one of %zu", sizeof(a.u.un.sun_path) - 1,
+			strlen(path));
+	return OK;
+}
+
+static enum err
+check_tls(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	char why[CERTIFICATE_WHY_BYTES];
+	enum certificate_part part;
+
+	if (!c->web.https && (c->web.tls_cert || c->web.tls_key))
+		return authd_config_refuse(k, c->web.tls_cert ? "web.tlsCert" : "web.tlsKey", "needs https: host:port beside it");
+	if (!c->web.https)
+		return OK;
+	if (!c->web.tls_cert || !c->web.tls_key)
+		return authd_config_refuse(k, "web.https", "needs tlsCert and tlsKey beside it");
+	enum err e = authd_config_read_pem(k, "web.tlsCert", c->web.tls_cert, &c->web.tls_cert_pem);
+	if (e == OK)
+		e = authd_config_read_pem(k, "web.tlsKey", c->web.tls_key, &c->web.tls_key_pem);
+	if (e != OK)
+		return e;
+	e = certificate_check_pair(c->web.tls_cert_pem, c->web.tls_key_pem, k->now_s, &part, why);
+	if (e == OK)
+		return OK;
+	return part == CERTIFICATE_CHAIN ? authd_config_refuse(k, "web.tlsCert", "%s %s", c->web.tls_cert, why) :
+					   authd_config_refuse(k, "web.tlsKey", "%s %s", c->web.tls_key, why);
+}
+
+static enum err
+check_web(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	struct address http, https;
+	enum err e = OK;
+
+	authd_config_drop_empty((const char **[]){ &c->web.http, &c->web.https, &c->web.unix_path, &c->web.tls_cert, &c->web.tls_key, NULL });
+	if (!c->web.http && !c->web.https && !c->web.unix_path)
+		return authd_config_refuse(k, "web", "expected at least one of unix, http and https to listen on");
+	if (c->web.unix_path)
+		e = check_unix(k);
+	if (e == OK && c->web.http)
+		e = check_address(k, "web.http", c->web.http, &http);
+	if (e == OK && c->web.https)
+		e = check_address(k, "web.https", c->web.https, &https);
+	if (e == OK && c->web.http && c->web.https && strcmp(c->web.http, c->web.https) == 0)
+		e = authd_config_refuse(k, "web.https", "\"%s\" is the address of web.http too", c->web.https);
+	for (size_t i = 0; i < c->web.allowed_origins.n && e == OK; i++)
+		if (strcmp(c->web.allowed_origins.items[i], "*") != 0 && !authd_config_is_origin(c->web.allowed_origins.items[i]))
+			e = authd_config_refuse(k, KEY("web.allowedOrigins[%zu]", i),
+				"expected \"*\" or an origin as browsers send it, such as https://console.example.com, found \"%s\"",
+				c->web.allowed_origins.items[i]);
+	return e == OK ? check_tls(k) : e;
+}
+
+/* ---- oauth2, signer, log, sessions, console ---- */
+
+static bool
+contains(const struct config_strings *list, const char *word)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->items[i], word) == 0)
+			return true;
+	return false;
+}
+
+/* Each item is one of `carried`; what dex knows beside them is told from what nobody knows. Both lists end with NULL. */
+static enum err
+check_words(struct config_check *k, const char *key, const struct config_strings *list, const char *const *carried, const char *const *known)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const char *const *word = carried;
+		while (*word && strcmp(*word, list->items[i]) != 0)
+			word++;
+		if (*word)
+			continue;
+		for (word = known; *word; word++)
+			if (strcmp(*word, list->items[i]) == 0)
+				return authd_config_refuse(k, KEY("%s[%zu]", key, i), "\"%s\" " NOT_CARRIED ": remove it", *word);
+		return authd_config_refuse(k, KEY("%s[%zu]", key, i), "expected %s%s%s, found \"%s\"", carried[0], carried[1] ? " or " : "",
+			carried[1] ? carried[1] : "", list->items[i]);
+	}
+	if (list->n == 0 || !contains(list, carried[0]))
+		return authd_config_refuse(k, key, "expected %s among them: authd does nothing without it", carried[0]);
+	return OK;
+}
+
+static enum err
+check_oauth2(struct config_check *k)
+{
+	static const char *const grants[] = { "authorization_code", "refresh_token", NULL };
+	static const char *const grants_known[] = { "implicit", "password", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code",
+		"urn:ietf:params:oauth:grant-type:token-exchange", NULL };
+	static const char *const responses[] = { "code", NULL };
+	static const char *const responses_known[] = { "token", "id_token", NULL };
+	static const char *const methods[] = { "S256", "plain", NULL };
+	static const char *const none[] = { NULL };
+	struct config_file *f = k->f;
+
+	authd_config_drop_empty((const char **[]){ &f->c.oauth2.password_connector, NULL });
+	enum err e = check_words(k, "oauth2.grantTypes", &f->grant_types, grants, grants_known);
+	if (e == OK)
+		e = check_words(k, "oauth2.responseTypes", &f->response_types, responses, responses_known);
+	if (e == OK)
+		e = check_words(k, "oauth2.pkce.codeChallengeMethodsSupported", &f->pkce_methods, methods, none);
+	if (e != OK)
+		return e;
+	f->c.oauth2.grant_refresh_token = contains(&f->grant_types, "refresh_token");
+	f->c.oauth2.pkce_plain = contains(&f->pkce_methods, "plain");
+	if (f->c.oauth2.password_connector && strcmp(f->c.oauth2.password_connector, AUTHD_PASSWORD_CONNECTOR) != 0)
+		return authd_config_refuse(k, "oauth2.passwordConnector", "expected \"" AUTHD_PASSWORD_CONNECTOR "\", found \"%s\"",
+			f->c.oauth2.password_connector);
+	return OK;
+}
+
+static enum err
+check_signer(struct config_check *k)
+{
+	if (strcmp(k->f->signer_type, "local") != 0)
+		return authd_config_refuse(k, "signer.type", "expected \"local\", found \"%s\"%s", k->f->signer_type,
+			strcmp(k->f->signer_type, "vault") == 0 ? ", which " NOT_CARRIED : "");
+	return authd_config_bind_signer(k);
+}
+
+static enum err
+check_log(struct config_check *k)
+{
+	static const char *const levels[] = { [LOG_LEVEL_DEBUG] = "debug", [LOG_LEVEL_INFO] = "info", [LOG_LEVEL_WARN] = "warn",
+		[LOG_LEVEL_ERROR] = "error" };
+	static const char *const formats[] = { [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json" };
+	struct config_file *f = k->f;
+
+	f->c.log.level = f->c.log.format = -1;
+	for (int i = 0; i < 4; i++) /* dex takes INFO too */
+		if (slice_eq_nocase(slice_str(f->log_level), slice_str(levels[i])))
+			f->c.log.level = i;
+	for (int i = 0; i < 2; i++)
+		if (slice_eq_nocase(slice_str(f->log_format), slice_str(formats[i])))
+			f->c.log.format = i;
+	if (f->c.log.level < 0)
+		return authd_config_refuse(k, "logger.level", "expected debug, info, warn or error, found \"%s\"", f->log_level);
+	if (f->c.log.format < 0)
+		return authd_config_refuse(k, "logger.format", "expected text or json, found \"%s\"", f->log_format);
+	return OK;
+}
+
+/* RFC 6265 section 4.1.1: a token of RFC 9110 section 5.6.2. */
+static bool
+is_cookie_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++)
+		if (s[i] <= ' ' || s[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", s[i]))
+			return false;
+	return n >= 1 && n <= 64;
+}
+
+static enum err
+check_sessions(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+
+	authd_config_drop_empty((const char **[]){ &c->sessions.cookie_name, NULL });
+	if (!c->sessions.cookie_name) /* __Host-: the browser takes it from this very host only, and only over https */
+		c->sessions.cookie_name = c->issuer_url.tls ? "__Host-gatehouse" : "gatehouse";
+	if (!is_cookie_name(c->sessions.cookie_name))
+		return authd_config_refuse(k, "sessions.cookieName", "expected the name of a cookie, found \"%s\"", c->sessions.cookie_name);
+	if (!c->issuer_url.tls && strncmp(c->sessions.cookie_name, "__", 2) == 0)
+		return authd_config_refuse(k, "sessions.cookieName", "browsers take \"%s\" over https only, and the issuer is http",
+			c->sessions.cookie_name);
+	if (c->sessions.valid_if_not_used_for_ms > c->sessions.absolute_lifetime_ms)
+		return authd_config_refuse(k, "sessions.validIfNotUsedFor", "expected at most sessions.absoluteLifetime");
+	return OK;
+}
+
+/* RFC 1123 label, as Kubernetes names are. */
+static bool
+is_dns_label(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n <= 63 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n && s[0] != '-' && s[n - 1] != '-';
+}
+
+static enum err
+check_console(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	char why[CERTIFICATE_WHY_BYTES];
+
+	authd_config_drop_empty((const char **[]){ &c->console.gateway, &c->console.certificate_authority, &c->console.client_id, NULL });
+	if (!c->console.gateway) {
+		c->console.gateway = arena_strndup(&c->arena, c->issuer_url.origin.p, c->issuer_url.origin.n);
+		if (!c->console.gateway)
+			return authd_config_no_memory(k);
+	}
+	if (!authd_config_is_origin(c->console.gateway))
+		return authd_config_refuse(k, "console.gateway",
+			"expected scheme and host of the gateway as browsers write them, such as https://gateway.example.com, found \"%s\"", c->console.gateway);
+	if (c->console.certificate_authority) {
+		enum err e = authd_config_read_pem(k, "console.certificateAuthority", c->console.certificate_authority,
+			&c->console.certificate_authority_pem);
+		if (e != OK)
+			return e;
+		if (certificate_check_ca(c->console.certificate_authority_pem, k->now_s, why) != OK)
+			return authd_config_refuse(k, "console.certificateAuthority", "%s %s", c->console.certificate_authority, why);
+	}
+	const struct client *client = c->console.client_id ? authd_config_client(c, slice_str(c->console.client_id)) : NULL;
+	if (c->console.client_id && (!client || !client->public))
+		return authd_config_refuse(k, "console.clientID", "expected the id of a public client in staticClients, found \"%s\"",
+			c->console.client_id);
+	for (size_t i = 0; i < c->console.clusters.n; i++) {
+		if (!is_dns_label(c->console.clusters.items[i]))
+			return authd_config_refuse(k, KEY("console.clusters[%zu]", i), "expected a DNS label (a-z, 0-9, '-'), found \"%s\"",
+				c->console.clusters.items[i]);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(c->console.clusters.items[i], c->console.clusters.items[j]) == 0)
+				return authd_config_refuse(k, KEY("console.clusters[%zu]", i), "\"%s\" occurs twice", c->console.clusters.items[i]);
+	}
+	return OK;
+}
+
+static enum err
+check_user(struct config_check *k)
+{
+	authd_config_drop_empty((const char **[]){ &k->f->c.user, NULL });
+	if (!k->f->c.user || getpwnam(k->f->c.user))
+		return OK;
+	return authd_config_refuse(k, "user", "there is no user called \"%s\"", k->f->c.user);
+}
+
+enum err
+authd_config_check(struct config_check *k)
+{
+	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, check_web, check_oauth2, check_signer, check_log,
+		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, check_console, check_user };
+	enum err e = OK;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)
+		e = steps[i](k);
+	if (e == OK)
+		e = authd_config_check_value(k, "frontend.issuer", k->f->c.frontend.issuer);
+	if (e == OK && !k->f->c.connectors.n && !k->f->c.enable_password_db)
+		e = authd_config_refuse(k, "connectors", "expected a connector, or enablePasswordDB: true: without one nobody can sign in");
+	return e;
+}

@@ -1,0 +1,76 @@
+/* config_internal.h - the configuration as bound, and what the files that check it share. Nobody else includes it.
+ *
+ *   config.c        tables, loading, look-ups               config_check.c   the issuer itself
+ *   config_dex.c    keys of dex that are not carried        config_people.c  clients, passwords, connectors */
+#ifndef AUTHD_CONFIG_INTERNAL_H
+#define AUTHD_CONFIG_INTERNAL_H
+
+#include "authd/config.h"
+
+#define CONFIG_KEY_BYTES 128
+#define CONFIG_PEM_BYTES_MAX (1u << 20)
+
+struct config_file_client {
+	const char *id, *id_env, *secret, *secret_env, *name, *logo_url;
+	struct config_strings redirect_uris, trusted_peers, allowed_connectors;
+	bool public;
+	int line;
+};
+
+/* authd_config, with what was read on the way to it. */
+struct config_file {
+	struct authd_config c; /* first: what everybody else sees */
+	const struct yaml_node *root;
+	const struct yaml_node *storage_config, *signer_config; /* of their types */
+	const char *signer_type, *log_level, *log_format;
+	struct config_strings response_types, grant_types, pkce_methods;
+	int64_t signer_rotation_ms; /* 0: not given */
+	int algorithm;
+	struct config_list clients; /* config_file_client */
+};
+
+struct config_check {
+	struct config_file *f;
+	int64_t now_s;
+	struct config_error *e;
+};
+
+struct config_key {
+	char text[CONFIG_KEY_BYTES];
+};
+struct config_key authd_config_key(const char *fmt, ...) PRINTF_LIKE(1, 2);
+#define KEY(...) (authd_config_key(__VA_ARGS__).text)
+
+/* Line of "connectors[0].config.orgs[1].name", keys in any case, or of the nearest block around it that the document has. */
+int authd_config_line(const struct yaml_node *root, const char *key);
+
+/* Fill k->e with FILE:LINE: key: and the text; E_FORMAT. */
+enum err authd_config_refuse(const struct config_check *k, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum err authd_config_no_memory(const struct config_check *k);
+
+/* Text of a PEM file, in the arena. */
+MUST_CHECK enum err authd_config_read_pem(const struct config_check *k, const char *key, const char *path, struct slice *out);
+/* E_FORMAT when it is set and not fit for a claim or header (oidc/identity.h). */
+MUST_CHECK enum err authd_config_check_value(const struct config_check *k, const char *key, const char *text);
+/* As in dex, an empty optional text is an absent one: it becomes NULL. texts: ended by NULL. */
+void authd_config_drop_empty(const char **const *texts);
+/* "https://host[:port]", nothing behind it. */
+bool authd_config_is_origin(const char *text);
+
+/* config_dex.c. Before the tables: E_FORMAT for a key that dex has and authd does not carry. */
+MUST_CHECK enum err authd_config_check_dex(const char *file, const struct yaml_node *root, struct config_error *e);
+/* config_check.c */
+MUST_CHECK enum err authd_config_check(struct config_check *k);
+/* config_people.c */
+MUST_CHECK enum err authd_config_check_clients(struct config_check *k);
+MUST_CHECK enum err authd_config_check_passwords(struct config_check *k);
+MUST_CHECK enum err authd_config_check_connectors(struct config_check *k);
+
+/* config.c. authd_config_load of a text; name: for messages. */
+MUST_CHECK enum err authd_config_load_text(const char *name, struct slice text, const struct clock *clock, struct authd_config **out, struct config_error *e);
+/* The blocks whose keys depend on a `type` beside them. */
+MUST_CHECK enum err authd_config_bind_storage(struct config_check *k);
+MUST_CHECK enum err authd_config_bind_signer(struct config_check *k);
+MUST_CHECK enum err authd_config_bind_github(struct config_check *k, size_t connector);
+
+#endif

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <unistd.h>
 #include <microhttpd.h>
 #include "proxyd/admin.h"
 
@@ -10,7 +11,10 @@ struct admin {
 	struct loop *loop;
 	struct MHD_Daemon *daemon;
 	void (*fill)(void *arg, enum admin_page page, struct admin_answer *out);
+	void (*done)(void *arg); /* NULL: not finishing */
 	void *arg;
+	uint64_t finish_by_ms;
+	int listen_fd;           /* after admin_finish: not libmicrohttpd's any more */
 };
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
@@ -30,6 +34,7 @@ admin_new(struct loop *loop, int listen_fd, void (*fill)(void *arg, enum admin_p
 	a->fill = fill;
 	a->arg = arg;
 	a->timer.on_due = on_due;
+	a->listen_fd = -1;
 	a->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, a, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ADMIN_IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
@@ -55,17 +60,41 @@ admin_free(struct admin *a)
 	loop_remove(a->loop, &a->watch);
 	loop_timer_clear(a->loop, &a->timer);
 	MHD_stop_daemon(a->daemon);
+	if (a->listen_fd >= 0)
+		close(a->listen_fd);
 	free(a);
+}
+
+void
+admin_finish(struct admin *a, void (*done)(void *arg))
+{
+	if (a->done)
+		return;
+	a->listen_fd = MHD_quiesce_daemon(a->daemon);
+	a->done = done;
+	a->finish_by_ms = clock_mono_ms(loop_clock(a->loop)) + ADMIN_FINISH_MS;
+	run(a);
 }
 
 /* What is ready, then a timer for what libmicrohttpd still has to do. */
 static void
 run(struct admin *a)
 {
-	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	MHD_UNSIGNED_LONG_LONG timeout_ms = ADMIN_FINISH_MS;
+	uint64_t now_ms = clock_mono_ms(loop_clock(a->loop));
 
 	MHD_run(a->daemon);
-	if (MHD_get_timeout(a->daemon, &timeout_ms) != MHD_YES)
+	bool timed = MHD_get_timeout(a->daemon, &timeout_ms) == MHD_YES || a->done;
+	if (a->done) {
+		const union MHD_DaemonInfo *info = MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (!info || info->num_connections == 0 || now_ms >= a->finish_by_ms) {
+			a->done(a->arg);
+			return;
+		}
+		if (timeout_ms > a->finish_by_ms - now_ms)
+			timeout_ms = a->finish_by_ms - now_ms;
+	}
+	if (!timed)
 		loop_timer_clear(a->loop, &a->timer);
 	else if (loop_timer_set(a->loop, &a->timer, timeout_ms))
 		loop_stop(a->loop); /* no memory for a timer: the keeper's successor starts afresh */

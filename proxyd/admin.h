@@ -19,6 +19,9 @@ struct admin_answer {
 struct admin;
 /* listen_fd: listening, non-blocking; the admin's from now on unless NULL is returned (no memory, no descriptors). fill makes a page, on the loop. */
 struct admin *admin_new(struct loop *loop, int listen_fd, void (*fill)(void *arg, enum admin_page page, struct admin_answer *out), void *arg);
+/* Take no more connections (others that hold the socket go on), answer what has come, then call done: at the latest after ADMIN_FINISH_MS. */
+#define ADMIN_FINISH_MS 1000
+void admin_finish(struct admin *a, void (*done)(void *arg));
 void admin_free(struct admin *a); /* NULL: nothing */
 
 #endif

@@ -124,6 +124,8 @@ run(const struct child *c, const struct child_setup *setup, int control_fd, pid_
 		log_error("cannot drop rights", LOG_STR("user", setup->config->user), LOG_STR("reason", why));
 		return control_send(control_fd, CONTROL_FAILED, 0, "cannot drop rights", -1) ? 2 : 1;
 	}
+	if (keeper)
+		setup->forget(setup->arg);
 	return keeper ? run_keeper(setup, control_fd) : run_worker(c, setup, control_fd);
 }
 

@@ -31,6 +31,8 @@ struct child_setup {
 	int keycache_fd;           /* worker: newest, keeper: seed; -1: none */
 	const unsigned char *ticket_secret;
 	const struct clock *clock;
+	void (*forget)(void *arg); /* called in a keeper: it talks to the world and has no use for keys and tickets that it inherited */
+	void *arg;
 };
 
 /* Fork. In the child, which keeps standard streams and what c's kind needs and drops its rights, this does not return. In master c->pid and

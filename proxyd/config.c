@@ -4,7 +4,7 @@
 #include "proxyd/config_unsupported.h"
 #include "proxyd/keycache.h"
 
-/* PEM files and kubeconfigs are kept in the arena: 64 clusters of four files at most 1 MiB each would be more than anybody has. */
+/* PEM files and kubeconfigs are kept in arenas: 64 clusters of four files at most 1 MiB each would be more than anybody has. */
 #define CONFIG_BYTES_MAX (64u << 20)
 
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
@@ -128,6 +128,7 @@ proxyd_config_load(const char *path, const struct clock *clock, struct proxyd_co
 		return E_NOMEM;
 	}
 	arena_init(&c->arena, CONFIG_BYTES_MAX);
+	arena_init(&c->secrets, CONFIG_BYTES_MAX);
 	enum err err = yaml_load(&c->arena, path, &root, e);
 	if (!err)
 		err = config_unsupported_check(path, root, e);
@@ -151,8 +152,22 @@ proxyd_config_free(struct proxyd_config *c)
 {
 	if (!c)
 		return;
-	arena_fini_secret(&c->arena);
+	proxyd_config_forget_secrets(c);
+	arena_fini(&c->arena);
 	free(c);
+}
+
+void
+proxyd_config_forget_secrets(struct proxyd_config *c)
+{
+	struct proxyd_listen *listen = c->listen.items;
+	struct proxyd_cluster *clusters = c->clusters.items;
+
+	for (size_t i = 0; listen && i < c->listen.n; i++)
+		listen[i].tls.key_pem = SLICE_NONE;
+	for (size_t i = 0; clusters && i < c->clusters.n; i++)
+		clusters[i].target = (struct kubeconfig){ 0 };
+	arena_fini_secret(&c->secrets);
 }
 
 const struct proxyd_cluster *

@@ -60,6 +60,7 @@ struct proxyd_route {
 struct proxyd_config {
 	const char *file;
 	struct arena arena;
+	struct arena secrets;        /* private keys, and kubeconfigs as a whole: their trees hold keys and tokens */
 	struct config_list listen;   /* proxyd_listen */
 	int64_t workers;             /* 0: one per CPU; 1..256 */
 	const char *user;            /* to become when started as root; NULL: stay */
@@ -97,6 +98,8 @@ struct proxyd_config {
  * *out is one allocation, freed by proxyd_config_free. */
 MUST_CHECK enum err proxyd_config_load(const char *path, const struct clock *clock, struct proxyd_config **out, struct config_error *e);
 void proxyd_config_free(struct proxyd_config *c);
+/* Wipe private keys and everything of the kubeconfigs (target becomes empty), in a process that has no use for them. */
+void proxyd_config_forget_secrets(struct proxyd_config *c);
 const struct proxyd_cluster *proxyd_config_default_cluster(const struct proxyd_config *c);
 
 #endif

@@ -81,7 +81,7 @@ is_word(const char *s)
 }
 
 static enum err
-read_pem(struct check *k, const char *key, const char *path, struct slice *out)
+read_pem(struct check *k, struct arena *arena, const char *key, const char *path, struct slice *out)
 {
 	struct buf bytes;
 
@@ -90,7 +90,7 @@ read_pem(struct check *k, const char *key, const char *path, struct slice *out)
 	if (e) {
 		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
 	} else {
-		*out = arena_slice(&k->c->arena, buf_slice(&bytes));
+		*out = arena_slice(arena, buf_slice(&bytes));
 		e = out->p ? OK : out_of_memory(k);
 	}
 	buf_fini_secret(&bytes);
@@ -132,9 +132,9 @@ check_listen(struct check *k, size_t i)
 		if (same_address(&all[j].address, &l->address) && !any_port(&l->address))
 			e = REFUSE(k, KEY_OF("listen[%zu].address", i), "\"%s\" is the address of listen[%zu] too", l->address_text, j);
 	if (!e)
-		e = read_pem(k, KEY_OF("listen[%zu].tls.certFile", i), l->tls.cert_file, &l->tls.cert_pem);
+		e = read_pem(k, &k->c->arena, KEY_OF("listen[%zu].tls.certFile", i), l->tls.cert_file, &l->tls.cert_pem);
 	if (!e)
-		e = read_pem(k, KEY_OF("listen[%zu].tls.keyFile", i), l->tls.key_file, &l->tls.key_pem);
+		e = read_pem(k, &k->c->secrets, KEY_OF("listen[%zu].tls.keyFile", i), l->tls.key_file, &l->tls.key_pem);
 	if (e)
 		return e;
 	e = certificate_check_pair(l->tls.cert_pem, l->tls.key_pem, k->now_s, &part, why);
@@ -183,7 +183,7 @@ check_issuer_ca(struct check *k, size_t i, struct proxyd_jwt *j)
 	if (inline_pem)
 		j->ca_pem = slice_str(ca);
 	else
-		e = read_pem(k, key.text, ca, &j->ca_pem);
+		e = read_pem(k, &k->c->arena, key.text, ca, &j->ca_pem);
 	if (!e && certificate_check_ca(j->ca_pem, k->now_s, why))
 		e = REFUSE(k, key.text, "%s %s", inline_pem ? "the certificate" : ca, why);
 	return e;
@@ -324,7 +324,7 @@ check_cluster(struct check *k, size_t i)
 	for (size_t j = 0; j < i; j++)
 		if (strcmp(all[j].name, cluster->name) == 0)
 			return REFUSE(k, KEY_OF("clusters[%zu].name", i), "\"%s\" is the name of clusters[%zu] too", cluster->name, j);
-	enum err e = kubeconfig_load(&k->c->arena, cluster->kubeconfig, cluster->context, &cluster->target, &inner);
+	enum err e = kubeconfig_load(&k->c->secrets, cluster->kubeconfig, cluster->context, &cluster->target, &inner);
 	if (e)
 		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s", inner.text);
 	if (t->ca_pem.n && certificate_check_ca(t->ca_pem, k->now_s, why))

@@ -129,6 +129,8 @@ start_child(struct child *c)
 		.keycache_fd = g->keycache_fd,
 		.ticket_secret = g->ticket_secret,
 		.clock = g->clock,
+		.forget = g->events->forget_secrets,
+		.arg = g->master,
 	};
 
 	enum err e = child_start(c, &setup);

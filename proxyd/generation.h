@@ -21,6 +21,7 @@ struct generation_events {
 	void (*settled)(void *master, struct generation *g, const char *why);
 	void (*gone)(void *master, struct generation *g);
 	void (*want_keys)(void *master);
+	void (*forget_secrets)(void *master); /* in a fresh keeper process: wipe what master's memory has of them */
 };
 
 struct generation {

@@ -52,6 +52,7 @@ static void on_ready_due(struct loop_timer *t);
 static void on_fetch_due(struct loop_timer *t);
 static void on_fetched(struct keeper_fetch *f, enum err err, struct slice keys, size_t key_n, int64_t max_age_s, const char *why);
 static void fill_page(void *arg, enum admin_page page, struct admin_answer *out);
+static void stop(void *arg);
 
 int
 keeper_run(const struct keeper_start *start)
@@ -349,6 +350,12 @@ on_ready_due(struct loop_timer *t)
 }
 
 static void
+stop(void *arg)
+{
+	loop_stop(((struct keeper *)arg)->loop);
+}
+
+static void
 on_control(struct loop_watch *w, uint32_t events)
 {
 	struct keeper *k = (struct keeper *)w;
@@ -360,8 +367,10 @@ on_control(struct loop_watch *w, uint32_t events)
 	while ((e = control_receive(w->fd, &m, &fd)) == OK) {
 		if (fd >= 0)
 			close(fd); /* none is meant for us */
-		if (m.kind == CONTROL_STOP)
-			loop_stop(k->loop);
+		if (m.kind == CONTROL_STOP && k->admin)
+			admin_finish(k->admin, stop); /* what a scraper has asked already is answered */
+		else if (m.kind == CONTROL_STOP)
+			stop(k);
 		for (size_t i = 0; i < k->issuer_n && m.kind == CONTROL_WANT_KEYS; i++) {
 			keeper_plan_want(&k->issuers[i].plan, clock_mono_ms(k->start->clock));
 			schedule(&k->issuers[i]);

@@ -35,8 +35,9 @@ static void on_watchdog(struct loop_timer *t);
 static void settled(void *arg, struct generation *g, const char *why);
 static void gone(void *arg, struct generation *g);
 static void want_keys(void *arg);
+static void forget_secrets(void *arg);
 
-static const struct generation_events events = { settled, gone, want_keys };
+static const struct generation_events events = { settled, gone, want_keys, forget_secrets };
 
 int
 master_run(const char *path, struct proxyd_config *config, const struct clock *clock)
@@ -68,7 +69,8 @@ complain(const char *what)
 static bool
 start_up(struct master *m, struct proxyd_config *config)
 {
-	static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGCHLD, 0 };
+	/* The last four have no meaning yet; left alone, two of them would end the process and two would halt it. */
+	static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, 0 };
 	struct config_error e = { "" };
 	uint64_t watchdog_us = process_watchdog_us();
 	int fd;
@@ -267,6 +269,16 @@ want_keys(void *arg)
 }
 
 static void
+forget_secrets(void *arg)
+{
+	struct master *m = arg;
+
+	for (struct generation *g = m->generations; g; g = g->next)
+		proxyd_config_forget_secrets(g->config);
+	OPENSSL_cleanse(m->ticket_secret, sizeof(m->ticket_secret));
+}
+
+static void
 close_listeners(struct master *m)
 {
 	if (m->candidate)
@@ -317,8 +329,10 @@ on_signal(struct loop_watch *w, uint32_t events_seen)
 			reload(m);
 		else if (number == SIGQUIT)
 			end(m, ENDING_DRAIN, "QUIT");
+		else if (number == SIGTERM || number == SIGINT)
+			end(m, ENDING_STOP, sigabbrev_np(number));
 		else
-			end(m, ENDING_STOP, number == SIGTERM ? "TERM" : "INT");
+			log_warn("signal ignored: it has no meaning in this version", LOG_STR("signal", sigabbrev_np(number)));
 	}
 }
 

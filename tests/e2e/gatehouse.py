@@ -496,6 +496,7 @@ class Program:
     def __exit__(self, kind, *exc):
         status = self.stop()
         assert kind is not None or status == 0, f"exit status {status}:\n{self.log_text()}"
+        assert not any("Sanitizer" in line for line in self.plain), self.log_text()
 
     def kill(self):
         if self.process and self.process.poll() is None:

@@ -14,7 +14,7 @@ import threading
 
 import pytest
 
-from gatehouse import BUILD, CA, Issuer, Proxyd, Upstream, connect, free_port, proxyd_config, request
+from gatehouse import BUILD, CA, Issuer, Proxyd, SigningKey, Upstream, connect, free_port, proxyd_config, request
 
 
 @pytest.fixture
@@ -256,6 +256,7 @@ def test_it_is_not_ready_without_keys_and_becomes_so_by_itself(tmp_path, ca, iss
         assert len(proxyd.find_log("keys could not be fetched")) == 1
 
 
+SIGNED_BY_NOBODY = SigningKey("none")
 FAULTS = {
     "status": ("keys", (500, {}, b"{}"), "key set: answered with status 500"),
     "redirect": ("keys", (302, {"Location": "/oidc/other"}, b""), "key set: answered with status 302: redirects are not followed"),
@@ -283,6 +284,33 @@ def test_a_bad_answer_of_an_issuer_leaves_the_last_good_keys(tmp_path, ca, issue
         assert proxyd.admin("/readyz")[0] == 200
         del issuer.answers[path]
         proxyd.wait_log("keys fetched", issuer=issuer.url, changed=False)
+
+
+def test_a_token_of_a_new_key_is_accepted_moments_later(tmp_path, ca, issuer):
+    with Upstream(ca) as upstream, Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
+        assert request(proxyd.address, "GET", "/version", ca, token=issuer.mint())[0] == 200
+        issuer.keys = [SigningKey("k2"), *issuer.keys]
+        mark = proxyd.mark()
+        token = issuer.mint()
+        status = request(proxyd.address, "GET", "/version", ca, token=token)[0]
+        assert status == 401
+        proxyd.wait_log("keys fetched", after=mark, issuer=issuer.url, changed=True)
+        for _ in range(1000):  # until each worker has looked at the key cache again
+            if status == 200:
+                break
+            status = request(proxyd.address, "GET", "/version", ca, token=token)[0]
+        assert status == 200
+        assert request(proxyd.address, "GET", "/version", ca, token=issuer.mint(key=issuer.keys[1]))[0] == 200, "the old key is still good"
+
+
+def test_forged_kids_cause_one_fetch(tmp_path, ca, issuer):
+    with Upstream(ca) as upstream, Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
+        assert issuer.wait_requests(1, "/keys") == 1
+        for n in range(200):
+            token = issuer.mint(key=SIGNED_BY_NOBODY, header={"kid": f"forged-{n}"})
+            assert request(proxyd.address, "GET", "/version", ca, token=token)[0] == 401
+        assert issuer.wait_requests(2, "/keys") == 2
+        assert request(proxyd.address, "GET", "/version", ca, token=issuer.mint())[0] == 200
 
 
 # ---- children that die
@@ -511,6 +539,42 @@ def test_the_drain_has_an_end(tmp_path, ca, held):
             running.result()
 
 
+def test_an_old_worker_that_hangs_is_killed_after_the_drain(tmp_path, ca):
+    with Proxyd(tmp_path, proxyd_config(ca, limits={"drainTimeout": "0s"})) as proxyd:
+        hung = proxyd.pids("worker")[0]
+        os.kill(hung, signal.SIGSTOP)
+        proxyd.reload()
+        proxyd.wait_log("children did not end in time and are killed", generation=1)
+        proxyd.wait_log("generation gone", generation=1)
+        assert not alive(hung)
+
+
+def test_the_admin_address_answers_through_reloads(tmp_path, ca):
+    stop, failures, answers = threading.Event(), [], []
+    with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
+        admin = proxyd.current()["admin"]
+
+        def scrape():
+            while not stop.is_set():
+                try:
+                    connection = http.client.HTTPConnection(admin, timeout=20)
+                    connection.request("GET", "/metrics")
+                    answers.append(connection.getresponse().status)
+                    connection.close()
+                except Exception as e:
+                    failures.append(e)
+
+        scraper = threading.Thread(target=scrape, daemon=True)
+        scraper.start()
+        for _ in range(10):
+            proxyd.reload()
+        proxyd.wait_log("generation gone", count=10)
+        stop.set()
+        scraper.join(30)
+    assert failures == []
+    assert answers and set(answers) == {200}
+
+
 # ---- ending
 
 
@@ -557,6 +621,22 @@ def test_term_during_a_reload_ends_both_generations(tmp_path, ca, issuer):
         new = proxyd.wait_log("child started", child="keeper", generation=2)["child_pid"]
         assert proxyd.stop() == 0
         assert not alive(new)
+
+
+def test_a_worker_that_hangs_does_not_keep_the_master_from_ending(tmp_path, ca):
+    with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
+        hung = proxyd.pids("worker")[0]
+        os.kill(hung, signal.SIGSTOP)
+        assert proxyd.stop() == 0
+        assert not alive(hung)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU])
+def test_a_signal_without_a_meaning_is_said_and_ignored(tmp_path, ca, number):
+    with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
+        proxyd.send(number)
+        proxyd.wait_log("signal ignored: it has no meaning in this version", signal=number.name.removeprefix("SIG"))
+        assert proxyd.reload()["generation"] == 2
 
 
 # ---- the service manager, and what processes hold
@@ -620,6 +700,30 @@ def test_each_process_holds_its_own_descriptors_only(tmp_path, ca, issuer):
             proxyd.reload()
         proxyd.wait_log("generation gone", count=6)
         assert len(list(pathlib.Path(f"/proc/{proxyd.process.pid}/fd").iterdir())) == before
+
+
+def memory_has(pid, wanted):
+    """Whether bytes stand anywhere in a process' writable memory."""
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights = line.split()[:2]
+            first, end = (int(x, 16) for x in span.split("-"))
+            if not rights.startswith("rw"):
+                continue
+            memory.seek(first)
+            with contextlib.suppress(OSError):
+                if wanted in memory.read(end - first):
+                    return True
+    return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into a hardened process")
+def test_the_keeper_has_no_private_key_in_its_memory(tmp_path, ca, issuer):
+    with Upstream(ca) as upstream, Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
+        proxyd.reload()  # so that there was an older generation to inherit from as well
+        keys = [(ca.folder / name).read_bytes().splitlines()[1] for name in ("gateway.key", "gateway-client.key")]
+        assert all(memory_has(proxyd.process.pid, key) for key in keys), "the test looks in the right way"
+        assert not any(memory_has(proxyd.pids("keeper")[0], key) for key in keys)
 
 
 def test_children_have_no_privileges(tmp_path, ca):

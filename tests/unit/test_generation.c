@@ -1,0 +1,482 @@
+/* A generation's life, with real processes in which keeper_run and worker_run are ours (the linker takes them before those of the library). */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include "proxyd/control.h"
+#include "proxyd/generation.h"
+#include "proxyd/keeper.h"
+#include "shared/process.h"
+
+enum behaviour {
+	SERVES,        /* ready at once; ends when told to drain or stop; answers a key cache by wanting keys */
+	FAILS,         /* says why and ends */
+	CRASHES,
+	SILENT,        /* never ready, ends when told to stop */
+	DEAF,          /* ready, and ignores everything */
+	FORGES,        /* a worker that sends a key cache, then gets ready */
+	TALKS_NONSENSE
+};
+
+/* What the next children do: inherited by fork. */
+static struct {
+	enum behaviour keeper, workers[4];
+} script;
+
+static void
+send_or_exit(int control_fd, enum control_kind kind, const char *text, int fd)
+{
+	if (control_send(control_fd, kind, 0, text, fd))
+		exit(9);
+}
+
+static int
+act(enum behaviour behaviour, int control_fd)
+{
+	struct pollfd p = { control_fd, POLLIN, 0 };
+	struct control_message m;
+	int fd;
+
+	if (behaviour == FAILS) {
+		send_or_exit(control_fd, CONTROL_FAILED, "no sockets left", -1);
+		return 1;
+	}
+	if (behaviour == CRASHES)
+		raise(SIGKILL);
+	if (behaviour == FORGES)
+		send_or_exit(control_fd, CONTROL_KEYCACHE, NULL, control_fd);
+	if (behaviour == TALKS_NONSENSE && write(control_fd, "?", 1) != 1)
+		return 9;
+	if (behaviour != SILENT && behaviour != TALKS_NONSENSE)
+		send_or_exit(control_fd, CONTROL_READY, NULL, -1);
+	while (poll(&p, 1, -1) == 1) {
+		enum err e = control_receive(control_fd, &m, &fd);
+		if (e == E_EMPTY)
+			return 0;
+		if (e || behaviour == DEAF)
+			continue;
+		if (m.kind == CONTROL_STOP || (m.kind == CONTROL_DRAIN && m.value == 1000))
+			return 0;
+		if (m.kind == CONTROL_KEYCACHE && fd >= 0)
+			send_or_exit(control_fd, CONTROL_WANT_KEYS, NULL, -1);
+		if (m.kind == CONTROL_WANT_KEYS)
+			return 5; /* a keeper: seen by its exit status */
+	}
+	return 8;
+}
+
+int
+keeper_run(const struct keeper_start *start)
+{
+	int fd = memfd_create("keys", MFD_CLOEXEC);
+
+	if (script.keeper == SERVES)
+		send_or_exit(start->control_fd, CONTROL_KEYCACHE, NULL, fd);
+	return act(script.keeper, start->control_fd);
+}
+
+int
+worker_run(const struct worker_start *start)
+{
+	return act(script.workers[start->index], start->control_fd);
+}
+
+/* A master that only watches. */
+struct stage {
+	struct loop_watch signals; /* first member */
+	struct loop_timer guard;
+	struct loop *loop;
+	struct generation *g;
+	unsigned settled, gone, wanted, forgotten;
+	char why[400];
+	unsigned stop_at_settled, stop_at_gone, stop_at_wanted;
+	unsigned deaths;
+	int last_status;
+	unsigned stop_at_deaths;
+	unsigned char secret[TICKET_SECRET_BYTES];
+};
+
+static void
+on_settled(void *arg, struct generation *g, const char *why)
+{
+	struct stage *s = arg;
+
+	s->settled++;
+	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
+	if (why)
+		generation_drain(g, 1000);
+	if (s->settled == s->stop_at_settled)
+		loop_stop(s->loop);
+}
+
+static void
+on_gone(void *arg, struct generation *g)
+{
+	struct stage *s = arg;
+
+	assert_ptr_equal(g, s->g);
+	s->gone++;
+	if (s->gone == s->stop_at_gone)
+		loop_stop(s->loop);
+}
+
+static void
+on_want_keys(void *arg)
+{
+	struct stage *s = arg;
+
+	s->wanted++;
+	if (s->wanted == s->stop_at_wanted)
+		loop_stop(s->loop);
+}
+
+static void
+on_forget(void *arg)
+{
+	((struct stage *)arg)->forgotten++; /* in the keeper's process */
+}
+
+static const struct generation_events events = { on_settled, on_gone, on_want_keys, on_forget };
+
+static void
+on_child_signal(struct loop_watch *w, uint32_t happened)
+{
+	struct stage *s = (struct stage *)w;
+	int status;
+	pid_t pid;
+
+	(void)happened;
+	while (process_signal_next(w->fd))
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		s->last_status = status;
+		s->deaths++;
+		assert_true(generation_reaped(s->g, pid, status));
+	}
+	if (s->stop_at_deaths && s->deaths >= s->stop_at_deaths)
+		loop_stop(s->loop);
+}
+
+static void
+on_guard(struct loop_timer *t)
+{
+	(void)t;
+	fail_msg("nothing happened for 20 s");
+}
+
+static int
+stage_setup(void **state)
+{
+	static const int signals[] = { SIGCHLD, 0 };
+	struct stage *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	s->loop = loop_new(&clock_system);
+	assert_non_null(s->loop);
+	assert_int_equal(process_signals(signals, &s->signals.fd), OK);
+	s->signals.on_event = on_child_signal;
+	assert_int_equal(loop_add(s->loop, &s->signals, EPOLLIN), OK);
+	s->guard.on_due = on_guard;
+	assert_int_equal(loop_timer_set(s->loop, &s->guard, 20000), OK);
+	memset(&script, 0, sizeof(script));
+	*state = s;
+	return 0;
+}
+
+static int
+stage_teardown(void **state)
+{
+	struct stage *s = *state;
+
+	loop_timer_clear(s->loop, &s->guard);
+	loop_remove(s->loop, &s->signals);
+	close(s->signals.fd);
+	loop_free(s->loop);
+	free(s);
+	return 0;
+}
+
+static void
+begin(struct stage *s, unsigned workers, bool candidate)
+{
+	struct generation_setup setup = { .number = 1, .candidate = candidate, .seed_fd = -1, .loop = s->loop, .clock = &clock_system,
+		.ticket_secret = s->secret, .events = &events, .master = s };
+
+	setup.config = calloc(1, sizeof(*setup.config));
+	assert_non_null(setup.config);
+	setup.config->workers = workers;
+	setup.config->log.level = LOG_LEVEL_ERROR;
+	log_set_level(LOG_LEVEL_ERROR);
+	s->g = generation_new(&setup);
+	assert_non_null(s->g);
+	generation_start(s->g);
+}
+
+static void
+run(struct stage *s)
+{
+	assert_int_equal(loop_run(s->loop), OK);
+}
+
+/* Let everything end, and free it. */
+static void
+finish(struct stage *s)
+{
+	if (!s->gone) {
+		s->stop_at_gone = 1;
+		s->stop_at_settled = s->stop_at_wanted = s->stop_at_deaths = 0;
+		if (s->g->phase != GENERATION_LEAVES)
+			generation_drain(s->g, 1000);
+		run(s);
+	}
+	assert_int_equal(s->gone, 1);
+	generation_free(s->g);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static void
+it_settles_once_when_keeper_and_workers_are_ready(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 3, true);
+	assert_int_equal(s->g->phase, GENERATION_KEEPER_STARTS);
+	run(s);
+	assert_string_equal(s->why, "");
+	assert_int_equal(s->g->phase, GENERATION_SERVES);
+	assert_true(s->g->keeper.ready && s->g->workers[0].ready && s->g->workers[2].ready);
+	assert_true(s->g->keycache_fd >= 0);
+	assert_int_equal(s->forgotten, 0); /* only the keeper forgets, in its own memory */
+	finish(s);
+	assert_int_equal(s->settled, 1);
+	assert_int_equal(s->deaths, 4);
+}
+
+static void
+no_worker_starts_before_the_keeper_is_ready(void **state)
+{
+	struct stage *s = *state;
+
+	script.keeper = FAILS;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	assert_string_equal(s->why, "keeper failed: no sockets left");
+	assert_int_equal(s->g->workers[0].pid, 0);
+	assert_int_equal(s->g->workers[1].pid, 0);
+	finish(s);
+	assert_int_equal(s->deaths, 1);
+}
+
+static void
+a_candidate_gives_up_at_the_first_worker_that_fails(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[1] = FAILS;
+	s->stop_at_settled = 1;
+	begin(s, 3, true);
+	run(s);
+	assert_string_equal(s->why, "worker 1 failed: no sockets left");
+	finish(s);
+	assert_int_equal(s->settled, 1);
+	assert_int_equal(s->deaths, 4);
+}
+
+static void
+a_candidate_gives_up_once_when_several_workers_crash(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = script.workers[1] = script.workers[2] = CRASHES;
+	s->stop_at_settled = 1;
+	begin(s, 3, true);
+	run(s);
+	assert_non_null(strstr(s->why, "was ended by signal 9 (SIGKILL)"));
+	finish(s);
+	assert_int_equal(s->settled, 1);
+}
+
+static void
+workers_that_never_became_ready_are_killed_not_drained(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = SILENT; /* would wait for a stop that a drain does not send */
+	script.workers[1] = FAILS;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	finish(s);
+	assert_int_equal(s->deaths, 3);
+}
+
+static void
+the_first_generation_goes_on_without_its_keeper(void **state)
+{
+	struct stage *s = *state;
+
+	script.keeper = CRASHES;
+	s->stop_at_settled = 1;
+	begin(s, 2, false);
+	run(s);
+	assert_string_equal(s->why, "");
+	assert_int_equal(s->g->phase, GENERATION_SERVES);
+	assert_true(s->deaths >= 1);
+	finish(s);
+}
+
+static void
+a_child_of_a_serving_generation_is_replaced(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	pid_t before = s->g->workers[1].pid;
+	assert_int_equal(kill(before, SIGKILL), 0);
+	s->stop_at_deaths = 1;
+	run(s);
+	assert_true(s->g->workers[1].pid > 0 && s->g->workers[1].pid != before);
+	assert_int_equal(s->g->phase, GENERATION_SERVES);
+	finish(s);
+}
+
+static void
+a_new_key_cache_reaches_every_worker_and_their_wants_reach_master(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	int before = s->g->keycache_fd;
+	assert_true(before >= 0);
+	/* Both workers were started with the cache; a successor of the keeper sends another. */
+	assert_int_equal(kill(s->g->keeper.pid, SIGKILL), 0);
+	s->stop_at_wanted = 2;
+	run(s);
+	assert_int_equal(s->wanted, 2);
+	finish(s);
+}
+
+static void
+a_wanted_key_is_passed_to_the_keeper(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	run(s);
+	generation_want_keys(s->g);
+	s->stop_at_deaths = 1;
+	run(s);
+	assert_true(WIFEXITED(s->last_status));
+	assert_int_equal(WEXITSTATUS(s->last_status), 5);
+	finish(s);
+}
+
+static void
+a_worker_cannot_hand_out_a_key_cache(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = FORGES;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	assert_string_equal(s->why, "");
+	finish(s);
+	assert_int_equal(s->wanted, 0); /* worker 1, who would have answered, was sent nothing */
+}
+
+static void
+a_child_that_talks_nonsense_is_ended(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = TALKS_NONSENSE;
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	run(s);
+	assert_string_equal(s->why, "worker 0 was ended by signal 9 (SIGKILL)");
+	finish(s);
+}
+
+static void
+a_deaf_child_is_killed_when_its_time_to_stop_is_over(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = DEAF;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	uint64_t before_ms = clock_mono_ms(&clock_system);
+	generation_stop(s->g);
+	s->stop_at_gone = 1;
+	run(s);
+	assert_in_range(clock_mono_ms(&clock_system) - before_ms, GENERATION_STOP_MS, GENERATION_STOP_MS + 5000);
+	assert_true(WIFSIGNALED(s->last_status));
+	finish(s);
+}
+
+static void
+a_stop_cuts_a_drain_short(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	run(s);
+	generation_drain(s->g, 60000); /* which these workers do not act upon */
+	generation_stop(s->g);
+	s->stop_at_gone = 1;
+	run(s);
+	assert_true(WIFEXITED(s->last_status));
+	finish(s);
+}
+
+static void
+a_process_of_somebody_else_is_not_taken_for_ours(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	run(s);
+	assert_false(generation_reaped(s->g, getpid(), 0));
+	finish(s);
+}
+
+int
+main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(it_settles_once_when_keeper_and_workers_are_ready),
+		CASE(no_worker_starts_before_the_keeper_is_ready),
+		CASE(a_candidate_gives_up_at_the_first_worker_that_fails),
+		CASE(a_candidate_gives_up_once_when_several_workers_crash),
+		CASE(workers_that_never_became_ready_are_killed_not_drained),
+		CASE(the_first_generation_goes_on_without_its_keeper),
+		CASE(a_child_of_a_serving_generation_is_replaced),
+		CASE(a_new_key_cache_reaches_every_worker_and_their_wants_reach_master),
+		CASE(a_wanted_key_is_passed_to_the_keeper),
+		CASE(a_worker_cannot_hand_out_a_key_cache),
+		CASE(a_child_that_talks_nonsense_is_ended),
+		CASE(a_deaf_child_is_killed_when_its_time_to_stop_is_over),
+		CASE(a_stop_cuts_a_drain_short),
+		CASE(a_process_of_somebody_else_is_not_taken_for_ours),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

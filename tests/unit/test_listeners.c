@@ -1,0 +1,139 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include "proxyd/listeners.h"
+
+/* A configuration of these addresses; the last is the admin's when admin is set. */
+static struct proxyd_config *
+config_of(const char *const *addresses, size_t n, const char *admin)
+{
+	struct proxyd_config *c = calloc(1, sizeof(*c));
+	struct proxyd_listen *listen = calloc(n, sizeof(*listen));
+	const char *why;
+
+	assert_true(c && listen);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(address_parse_listen(slice_str(addresses[i]), &listen[i].address, &why), OK);
+		listen[i].line = (int)(10 + i);
+	}
+	c->file = "f";
+	c->listen = (struct config_list){ listen, n };
+	c->admin.address_text = admin;
+	c->admin.line = 99;
+	if (admin)
+		assert_int_equal(address_parse_listen(slice_str(admin), &c->admin.address, &why), OK);
+	return c;
+}
+
+static void
+config_release(struct proxyd_config *c)
+{
+	free(c->listen.items);
+	free(c);
+}
+
+static const char *
+print(const struct listeners *l, struct buf *out)
+{
+	buf_init(out, 0);
+	listeners_print(l, out);
+	return out->p ? out->p : "";
+}
+
+static void
+addresses_that_stay_keep_their_descriptor_and_the_others_are_closed(void **state)
+{
+	struct proxyd_config *first = config_of((const char *[]){ "127.0.0.1:0", "127.0.0.1:0" }, 2, "127.0.0.1:0");
+	struct proxyd_config *second = config_of((const char *[]){ "[::1]:0", "127.0.0.1:0" }, 2, NULL);
+	struct config_error e = { "" };
+	struct listeners a, b;
+
+	(void)state;
+	assert_int_equal(listeners_open(first, NULL, &a, &e), OK);
+	assert_int_equal(a.n, 3);
+	assert_true(a.items[0].fd != a.items[1].fd && a.items[1].fd != a.items[2].fd);
+	assert_int_equal(listeners_admin_fd(&a), a.items[2].fd);
+	assert_int_equal(listeners_open(second, &a, &b, &e), OK);
+	assert_int_equal(b.n, 2);
+	assert_int_equal(listeners_admin_fd(&b), -1);
+	assert_int_equal(b.items[1].fd, a.items[0].fd);
+	assert_true(b.items[0].fd != a.items[1].fd && b.items[0].fd != a.items[2].fd);
+
+	int gone = a.items[1].fd, kept = a.items[0].fd;
+	listeners_close(&a, &b);
+	assert_int_equal(a.n, 0);
+	assert_int_equal(listeners_admin_fd(&a), -1);
+	assert_int_equal(dup2(gone, gone), -1);
+	assert_int_equal(dup2(kept, kept), kept);
+	listeners_close(&b, NULL);
+	assert_int_equal(dup2(kept, kept), -1);
+	config_release(first);
+	config_release(second);
+}
+
+static void
+what_was_bound_is_printed_with_its_port_and_without_the_admin_address(void **state)
+{
+	struct proxyd_config *c = config_of((const char *[]){ "127.0.0.1:0", "[::1]:0" }, 2, "127.0.0.1:0");
+	struct config_error e = { "" };
+	struct listeners l;
+	struct buf text;
+	unsigned v4, v6;
+	char rest;
+
+	(void)state;
+	assert_int_equal(listeners_open(c, NULL, &l, &e), OK);
+	assert_int_equal(sscanf(print(&l, &text), "127.0.0.1:%u,[::1]:%u%c", &v4, &v6, &rest), 2);
+	assert_true(v4 > 0 && v6 > 0);
+	buf_fini(&text);
+	listeners_close(&l, NULL);
+	config_release(c);
+}
+
+static void
+a_busy_address_is_named_and_nothing_stays_open(void **state)
+{
+	struct proxyd_config *first = config_of((const char *[]){ "127.0.0.1:0" }, 1, NULL), *second;
+	struct config_error e = { "" };
+	struct listeners a, b = { .n = 77 };
+	char busy[ADDRESS_TEXT_MAX], expected[300];
+
+	(void)state;
+	assert_int_equal(listeners_open(first, NULL, &a, &e), OK);
+	address_format(&a.items[0].bound, busy);
+	int next = dup(0); /* the lowest free descriptor */
+	close(next);
+
+	second = config_of((const char *[]){ "127.0.0.1:0", "[::1]:0", busy }, 3, NULL);
+	assert_int_equal(listeners_open(second, &a, &b, &e), E_SYSTEM);
+	snprintf(expected, sizeof(expected), "f:12: listen[2].address: cannot listen on %s: Address already in use", busy);
+	assert_string_equal(e.text, expected);
+	assert_int_equal(b.n, 77);
+	assert_int_equal(dup(0), next);
+	close(next);
+	assert_int_equal(dup2(a.items[0].fd, a.items[0].fd), a.items[0].fd);
+	config_release(second);
+
+	second = config_of((const char *[]){ "127.0.0.1:0" }, 1, busy);
+	e.text[0] = '\0';
+	assert_int_equal(listeners_open(second, &a, &b, &e), E_SYSTEM);
+	snprintf(expected, sizeof(expected), "f:99: admin.address: cannot listen on %s: Address already in use", busy);
+	assert_string_equal(e.text, expected);
+	config_release(second);
+	listeners_close(&a, NULL);
+	config_release(first);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(addresses_that_stay_keep_their_descriptor_and_the_others_are_closed),
+		cmocka_unit_test(what_was_bound_is_printed_with_its_port_and_without_the_admin_address),
+		cmocka_unit_test(a_busy_address_is_named_and_nothing_stays_open),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

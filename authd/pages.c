@@ -89,7 +89,7 @@ page_time(struct page *p, int64_t at_s)
 	struct tm tm;
 
 	gmtime_r(&at, &tm);
-	strftime(people, sizeof people, "%a, %e %b %Y, %H:%M UTC", &tm);
+	strftime(people, sizeof people, "%a, %-d %b %Y, %H:%M UTC", &tm);
 	page_html(p, "<time datetime=\"");
 	page_html(p, clock_format(at_s, machine));
 	page_html(p, "\">");

@@ -81,8 +81,10 @@ code_issued(const char *scope)
 static struct grant_redemption
 redemption(struct slice code)
 {
+	static int serial;
+
 	return (struct grant_redemption){ .generation = &generation, .arena = &arena, .code = code, .client_id = SLICE_LIT(CLIENT),
-		.redirect_uri = SLICE_LIT(REDIRECT), .verifier = SLICE_LIT(VERIFIER), .handle = SLICE_LIT("handle"), .secret = SLICE_LIT("secret-0"),
+		.redirect_uri = SLICE_LIT(REDIRECT), .verifier = SLICE_LIT(VERIFIER), .handle = slice_str(arena_printf(&arena, "handle-%d", ++serial)), .secret = SLICE_LIT("secret-0"),
 		.chain_secret = SLICE_LIT("chain"), .now_s = now_s(), .access_expires_at = now_s() + 3600 };
 }
 
@@ -445,7 +447,6 @@ ending_a_session_ends_its_families_and_no_others(void **state)
 	struct grant_redemption g = redemption(code_issued("openid offline_access")), h = redemption(code_issued("openid offline_access"));
 	char other[] = "sid", mine[] = SID;
 
-	h.handle = SLICE_LIT("handle-2");
 	assert_int_equal(redeem(&g), GRANT_OK);
 	assert_int_equal(redeem(&h), GRANT_OK);
 	assert_int_equal(store_write_wait(store, end_sid, other), OK); /* a prefix of ours, but not ours */

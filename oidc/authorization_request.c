@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define VALUE_BYTES_MAX 2048 /* state, nonce, redirect_uri, hints: generous, and what a browser can carry back */
+#define VALUE_BYTES_MAX 2048 /* state, nonce, redirect_uri, login_hint, connector_id: generous, and what a browser can carry back */
 
 static enum authorization_outcome
 fail(struct authorization_error *e, enum authorization_outcome how, const char *error, const char *fmt, ...) PRINTF_LIKE(4, 5);
@@ -22,6 +22,25 @@ fail(struct authorization_error *e, enum authorization_outcome how, const char *
 		if (*c < 0x20 || *c > 0x7e || *c == '"' || *c == '\\')
 			*c = '?';
 	return how;
+}
+
+/* RFC 6749 section 3.1: a parameter sent without a value MUST be treated as if it were omitted. */
+static struct slice
+get(const struct form *f, const char *name)
+{
+	struct slice value = form_get(f, name);
+
+	return value.n > 0 ? value : SLICE_NONE;
+}
+
+static bool
+occurs_twice(const struct form *f, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		n += slice_eq_str(f->fields[i].name, name);
+	return n > 1;
 }
 
 static bool
@@ -47,9 +66,9 @@ word_bit(const struct word *words, struct slice s)
 	return 0;
 }
 
-/* Space-delimited words into bits; *unknown is the first that is none of them. False: a word that is none. */
+/* Space-delimited words into bits. False: a word that is none of them, or one twice. */
 static bool
-parse_words(struct slice text, const struct word *words, unsigned *bits, struct slice *unknown)
+parse_words(struct slice text, const struct word *words, unsigned *bits)
 {
 	*bits = 0;
 	while (text.n) {
@@ -57,10 +76,8 @@ parse_words(struct slice text, const struct word *words, unsigned *bits, struct 
 		if (word.n == 0)
 			continue;
 		unsigned bit = word_bit(words, word);
-		if (!bit) {
-			*unknown = word;
+		if (!bit || (*bits & bit))
 			return false;
-		}
 		*bits |= bit;
 	}
 	return true;
@@ -94,7 +111,8 @@ parse_scope(struct slice scope, const struct client *client, const struct author
 	struct slice *refused)
 {
 	static const struct word words[] = { { "openid", SCOPE_OPENID }, { "email", SCOPE_EMAIL }, { "profile", SCOPE_PROFILE },
-		{ "groups", SCOPE_GROUPS }, { "offline_access", SCOPE_OFFLINE_ACCESS }, { "federated:id", SCOPE_FEDERATED_ID }, { NULL, 0 } };
+		{ "groups", SCOPE_GROUPS }, { "offline_access", SCOPE_OFFLINE_ACCESS }, { "federated:id", SCOPE_FEDERATED_ID },
+		{ "address", SCOPE_ADDRESS }, { "phone", SCOPE_PHONE }, { NULL, 0 } };
 
 	out->scope = scope;
 	while (scope.n) {
@@ -111,25 +129,31 @@ parse_scope(struct slice scope, const struct client *client, const struct author
 	return true;
 }
 
+/* Where the answer goes, errors included. OAuth Multiple Response Types section 5: by default into the query for a code, into the fragment for
+ * anything else; tokens never into a query. False: a mode that is none, or not allowed; *out is then the default. */
 static bool
-parse_response_mode(struct slice s, enum response_mode *out)
+parse_response_mode(struct slice s, unsigned response_type, enum response_mode *out)
 {
 	static const char *const names[] = { "", "query", "fragment", "form_post" };
+	bool tokens = (response_type & (RESPONSE_ID_TOKEN | RESPONSE_TOKEN)) != 0;
 
-	*out = RESPONSE_MODE_DEFAULT;
+	*out = tokens ? RESPONSE_MODE_FRAGMENT : RESPONSE_MODE_QUERY;
 	if (!s.p)
 		return true;
-	for (int i = RESPONSE_MODE_QUERY; i <= RESPONSE_MODE_FORM_POST; i++)
-		if (slice_eq_str(s, names[i]))
+	for (int i = tokens ? RESPONSE_MODE_FRAGMENT : RESPONSE_MODE_QUERY; i <= RESPONSE_MODE_FORM_POST; i++) {
+		if (slice_eq_str(s, names[i])) {
 			*out = (enum response_mode)i;
-	return *out != RESPONSE_MODE_DEFAULT;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* RFC 7636 4.3, 4.4.1. */
 static const char *
 parse_pkce(const struct form *f, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out)
 {
-	struct slice challenge = form_get(f, "code_challenge"), method = form_get(f, "code_challenge_method");
+	struct slice challenge = get(f, "code_challenge"), method = get(f, "code_challenge_method");
 
 	out->pkce = PKCE_NONE;
 	if (!challenge.n) {
@@ -139,7 +163,7 @@ parse_pkce(const struct form *f, const struct client *client, const struct autho
 	}
 	if (slice_eq_str(method, "S256"))
 		out->pkce = PKCE_S256;
-	else if (rules->pkce_plain && (!method.n || slice_eq_str(method, "plain")))
+	else if (rules->pkce_plain && !client->public && (!method.n || slice_eq_str(method, "plain")))
 		out->pkce = PKCE_PLAIN;
 	else
 		return "code_challenge_method must be S256";
@@ -152,15 +176,10 @@ static enum authorization_outcome
 parse_client(const struct form *f, const struct authorization_rules *rules, struct authorization_request *out, const struct client **client,
 	struct authorization_error *e)
 {
-	static const char *const decisive[] = { "client_id", "redirect_uri" };
-
-	for (size_t i = 0; i < f->n; i++)
-		for (size_t j = 0; j < i; j++)
-			for (size_t k = 0; k < sizeof(decisive) / sizeof(decisive[0]); k++)
-				if (slice_eq_str(f->fields[i].name, decisive[k]) && slice_eq_str(f->fields[j].name, decisive[k]))
-					return fail(e, AUTHORIZATION_PAGE, "invalid_request", "The parameter %s occurs twice.", decisive[k]);
-	out->client_id = form_get(f, "client_id");
-	out->redirect_uri = form_get(f, "redirect_uri");
+	if (occurs_twice(f, "client_id") || occurs_twice(f, "redirect_uri"))
+		return fail(e, AUTHORIZATION_PAGE, "invalid_request", "The parameter client_id or redirect_uri occurs twice.");
+	out->client_id = get(f, "client_id");
+	out->redirect_uri = get(f, "redirect_uri");
 	if (!out->client_id.n)
 		return fail(e, AUTHORIZATION_PAGE, "invalid_request", "The parameter client_id is missing.");
 	*client = out->client_id.n <= VALUE_BYTES_MAX ? rules->client_find(rules->arg, out->client_id) : NULL;
@@ -173,62 +192,85 @@ parse_client(const struct form *f, const struct authorization_rules *rules, stru
 	return AUTHORIZATION_OK;
 }
 
-/* OpenID Connect Core 3.1.2.1. From here on every error goes to the client. */
+/* response_type, response_mode and state decide how even an error is sent, so they are read before anything is refused. */
+static enum authorization_outcome
+parse_way_back(const struct form *f, struct authorization_request *out, struct authorization_error *e)
+{
+	static const struct word response_types[] = { { "code", RESPONSE_CODE }, { "id_token", RESPONSE_ID_TOKEN }, { "token", RESPONSE_TOKEN }, { NULL, 0 } };
+	struct slice response_type = get(f, "response_type"), state = get(f, "state");
+	bool type_ok = parse_words(response_type, response_types, &out->response_type);
+	bool mode_ok = parse_response_mode(get(f, "response_mode"), out->response_type, &out->response_mode);
+	struct slice twice = form_duplicate(f, (const char *const[]){ "resource", "audience", NULL });
+
+	if (occurs_twice(f, "state"))
+		state = SLICE_NONE;
+	if (state.n > VALUE_BYTES_MAX || has_control(state))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "state is too long or has control characters");
+	out->state = state;
+	if (twice.p)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "parameter %.*s occurs twice", (int)(twice.n > 64 ? 64 : twice.n), twice.p);
+	/* Core 6.1, 6.2: silence would mean that a signed request was honoured. */
+	if (get(f, "request").p)
+		return fail(e, AUTHORIZATION_REDIRECT, "request_not_supported", "request objects are not supported");
+	if (get(f, "request_uri").p)
+		return fail(e, AUTHORIZATION_REDIRECT, "request_uri_not_supported", "request_uri is not supported");
+	if (!response_type.p)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_type is missing");
+	if (!type_ok)
+		return fail(e, AUTHORIZATION_REDIRECT, "unsupported_response_type", "response_type is not supported");
+	if (!mode_ok)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_mode must be query (for a code alone), fragment or form_post");
+	return AUTHORIZATION_OK;
+}
+
+static enum authorization_outcome
+parse_prompt(const struct form *f, struct authorization_request *out, struct authorization_error *e)
+{
+	static const struct word prompts[] = { { "none", PROMPT_NONE }, { "login", PROMPT_LOGIN }, { "consent", PROMPT_CONSENT },
+		{ "select_account", PROMPT_SELECT_ACCOUNT }, { NULL, 0 } };
+	struct slice max_age = get(f, "max_age");
+	uint64_t seconds;
+
+	if (!parse_words(get(f, "prompt"), prompts, &out->prompt))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "prompt has an unknown or repeated value");
+	if ((out->prompt & PROMPT_NONE) && out->prompt != PROMPT_NONE)
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "prompt none goes with no other value");
+	if (!max_age.p)
+		return AUTHORIZATION_OK;
+	if (!slice_to_u64(max_age, INT32_MAX, &seconds))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "max_age is not a number of seconds");
+	out->max_age_s = (int64_t)seconds;
+	return AUTHORIZATION_OK;
+}
+
+/* OpenID Connect Core 3.1.2.1: what is asked for. */
 static enum authorization_outcome
 parse_rest(const struct form *f, const struct authorization_rules *rules, const struct client *client, struct authorization_request *out,
 	struct authorization_error *e)
 {
-	static const struct word response_types[] = { { "code", RESPONSE_CODE }, { "id_token", RESPONSE_ID_TOKEN }, { "token", RESPONSE_TOKEN }, { NULL, 0 } };
-	static const struct word prompts[] = { { "none", PROMPT_NONE }, { "login", PROMPT_LOGIN }, { "consent", PROMPT_CONSENT },
-		{ "select_account", PROMPT_SELECT_ACCOUNT }, { NULL, 0 } };
-	struct slice unknown = SLICE_NONE, response_type = form_get(f, "response_type"), max_age = form_get(f, "max_age");
-	const char *why;
+	struct slice unknown = SLICE_NONE;
 
-	if (!parse_response_mode(form_get(f, "response_mode"), &out->response_mode))
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_mode must be query, fragment or form_post");
-	struct slice twice = form_duplicate(f, (const char *const[]){ "resource", "audience", NULL });
-	if (twice.p)
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "parameter %.*s occurs twice", (int)(twice.n > 64 ? 64 : twice.n), twice.p);
-	/* Core 6.1, 6.2: silence would mean that a signed request was honoured. */
-	if (form_get(f, "request").p)
-		return fail(e, AUTHORIZATION_REDIRECT, "request_not_supported", "request objects are not supported");
-	if (form_get(f, "request_uri").p)
-		return fail(e, AUTHORIZATION_REDIRECT, "request_uri_not_supported", "request_uri is not supported");
-	if (!response_type.n)
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_type is missing");
-	if (!parse_words(response_type, response_types, &out->response_type, &unknown) || !(rules->response_types >> out->response_type & 1))
+	if (!(rules->response_types >> out->response_type & 1))
 		return fail(e, AUTHORIZATION_REDIRECT, "unsupported_response_type", "response_type is not supported");
-	if (!parse_scope(form_get(f, "scope"), client, rules, out, &unknown))
+	if (!parse_scope(get(f, "scope"), client, rules, out, &unknown))
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_scope", "scope %.*s is unknown or not allowed for this client",
 			(int)(unknown.n > 100 ? 100 : unknown.n), unknown.p);
 	if (!(out->scopes & SCOPE_OPENID))
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_scope", "scope openid is missing");
-	if (!parse_words(form_get(f, "prompt"), prompts, &out->prompt, &unknown))
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "prompt has an unknown value");
-	if ((out->prompt & PROMPT_NONE) && out->prompt != PROMPT_NONE)
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "prompt none goes with no other value");
-	out->max_age_s = -1;
-	if (max_age.n) {
-		uint64_t seconds;
-		if (!slice_to_u64(max_age, INT32_MAX, &seconds))
-			return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "max_age is not a number of seconds");
-		out->max_age_s = (int64_t)seconds;
-	}
-	out->nonce = form_get(f, "nonce");
-	out->login_hint = form_get(f, "login_hint");
-	out->id_token_hint = form_get(f, "id_token_hint");
-	out->connector_id = form_get(f, "connector_id");
+	enum authorization_outcome outcome = parse_prompt(f, out, e);
+	if (outcome != AUTHORIZATION_OK)
+		return outcome;
+	out->nonce = get(f, "nonce");
+	out->login_hint = get(f, "login_hint");
+	out->id_token_hint = get(f, "id_token_hint");
+	out->connector_id = get(f, "connector_id");
+	if (out->nonce.n > VALUE_BYTES_MAX || out->login_hint.n > VALUE_BYTES_MAX || out->connector_id.n > VALUE_BYTES_MAX || has_control(out->nonce))
+		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "nonce, login_hint or connector_id is too long or has control characters");
 	/* Core 3.2.2.1: REQUIRED where an id_token comes back through the browser. */
-	if ((out->response_type & RESPONSE_ID_TOKEN) && !out->nonce.n)
+	if ((out->response_type & RESPONSE_ID_TOKEN) && !out->nonce.p)
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "nonce is missing");
-	if (out->nonce.n > VALUE_BYTES_MAX || out->login_hint.n > VALUE_BYTES_MAX || has_control(out->nonce))
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "nonce or login_hint is too long or has control characters");
-	if (out->response_mode == RESPONSE_MODE_QUERY && out->response_type != RESPONSE_CODE)
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "tokens are not sent in a query");
-	why = parse_pkce(f, client, rules, out);
-	if (why && (out->response_type & RESPONSE_CODE))
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "%s", why);
-	return AUTHORIZATION_OK;
+	const char *why = out->response_type & RESPONSE_CODE ? parse_pkce(f, client, rules, out) : NULL;
+	return why ? fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "%s", why) : AUTHORIZATION_OK;
 }
 
 enum authorization_outcome
@@ -237,16 +279,14 @@ authorization_request_parse(const struct form *f, const struct authorization_rul
 {
 	memset(out, 0, sizeof(*out));
 	memset(e, 0, sizeof(*e));
+	out->max_age_s = -1;
 	*client = NULL;
 	enum authorization_outcome outcome = parse_client(f, rules, out, client, e);
-	if (outcome != AUTHORIZATION_OK)
-		return outcome;
-	out->state = form_get(f, "state");
-	if (out->state.n > VALUE_BYTES_MAX || has_control(out->state)) {
-		out->state = SLICE_NONE;
-		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "state is too long or has control characters");
-	}
-	return parse_rest(f, rules, *client, out, e);
+	if (outcome == AUTHORIZATION_OK)
+		outcome = parse_way_back(f, out, e);
+	if (outcome == AUTHORIZATION_OK)
+		outcome = parse_rest(f, rules, *client, out, e);
+	return outcome;
 }
 
 void
@@ -261,7 +301,7 @@ authorization_redirect_add(struct buf *out, struct slice redirect_uri, enum resp
 	buf_add_slice(out, redirect_uri);
 	/* "https://a/?" has its mark already. */
 	char last = redirect_uri.n ? redirect_uri.p[redirect_uri.n - 1] : '\0';
-	if (separator == '#' || (last != '?' && last != '&'))
+	if (separator != '&' || (last != '?' && last != '&'))
 		buf_add_char(out, separator);
 	buf_add_slice(out, params);
 }

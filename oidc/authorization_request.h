@@ -7,7 +7,8 @@
 #include "oidc/pkce.h"
 #include "shared/buf.h"
 
-enum { SCOPE_OPENID = 1, SCOPE_EMAIL = 2, SCOPE_PROFILE = 4, SCOPE_GROUPS = 8, SCOPE_OFFLINE_ACCESS = 16, SCOPE_FEDERATED_ID = 32 };
+enum { SCOPE_OPENID = 1, SCOPE_EMAIL = 2, SCOPE_PROFILE = 4, SCOPE_GROUPS = 8, SCOPE_OFFLINE_ACCESS = 16, SCOPE_FEDERATED_ID = 32,
+	SCOPE_ADDRESS = 64, SCOPE_PHONE = 128 }; /* the last two: known (OpenID Core 5.4), though no claim here answers them */
 enum { PROMPT_NONE = 1, PROMPT_LOGIN = 2, PROMPT_CONSENT = 4, PROMPT_SELECT_ACCOUNT = 8 };
 enum { RESPONSE_CODE = 1, RESPONSE_ID_TOKEN = 2, RESPONSE_TOKEN = 4 };
 enum response_mode { RESPONSE_MODE_DEFAULT, RESPONSE_MODE_QUERY, RESPONSE_MODE_FRAGMENT, RESPONSE_MODE_FORM_POST };
@@ -17,7 +18,7 @@ enum response_mode { RESPONSE_MODE_DEFAULT, RESPONSE_MODE_QUERY, RESPONSE_MODE_F
 struct authorization_request {
 	struct slice client_id, redirect_uri, state, nonce, login_hint, id_token_hint, connector_id;
 	unsigned response_type; /* RESPONSE_* */
-	enum response_mode response_mode;
+	enum response_mode response_mode; /* never DEFAULT after parsing: query, or fragment where a token comes back (OAuth Multiple Response Types 5) */
 	unsigned scopes;        /* SCOPE_* */
 	struct slice scope;     /* as asked */
 	struct slice audiences[AUTHORIZATION_AUDIENCES_MAX]; /* audience:server:client_id:… */
@@ -47,11 +48,12 @@ struct authorization_error {
 	char description[256];   /* for people; contains no foreign bytes but scope and parameter names (printable ASCII) */
 };
 
-/* Slices of *out point into the form's arena. */
+/* Slices of *out point into the form's arena. With AUTHORIZATION_REDIRECT, *client is set and of *out redirect_uri, response_mode and state
+ * (empty where it was repeated or too long). An empty parameter counts as absent (RFC 6749 section 3.1). */
 enum authorization_outcome authorization_request_parse(const struct form *f, const struct authorization_rules *rules,
 	struct authorization_request *out, const struct client **client, struct authorization_error *e);
 
-/* Append redirect_uri with code/error parameters placed by response mode query or fragment: params is already urlencoded "a=b&c=d". */
+/* Append redirect_uri with code/error parameters placed by response mode query or fragment (form_post has a page of its own): params is already urlencoded "a=b&c=d". */
 void authorization_redirect_add(struct buf *out, struct slice redirect_uri, enum response_mode mode, struct slice params);
 
 #endif

@@ -22,7 +22,7 @@ loopback_rest(struct slice uri, struct slice *rest)
 			size_t n = 1;
 			while (n < after.n && after.p[n] >= '0' && after.p[n] <= '9')
 				n++;
-			if (n == 1 || !slice_to_u64(slice_of(after.p + 1, n - 1), 65535, &port))
+			if (n == 1 || !slice_to_u64(slice_of(after.p + 1, n - 1), 65535, &port) || port == 0)
 				return false;
 			after = slice_of(after.p + n, after.n - n);
 		}
@@ -48,9 +48,9 @@ client_redirect_uri_ok(const struct client *c, struct slice uri)
 {
 	struct slice rest;
 
-	/* RFC 6749 section 3.1.2: no fragment. A control byte or blank has no place in a Location header. */
+	/* RFC 6749 section 3.1.2: no fragment. RFC 3986 appendix A: printable ASCII; all else has no place in a Location header. */
 	for (size_t i = 0; i < uri.n; i++)
-		if ((unsigned char)uri.p[i] <= 0x20 || uri.p[i] == 0x7f || uri.p[i] == '#')
+		if (uri.p[i] <= 0x20 || uri.p[i] >= 0x7f || strchr("#\"<>\\", uri.p[i]))
 			return false;
 	for (size_t i = 0; i < c->redirect_uri_n; i++) {
 		struct slice registered = slice_str(c->redirect_uris[i]);

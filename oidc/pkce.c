@@ -44,8 +44,10 @@ pkce_challenge_s256(struct slice verifier, char out[PKCE_CHALLENGE_BYTES + 1])
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 
-	SHA256((const unsigned char *)verifier.p, verifier.n, digest);
-	base64url_encode(digest, sizeof(digest), out);
+	/* An empty text is no challenge, so a digest that could not be made matches nothing. */
+	out[0] = '\0';
+	if (SHA256((const unsigned char *)verifier.p, verifier.n, digest))
+		base64url_encode(digest, sizeof(digest), out);
 }
 
 bool
@@ -56,10 +58,10 @@ pkce_matches(enum pkce_method method, struct slice challenge, struct slice verif
 	/* RFC 9700 section 2.1.1: a verifier without a challenge means that somebody stripped the challenge on the way in. */
 	if (method == PKCE_NONE)
 		return verifier.n == 0;
-	if (!pkce_verifier_ok(verifier))
+	if (!pkce_verifier_ok(verifier) || !pkce_challenge_ok(challenge, method))
 		return false;
 	if (method == PKCE_PLAIN)
 		return slice_eq_secret(challenge, verifier);
 	pkce_challenge_s256(verifier, computed);
-	return slice_eq_secret(challenge, slice_of(computed, PKCE_CHALLENGE_BYTES));
+	return slice_eq_secret(challenge, slice_str(computed));
 }

@@ -5,6 +5,8 @@
 
 #define SUBJECT_BYTES_MAX 4096
 
+/* One person has one spelling: fields in order, each once, lengths as short as they can be. */
+
 /* One protobuf field of wire type 2: key, length as a varint, bytes. proto3 leaves out what is empty. */
 static void
 field_add(struct buf *b, unsigned number, struct slice value)
@@ -51,10 +53,14 @@ field_parse(struct slice *in, unsigned *number, struct slice *value)
 		*in = slice_of(in->p + 1, in->n - 1);
 		n |= (size_t)(c & 0x7f) << shift;
 		shift += 7;
-		if (c < 0x80)
-			break;
+		if (c >= 0x80)
+			continue;
+		/* A last group of zero would be a longer spelling of the same length. */
+		if (c == 0 && shift > 7)
+			return E_FORMAT;
+		break;
 	}
-	if (n > in->n)
+	if (n == 0 || n > in->n)
 		return E_FORMAT;
 	*value = slice_of(in->p, n);
 	*in = slice_of(in->p + n, in->n - n);
@@ -77,12 +83,12 @@ subject_parse(struct slice sub, struct arena *arena, struct slice *user_id, stru
 		err = field_parse(&in, &number, &value);
 		if (err != OK)
 			break;
-		if (number == 1 && !user_id->p)
+		if (number == 1 && !user_id->p && slice_is_utf8(value))
 			*user_id = value;
-		else if (number == 2 && !connector_id->p)
+		else if (number == 2 && user_id->p && !connector_id->p && slice_is_utf8(value))
 			*connector_id = value;
 		else
 			err = E_FORMAT;
 	}
-	return err == OK && user_id->n && connector_id->n ? OK : E_FORMAT;
+	return err == OK && connector_id->p ? OK : E_FORMAT;
 }

@@ -1,7 +1,8 @@
 #include "oidc/token_request.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
+
+#include "oidc/base64url.h"
 
 #define AUTHORIZATION_BYTES_MAX 8192
 
@@ -14,27 +15,35 @@ fail(struct token_error *e, int status, const char *error, const char *descripti
 	return E_FORMAT;
 }
 
-/* Standard base64 with its padding (RFC 7617 section 2), strict. */
+/* RFC 6749 section 3.2: a parameter sent without a value MUST be treated as if it were omitted. */
+static struct slice
+get(const struct form *f, const char *name)
+{
+	struct slice value = form_get(f, name);
+
+	return value.n > 0 ? value : SLICE_NONE;
+}
+
+/* Standard base64 with its padding (RFC 7617 section 2), as strict as the other alphabet's decoder. */
 static enum err
 decode_basic(struct slice text, struct arena *arena, struct slice *out)
 {
-	if (text.n == 0 || text.n % 4 || text.n > AUTHORIZATION_BYTES_MAX)
+	if (text.n == 0 || text.n % 4 != 0 || text.n > AUTHORIZATION_BYTES_MAX)
 		return E_FORMAT;
-	size_t padding = text.p[text.n - 1] != '=' ? 0 : text.p[text.n - 2] != '=' ? 1 : 2;
-	/* EVP_DecodeBlock forgives blanks at the edges. */
-	for (size_t i = 0; i < text.n - padding; i++) {
-		char c = text.p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
-			return E_FORMAT;
-	}
-	unsigned char *bytes = arena_alloc(arena, text.n / 4 * 3 + 1);
-	if (!bytes)
+	size_t padding = text.p[text.n - 1] != '=' ? 0 : text.p[text.n - 2] != '=' ? 1 : 2, n = 0;
+	size_t digits = text.n - padding;
+	char *base64url = arena_alloc(arena, digits), *bytes = arena_alloc(arena, text.n);
+	if (!base64url || !bytes)
 		return E_NOMEM;
-	int n = EVP_DecodeBlock(bytes, (const unsigned char *)text.p, (int)text.n);
-	if (n < 0 || (size_t)n < padding)
-		return E_FORMAT;
-	*out = slice_of((const char *)bytes, (size_t)n - padding);
-	return OK;
+	for (size_t i = 0; i < digits; i++) {
+		char c = text.p[i];
+		if (c == '-' || c == '_')
+			return E_FORMAT;
+		base64url[i] = c == '+' ? '-' : c == '/' ? '_' : c;
+	}
+	enum err err = base64url_decode(slice_of(base64url, digits), bytes, text.n, &n);
+	*out = slice_of(bytes, n);
+	return err;
 }
 
 /* RFC 6749 section 2.3.1: both parts are form-encoded before they are joined. */
@@ -44,12 +53,13 @@ parse_basic(struct slice authorization, struct arena *arena, struct client_crede
 	struct slice rest = authorization, decoded;
 	struct slice scheme = slice_cut(&rest, ' ');
 
+	rest = slice_trim(rest); /* RFC 9110 section 11.4: one blank or more */
 	if (!slice_eq_nocase(scheme, SLICE_LIT("Basic")))
 		return E_FORMAT;
 	enum err err = decode_basic(rest, arena, &decoded);
 	if (err != OK)
 		return err;
-	if (!memchr(decoded.n ? decoded.p : "", ':', decoded.n))
+	if (decoded.n == 0 || !memchr(decoded.p, ':', decoded.n))
 		return E_FORMAT;
 	struct slice id = slice_cut(&decoded, ':');
 	err = form_decode(id, arena, &out->id);
@@ -59,33 +69,39 @@ parse_basic(struct slice authorization, struct arena *arena, struct client_crede
 	return err == OK && out->id.n == 0 ? E_FORMAT : err;
 }
 
+static enum err
+parse_body_credentials(const struct form *body, struct client_credentials *out, struct token_error *e)
+{
+	out->id = get(body, "client_id");
+	out->secret = get(body, "client_secret");
+	out->how = out->secret.p ? CLIENT_AUTH_POST : CLIENT_AUTH_NONE;
+	return out->id.p ? OK : fail(e, 401, "invalid_client", "client authentication is missing: client_id, or an Authorization header");
+}
+
 enum err
 client_credentials_parse(struct slice authorization, const struct form *body, struct arena *arena, struct client_credentials *out, struct token_error *e)
 {
-	struct slice id = form_get(body, "client_id"), secret = form_get(body, "client_secret");
+	struct slice id = get(body, "client_id");
 
 	memset(out, 0, sizeof(*out));
 	memset(e, 0, sizeof(*e));
-	if (form_get(body, "client_assertion").p || form_get(body, "client_assertion_type").p)
+	/* RFC 6749 section 3.2: MUST NOT be included more than once. RFC 8693 section 2.1 lets these two. */
+	if (form_duplicate(body, (const char *const[]){ "resource", "audience", NULL }).p)
+		return fail(e, 400, "invalid_request", "a parameter occurs twice");
+	if (get(body, "client_assertion").p || get(body, "client_assertion_type").p)
 		return fail(e, 401, "invalid_client", "client assertions are not supported");
-	if (authorization.p) {
-		enum err err = parse_basic(authorization, arena, out);
-		if (err == E_NOMEM)
-			return err;
-		if (err != OK)
-			return fail(e, 401, "invalid_client", "the Authorization header is not a well-formed Basic one");
-		/* Section 2.3: MUST NOT use more than one method. */
-		if (secret.p)
-			return fail(e, 400, "invalid_request", "client credentials both in the Authorization header and in the body");
-		if (id.p && !slice_eq(id, out->id))
-			return fail(e, 400, "invalid_request", "client_id differs from the Authorization header's");
-		return OK;
-	}
-	if (!id.n)
-		return fail(e, 401, "invalid_client", "client authentication is missing: client_id, or an Authorization header");
-	out->how = secret.p ? CLIENT_AUTH_POST : CLIENT_AUTH_NONE;
-	out->id = id;
-	out->secret = secret;
+	if (!authorization.p)
+		return parse_body_credentials(body, out, e);
+	enum err err = parse_basic(authorization, arena, out);
+	if (err == E_NOMEM)
+		return err;
+	if (err != OK)
+		return fail(e, 401, "invalid_client", "the Authorization header is not a well-formed Basic one");
+	/* Section 2.3: MUST NOT use more than one method. */
+	if (get(body, "client_secret").p)
+		return fail(e, 400, "invalid_request", "client credentials both in the Authorization header and in the body");
+	if (id.p && !slice_eq(id, out->id))
+		return fail(e, 400, "invalid_request", "client_id differs from the Authorization header's");
 	return OK;
 }
 
@@ -108,20 +124,27 @@ parse_grant(struct slice s, enum grant_type *out)
 	return false;
 }
 
-/* A parameter of the request in the query would stand in every log on the way (RFC 6749 section 2.3.1). */
-static bool
-query_has_parameters(struct slice query)
+enum err
+client_query_check(struct slice query, struct arena *arena, struct token_error *e)
 {
-	static const char *const ours[] = { "grant_type", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "redirect_uri",
-		"username", "password", "device_code", "subject_token", "scope" };
+	static const char *const ours[] = { "grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "code", "code_verifier",
+		"redirect_uri", "refresh_token", "scope", "username", "password", "device_code", "subject_token", "subject_token_type", "actor_token",
+		"actor_token_type", "requested_token_type", "assertion", "token", "token_type_hint" };
 
-	while (query.n) {
-		struct slice value = slice_cut(&query, '&'), name = slice_cut(&value, '=');
-		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-			if (slice_eq_str(name, ours[i]))
-				return true;
+	memset(e, 0, sizeof(*e));
+	if (query.n == 0)
+		return OK;
+	struct form *form = arena_alloc(arena, sizeof(*form));
+	enum err err = form ? form_parse(query, arena, form) : E_NOMEM;
+	if (err == E_NOMEM)
+		return err;
+	if (err != OK)
+		return fail(e, 400, "invalid_request", "the query is malformed");
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		if (form_get(form, ours[i]).p)
+			return fail(e, 400, "invalid_request", "parameters belong in the body, not in the query");
 	}
-	return false;
+	return OK;
 }
 
 enum err
@@ -133,27 +156,24 @@ token_request_parse(struct slice content_type, struct slice authorization, struc
 	struct slice type = slice_cut(&content_type, ';');
 	if (!slice_eq_nocase(slice_trim(type), SLICE_LIT("application/x-www-form-urlencoded")))
 		return fail(e, 400, "invalid_request", "Content-Type must be application/x-www-form-urlencoded");
-	if (query_has_parameters(query))
-		return fail(e, 400, "invalid_request", "parameters belong in the body, not in the query");
-	struct slice twice = form_duplicate(body, (const char *const[]){ "resource", "audience", NULL });
-	if (twice.p)
-		return fail(e, 400, "invalid_request", "a parameter occurs twice");
-	struct slice grant = form_get(body, "grant_type");
-	if (!grant.n)
-		return fail(e, 400, "invalid_request", "grant_type is missing");
-	enum err err = client_credentials_parse(authorization, body, arena, &out->client, e);
+	enum err err = client_query_check(query, arena, e);
+	if (err == OK)
+		err = client_credentials_parse(authorization, body, arena, &out->client, e);
 	if (err != OK)
 		return err;
+	struct slice grant = get(body, "grant_type");
+	if (!grant.p)
+		return fail(e, 400, "invalid_request", "grant_type is missing");
 	if (!parse_grant(grant, &out->grant))
 		return fail(e, 400, "unsupported_grant_type", "this grant_type is not supported");
-	out->code = form_get(body, "code");
-	out->redirect_uri = form_get(body, "redirect_uri");
-	out->code_verifier = form_get(body, "code_verifier");
-	out->refresh_token = form_get(body, "refresh_token");
-	out->scope = form_get(body, "scope");
-	if (out->grant == GRANT_AUTHORIZATION_CODE && !out->code.n)
+	out->code = get(body, "code");
+	out->redirect_uri = get(body, "redirect_uri");
+	out->code_verifier = get(body, "code_verifier");
+	out->refresh_token = get(body, "refresh_token");
+	out->scope = get(body, "scope");
+	if (out->grant == GRANT_AUTHORIZATION_CODE && !out->code.p)
 		return fail(e, 400, "invalid_request", "code is missing");
-	if (out->grant == GRANT_REFRESH_TOKEN && !out->refresh_token.n)
+	if (out->grant == GRANT_REFRESH_TOKEN && !out->refresh_token.p)
 		return fail(e, 400, "invalid_request", "refresh_token is missing");
 	return OK;
 }

@@ -24,11 +24,14 @@ struct token_error {
 	int status;            /* 400, 401 */
 };
 
+/* A parameter of a request in the query would stand in every log on the way (RFC 6749 section 2.3.1): E_FORMAT with e filled; E_NOMEM. */
+MUST_CHECK enum err client_query_check(struct slice query, struct arena *arena, struct token_error *e);
 /* Client authentication of any endpoint that has it. authorization: the header's value, .p NULL when absent. Basic and body credentials
- * together, a secret in the query, a malformed header: E_FORMAT with e filled. */
+ * together, a repeated parameter, a malformed header, no client at all: E_FORMAT with e filled; E_NOMEM. An empty parameter counts as absent. */
 MUST_CHECK enum err client_credentials_parse(struct slice authorization, const struct form *body, struct arena *arena,
 	struct client_credentials *out, struct token_error *e);
-/* content_type: header value. query: the raw query, which may hold no parameter of the request. E_FORMAT with e filled. */
+/* content_type: header value. query: the raw query, which may hold no parameter of the request. E_FORMAT with e filled; E_NOMEM.
+ * Empty slices where a parameter is absent; a grant's own required ones (code, refresh_token) are there. */
 MUST_CHECK enum err token_request_parse(struct slice content_type, struct slice authorization, struct slice query, const struct form *body,
 	struct arena *arena, struct token_request *out, struct token_error *e);
 /* Append {"error":…,"error_description":…}. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <poll.h>
 #include <arpa/inet.h>
@@ -247,12 +248,24 @@ end_hear_cut(struct end *e)
 	assert_int_equal(r, -1);
 	assert_int_not_equal(errno, EAGAIN);
 }
+/* Nothing is said for so long; session tickets do not count. */
 static inline bool
 end_is_silent(struct end *e, int ms)
 {
-	struct pollfd p = { .fd = e->fd, .events = POLLIN };
+	const struct timeval wait = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 + 1 };
+	char c;
+	bool silent;
 
-	return (!e->ssl || !SSL_has_pending(e->ssl)) && poll(&p, 1, ms) == 0;
+	setsockopt(e->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	ERR_clear_error();
+	if (e->ssl) {
+		int r = SSL_peek(e->ssl, &c, 1);
+		silent = r <= 0 && SSL_get_error(e->ssl, r) == SSL_ERROR_WANT_READ;
+	} else {
+		silent = recv(e->fd, &c, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+	}
+	end_patience(e);
+	return silent;
 }
 
 static inline void
@@ -407,6 +420,7 @@ rig_start(struct rig *r, void (*config)(struct proxyd_config *c))
 	struct tls_error e;
 	uint16_t port;
 
+	signal(SIGPIPE, SIG_IGN);
 	memset(r, 0, sizeof(*r));
 	believer_init();
 	unit_folder_make(r->folder);

@@ -289,15 +289,17 @@ conclude_with(struct session_ask *a, struct slice body)
 }
 
 static void
-take_answer(struct session_ask *a, bool ended)
+take_answer(struct session_ask *a, enum io io)
 {
 	struct buf body;
 
 	buf_init(&body, SESSION_ANSWER_BYTES_MAX);
-	switch (parse_answer(a, ended, &body)) {
+	switch (parse_answer(a, io == IO_EOF, &body)) {
 	case ANSWER_MORE:
-		if (ended || a->answer->to == a->answer->bytes)
-			fail(a, ended ? "the connection ended before the answer did" : "the answer is too long");
+		if (io == IO_EOF || io == IO_FAILED)
+			fail(a, "the connection ended before the answer did");
+		else if (a->answer->to == a->answer->bytes)
+			fail(a, "the answer is too long");
 		break;
 	case ANSWER_BAD:
 		fail(a, "not an HTTP answer");
@@ -327,12 +329,11 @@ on_ready(struct upstream_call *call)
 {
 	struct session_ask *a = OWNER(struct session_ask, call, call);
 	size_t n;
-	enum io io = IO_OK;
+	enum io io;
 
-	if (a->sent < a->request.n) {
-		io = transport_write(call->transport, a->request.p + a->sent, a->request.n - a->sent, &n);
+	/* A failure to write shows below: what authd said before it may still be read. */
+	if (a->sent < a->request.n && transport_write(call->transport, a->request.p + a->sent, a->request.n - a->sent, &n) != IO_FAILED)
 		a->sent += n;
-	}
 	if (!a->answer && !(a->answer = block_get(a->client->o.blocks, SESSION_ANSWER_BYTES_MAX))) {
 		fail(a, "out of memory");
 		return;
@@ -342,10 +343,8 @@ on_ready(struct upstream_call *call)
 		io = room ? transport_read(call->transport, a->answer->data + a->answer->to, room, &n) : IO_AGAIN;
 		a->answer->to += n;
 	} while (io == IO_OK && a->answer->to < a->answer->bytes);
-	if (io == IO_FAILED)
-		fail(a, "the connection was reset");
-	else if (a->answer->to || io == IO_EOF)
-		take_answer(a, io == IO_EOF);
+	if (a->answer->to || io != IO_AGAIN)
+		take_answer(a, io);
 }
 
 /* ---- waiting ---- */

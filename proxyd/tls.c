@@ -122,8 +122,12 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *ciph
 		const struct ticket_key *k = ticket_key(t, period);
 		if (!k)
 			return -1;
-		if (CRYPTO_memcmp(name, k->name, TICKET_NAME_BYTES) == 0)
-			return !ticket_arm(k, iv, cipher, mac, 0) ? -1 : period == now ? 1 : 2;
+		if (CRYPTO_memcmp(name, k->name, TICKET_NAME_BYTES) != 0)
+			continue;
+		if (!ticket_arm(k, iv, cipher, mac, 0))
+			return -1;
+		/* TLS 1.3 tickets are used once (RFC 8446 appendix C.4): there is always a next one. */
+		return period == now && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
 	}
 	return 0;
 }
@@ -349,8 +353,12 @@ tls_client_connect(struct tls_client *c)
 	/* RFC 6066 section 3: no addresses in SNI. Verification knows both kinds (RFC 9110 section 4.3.4). */
 	bool ok = c->name_is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), c->name) == 1
 				     : SSL_set1_host(ssl, c->name) == 1 && SSL_set_tlsext_host_name(ssl, c->name) == 1;
-	if (ok && c->session)
-		ok = SSL_set_session(ssl, c->session) == 1;
+	if (ok && c->session) {
+		/* A copy: libssl takes a TLS 1.3 session that was used once for spent, and several may connect at a time. */
+		SSL_SESSION *copy = SSL_SESSION_dup(c->session);
+		ok = copy && SSL_set_session(ssl, copy) == 1;
+		SSL_SESSION_free(copy);
+	}
 	if (!ok) {
 		SSL_free(ssl);
 		return NULL;

@@ -70,6 +70,7 @@ receive(struct transport *t, char *p, size_t n, int flags)
 	do
 		r = recv(t->watch.fd, p, n, flags);
 	while (r < 0 && errno == EINTR);
+	t->at_end = r == 0;
 	if (r < 0 && errno == EAGAIN)
 		t->drained = true;
 	else if (r > 0 && (size_t)r < n && !t->ended)
@@ -125,9 +126,12 @@ bio_write(BIO *bio, const char *p, int n)
 static long
 bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
-	(void)bio, (void)num, (void)ptr;
-	/* EOF: a read that returns 0 and may not be retried is the end; libssl asks to tell truncation from an error. */
-	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_EOF ? 1 : 0;
+	const struct transport *t = BIO_get_data(bio);
+
+	(void)num, (void)ptr;
+	if (cmd == BIO_CTRL_EOF) /* libssl asks to tell truncation from an error */
+		return t->at_end;
+	return cmd == BIO_CTRL_FLUSH;
 }
 
 /* One per process, never freed: every connection points to it. */

@@ -26,6 +26,7 @@ struct transport {
 	bool drained;            /* the last recv(2) took all there was */
 	bool full;               /* the last send(2) filled the kernel's buffer */
 	bool ended;              /* the peer's FIN is there: read up to it, however short the reads are */
+	bool at_end;             /* and has been read */
 	bool cut;                /* failed for good: nothing more is tried, no close_notify */
 	bool deaf;               /* the peer takes no more; what it sent before may still be read */
 	int error;               /* errno of a failed call; 0: none */

@@ -1,0 +1,580 @@
+/* Who gets in, and what those are told who do not. */
+#include "tests/unit/gateway_unit.h"
+
+#define HOST "Host: gate.test\r\n"
+#define ALICE "Authorization: Bearer alice\r\n"
+#define BROWSER "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"
+#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+
+static struct rig rig;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	rig_start(&rig, NULL);
+	return 0;
+}
+static int
+teardown(void **state)
+{
+	(void)state;
+	rig_stop(&rig);
+	return 0;
+}
+
+/* One request on a connection of its own; the answer's head and, behind it, its body. */
+static void
+ask(const char *request, char *answer, size_t cap)
+{
+	struct end client = rig_client(&rig);
+	size_t n;
+
+	end_say(&client, request);
+	end_hear_head(&client, answer, cap);
+	const char *length = strstr(answer, "Content-Length: ");
+	n = strlen(answer);
+	if (length && memcmp(request, "HEAD", 4) != 0)
+		for (long left = strtol(length + 16, NULL, 10); left; left--)
+			assert_int_equal(end_read(&client, answer + n++, 1), 1);
+	answer[n] = '\0';
+	end_close(&client);
+}
+
+static void
+without_a_credential_everything_on_a_cluster_is_a_401_status(void **state)
+{
+	static const char *const paths[] = { "/", "/api", "/clusters/default/api", "/clusters/nowhere/api", "/clusters", "/console2" };
+	char answer[8192], request[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" HOST "\r\n", paths[i]);
+		ask(request, answer, sizeof(answer));
+		assert_memory_equal(answer, "HTTP/1.1 401 ", 13);
+		assert_non_null(strstr(answer, "\"kind\":\"Status\""));
+		assert_non_null(strstr(answer, "\"reason\":\"Unauthorized\""));
+		assert_non_null(strstr(answer, "X-Request-Id: "));
+		assert_null(strstr(answer, "nowhere"));
+	}
+	assert_true(rig_nobody_connects(rig.cluster_fd, 0));
+}
+
+static void
+a_bad_credential_gets_the_same_answer_as_none(void **state)
+{
+	char none[8192], bad[8192];
+
+	(void)state;
+	ask("GET /api HTTP/1.1\r\n" HOST "\r\n", none, sizeof(none));
+	ask("GET /api HTTP/1.1\r\n" HOST "Authorization: Bearer mallory\r\n\r\n", bad, sizeof(bad));
+	assert_string_equal(strstr(none, "\r\n\r\n"), strstr(bad, "\r\n\r\n"));
+	assert_memory_equal(bad, "HTTP/1.1 401 ", 13);
+}
+
+static void
+a_browser_is_sent_to_sign_in_and_told_where_it_wanted_to_go(void **state)
+{
+	char answer[8192];
+
+	(void)state;
+	ask("GET /api/v1/pods?limit=1&x=%2F HTTP/1.1\r\n" HOST BROWSER "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 302 ", 13);
+	assert_non_null(strstr(answer, "Location: /console/signin?to=%2Fapi%2Fv1%2Fpods%3Flimit%3D1%26x%3D%252F\r\n"));
+	ask("HEAD /api HTTP/1.1\r\n" HOST BROWSER "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 302 ", 13);
+	/* A script, a form and a tool are not. */
+	ask("GET /api HTTP/1.1\r\n" HOST "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 401 ", 13);
+	ask("GET /api HTTP/1.1\r\n" HOST "Accept: text/html\r\nX-Requested-With: XMLHttpRequest\r\n\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 401 ", 13);
+	ask("POST /api HTTP/1.1\r\n" HOST BROWSER "Content-Length: 0\r\n\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 401 ", 13);
+}
+
+static void
+a_target_too_long_to_remember_is_left_out_of_the_redirect(void **state)
+{
+	char answer[8192], request[8192], path[4001];
+
+	(void)state;
+	memset(path, 'p', 4000);
+	path[4000] = '\0';
+	snprintf(request, sizeof(request), "GET /%s HTTP/1.1\r\n" HOST BROWSER "\r\n", path);
+	ask(request, answer, sizeof(answer));
+	assert_non_null(strstr(answer, "Location: /console/signin\r\n"));
+}
+
+static void
+a_browser_at_the_root_is_sent_to_the_console(void **state)
+{
+	char answer[8192];
+
+	(void)state;
+	ask("GET / HTTP/1.1\r\n" HOST BROWSER "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 302 ", 13);
+	assert_non_null(strstr(answer, "Location: /console/\r\n"));
+	ask("GET / HTTP/1.1\r\n" HOST BROWSER ALICE "\r\n", answer, sizeof(answer));
+	assert_non_null(strstr(answer, "Location: /console/\r\n"));
+}
+
+static void
+our_own_service_is_reached_without_a_credential_and_gets_what_the_client_sent(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, "GET /console/x?y=1 HTTP/1.1\r\n" HOST "Cookie: gate=1; other=2\r\nAuthorization: Basic YQ==\r\n\r\n");
+	authd = rig_authd(&rig);
+	end_hear_head(&authd, head, sizeof(head));
+	assert_memory_equal(head, "GET /console/x?y=1 HTTP/1.1\r\n", 29);
+	assert_non_null(strstr(head, "Cookie: gate=1; other=2\r\n"));
+	assert_non_null(strstr(head, "Authorization: Basic YQ==\r\n"));
+	assert_non_null(strstr(head, "X-Forwarded-Host: gate.test\r\n"));
+	assert_non_null(strstr(head, "X-Forwarded-Proto: https\r\n"));
+	assert_null(strstr(head, "Impersonate-"));
+	end_say(&authd, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	assert_non_null(strstr(head, "Strict-Transport-Security: "));
+	end_hear(&client, "abc");
+	end_close(&client);
+	end_close(&authd);
+}
+
+static void
+impersonation_by_the_client_is_refused_everywhere(void **state)
+{
+	static const char *const headers[] = { "Impersonate-User: root", "impersonate_group: system:masters", "IMPERSONATE-EXTRA-x: 1", "Impersonate.Uid: 1" };
+	static const char *const paths[] = { "/api", "/clusters/second/api", "/oidc/keys" };
+	char answer[8192], request[512];
+
+	(void)state;
+	for (size_t p = 0; p < 3; p++)
+		for (size_t i = 0; i < 4; i++) {
+			snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" HOST ALICE "%s\r\n\r\n", paths[p], headers[i]);
+			ask(request, answer, sizeof(answer));
+			assert_memory_equal(answer, "HTTP/1.1 403 ", 13);
+			assert_non_null(strstr(answer, "\"reason\":\"Forbidden\""));
+		}
+	snprintf(request, sizeof(request), "GET /api HTTP/1.1\r\n" HOST ALICE "Connection: Impersonate-User\r\n\r\n");
+	ask(request, answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 400 ", 13);
+	assert_true(rig_nobody_connects(rig.cluster_fd, 0));
+	assert_true(rig_nobody_connects(rig.authd_fd, 0));
+}
+
+static void
+clusters_are_found_by_name_and_the_prefix_is_removed(void **state)
+{
+	struct end client = rig_client(&rig), cluster;
+	char head[8192];
+
+	(void)state;
+	end_say(&client, "GET /clusters/second/api/v1?x HTTP/1.1\r\n" HOST ALICE "\r\n");
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	assert_memory_equal(head, "GET /api/v1?x HTTP/1.1\r\n", 24);
+	end_say(&cluster, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	assert_null(strstr(head, "Strict-Transport-Security"));
+	end_close(&cluster);
+	end_close(&client);
+	ask("GET /clusters/third/api HTTP/1.1\r\n" HOST ALICE "\r\n", head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 404 ", 13);
+	ask("GET /clusters/secondary/api HTTP/1.1\r\n" HOST ALICE "\r\n", head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 404 ", 13);
+}
+
+static void
+upgrades_are_answered_501_for_now(void **state)
+{
+	char answer[8192];
+
+	(void)state;
+	ask("GET /api/v1/namespaces/a/pods/b/exec HTTP/1.1\r\n" HOST ALICE "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	    "Sec-WebSocket-Version: 13\r\n\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 501 ", 13);
+}
+
+static void
+a_connection_made_for_another_name_is_misdirected(void **state)
+{
+	static const struct {
+		const char *sni, *host;
+		bool ok;
+	} rows[] = { { "gate.test", "gate.test", true }, { "gate.test", "GATE.test:8443", true }, { "gate.test", "127.0.0.1:8443", true }, { "gate.test", "[::1]:8443", true },
+		{ NULL, "anything.test", true }, { "gate.test", "other.test", false }, { "gate.test", "gate.test.evil", false } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct end client = rig_client_with(&rig, rows[i].sni, 0);
+		char request[256], head[4096];
+		snprintf(request, sizeof(request), "GET /api HTTP/1.1\r\nHost: %s\r\n\r\n", rows[i].host);
+		end_say(&client, request);
+		end_hear_head(&client, head, sizeof(head));
+		assert_memory_equal(head, rows[i].ok ? "HTTP/1.1 401 " : "HTTP/1.1 421 ", 13);
+		end_close(&client);
+	}
+}
+
+static void
+while_there_are_no_keys_nobody_is_refused_but_asked_to_wait(void **state)
+{
+	char answer[8192];
+
+	(void)state;
+	believer.no_keys = true;
+	ask("GET /api HTTP/1.1\r\n" HOST ALICE "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
+	assert_non_null(strstr(answer, "Retry-After: "));
+}
+
+/* ---- sessions ---- */
+
+#define COOKIE(value) "GET /api HTTP/1.1\r\n" HOST "Cookie: gate=" value "\r\n\r\n"
+
+static struct end
+hear_question(const char *cookie)
+{
+	struct end authd = rig_authd(&rig);
+	char head[4096], line[256];
+
+	end_hear_head(&authd, head, sizeof(head));
+	assert_memory_equal(head, "POST /internal/session HTTP/1.1\r\n", 33);
+	snprintf(line, sizeof(line), "\r\nCookie: gate=%s\r\n", cookie);
+	assert_non_null(strstr(head, line));
+	return authd;
+}
+static void
+say_session(struct end *authd, const char *json)
+{
+	char answer[1024];
+
+	snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(json), json);
+	end_say(authd, answer);
+	end_close(authd);
+}
+
+static void
+a_session_cookie_is_resolved_at_authd_and_the_request_goes_on(void **state)
+{
+	struct end client = rig_client(&rig), authd, cluster;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("secret"));
+	authd = hear_question("secret");
+	/* In pieces, and chunked: it is an HTTP answer like any other. */
+	end_say(&authd, "HTTP/1.1 200 OK\r\nTransfer-Enc");
+	end_say(&authd, "oding: chunked\r\n\r\n10\r\n{\"id_token\":\"ali");
+	end_say(&authd, "\r\n18\r\nce\",\"refresh_after\":300}\r\n0\r\n\r\n");
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	assert_non_null(strstr(head, "Impersonate-User: alice\r\n"));
+	assert_null(strstr(head, "secret"));
+	end_say(&cluster, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	end_hear(&client, "abc");
+	end_close(&client);
+	end_close(&cluster);
+	end_close(&authd);
+}
+
+static void
+many_requests_with_one_cookie_are_one_question(void **state)
+{
+	struct end clients[10], clusters[10], authd;
+	char head[4096];
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		clients[i] = rig_client(&rig);
+		end_say(&clients[i], COOKIE("same"));
+	}
+	authd = hear_question("same");
+	assert_true(rig_nobody_connects(rig.authd_fd, 100));
+	end_close(&clients[9]); /* one does not wait for it */
+	say_session(&authd, "{\"id_token\":\"alice\",\"refresh_after\":300}");
+	for (int i = 0; i < 9; i++)
+		clusters[i] = rig_cluster(&rig);
+	for (int i = 0; i < 9; i++) {
+		end_hear_head(&clusters[i], head, sizeof(head));
+		end_say(&clusters[i], OK_ABC);
+	}
+	for (int i = 0; i < 9; i++) {
+		end_hear_head(&clients[i], head, sizeof(head));
+		assert_memory_equal(head, "HTTP/1.1 200 ", 13);
+		end_close(&clients[i]);
+		end_close(&clusters[i]);
+	}
+}
+
+static void
+more_cookies_than_may_be_asked_about_at_once_wait_in_line(void **state)
+{
+	enum { EXTRA = 3, ALL = SESSION_ASKS_MAX + EXTRA };
+	static struct end clients[ALL], authds[ALL];
+	char text[512];
+
+	(void)state;
+	for (int i = 0; i < ALL; i++) {
+		clients[i] = rig_client(&rig);
+		snprintf(text, sizeof(text), "GET /api HTTP/1.1\r\n" HOST "Cookie: gate=c%d\r\n\r\n", i);
+		end_say(&clients[i], text);
+	}
+	for (int i = 0; i < SESSION_ASKS_MAX; i++)
+		authds[i] = rig_authd(&rig);
+	assert_true(rig_nobody_connects(rig.authd_fd, 100));
+	for (int i = 0; i < ALL; i++) {
+		if (i >= SESSION_ASKS_MAX)
+			authds[i] = rig_authd(&rig); /* one came free */
+		end_say(&authds[i], "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+		end_close(&authds[i]);
+	}
+	for (int i = 0; i < ALL; i++) {
+		end_hear_head(&clients[i], text, sizeof(text));
+		assert_memory_equal(text, "HTTP/1.1 401 ", 13);
+		end_close(&clients[i]);
+	}
+	assert_int_equal(believer.sessions_gone, ALL);
+}
+
+static void
+a_session_that_is_over_is_a_401_or_the_way_to_sign_in(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("old"));
+	authd = hear_question("old");
+	end_say(&authd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_close(&client);
+	end_close(&authd);
+	client = rig_client(&rig);
+	end_say(&client, "GET /api HTTP/1.1\r\n" HOST BROWSER "Cookie: gate=old\r\n\r\n");
+	authd = hear_question("old");
+	end_say(&authd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 302 ", 13);
+	end_close(&client);
+	end_close(&authd);
+	assert_int_equal(believer.sessions_gone, 2);
+}
+
+static void
+an_answer_about_a_session_that_is_none_is_a_503(void **state)
+{
+	static const char *const answers[] = { "{\"id_token\":\"alice\"}", "{\"id_token\":1,\"refresh_after\":3}", "[]", "",
+		"{\"id_token\":\"alice\",\"id_token\":\"bob\",\"refresh_after\":3}", "{\"id_token\":\"alice\",\"refresh_after\":-3}" };
+	struct end client, authd;
+	char head[4096];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]) + 3; i++) {
+		client = rig_client(&rig);
+		end_say(&client, COOKIE("x"));
+		authd = hear_question("x");
+		if (i < sizeof(answers) / sizeof(answers[0])) {
+			say_session(&authd, answers[i]);
+		} else {
+			end_say(&authd, i % 3 == 0 ? "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" : i % 3 == 1 ? "garbage\r\n\r\n" : "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{");
+			end_close(&authd);
+		}
+		end_hear_head(&client, head, sizeof(head));
+		assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+		end_close(&client);
+	}
+}
+
+static void
+a_token_for_a_session_that_is_refused_lets_nobody_in(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("x"));
+	authd = hear_question("x");
+	say_session(&authd, "{\"id_token\":\"mallory\",\"refresh_after\":300}");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_close(&client);
+}
+
+static void
+while_authd_is_down_known_sessions_go_on_and_unknown_ones_are_asked_to_wait(void **state)
+{
+	struct end client = rig_client(&rig), cluster;
+	char head[4096];
+
+	(void)state;
+	close(rig.authd_fd);
+	rig.authd_fd = -1;
+	end_say(&client, COOKIE("unknown"));
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_close(&client);
+	client = rig_client(&rig);
+	for (int i = 0; i < 2; i++) {
+		end_say(&client, COOKIE("due"));
+		if (i == 0)
+			cluster = rig_cluster(&rig);
+		end_hear_head(&cluster, head, sizeof(head));
+		assert_non_null(strstr(head, "Impersonate-User: alice\r\n"));
+		end_say(&cluster, OK_ABC);
+		end_hear_head(&client, head, sizeof(head));
+		end_hear(&client, "abc");
+	}
+	end_close(&client);
+	end_close(&cluster);
+}
+
+static void
+a_silent_authd_delays_a_known_session_once_and_not_again(void **state)
+{
+	struct end client = rig_client(&rig), cluster, authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("due"));
+	authd = hear_question("due"); /* and no answer */
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	end_say(&cluster, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	end_hear(&client, "abc");
+	end_say(&client, COOKIE("due"));
+	end_hear_head(&cluster, head, sizeof(head)); /* at once */
+	assert_true(rig_nobody_connects(rig.authd_fd, 0));
+	end_hear_eof(&authd);
+	end_close(&client);
+	end_close(&cluster);
+	end_close(&authd);
+}
+
+static void
+a_session_that_is_due_is_renewed_or_ended_by_authd(void **state)
+{
+	struct end client = rig_client(&rig), cluster, authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("due"));
+	authd = hear_question("due");
+	say_session(&authd, "{\"id_token\":\"alice\",\"refresh_after\":300}");
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	end_say(&cluster, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	end_hear(&client, "abc");
+	end_say(&client, COOKIE("due"));
+	authd = hear_question("due");
+	end_say(&authd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_close(&client);
+	end_close(&cluster);
+	end_close(&authd);
+}
+
+/* ---- upstreams that are not there ---- */
+
+static void
+a_cluster_that_refuses_connections_is_a_502_that_says_so(void **state)
+{
+	char answer[8192];
+
+	(void)state;
+	close(rig.cluster_fd);
+	rig.cluster_fd = -1;
+	ask("GET /api HTTP/1.1\r\n" HOST ALICE "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 502 ", 13);
+	assert_non_null(strstr(answer, "cluster default: "));
+	assert_non_null(strstr(answer, "refused"));
+}
+
+static void
+an_authd_that_is_not_there_is_a_page_for_browsers(void **state)
+{
+	char answer[8192];
+
+	(void)state;
+	close(rig.authd_fd);
+	rig.authd_fd = -1;
+	ask("GET /console/ HTTP/1.1\r\n" HOST BROWSER "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 502 ", 13);
+	assert_non_null(strstr(answer, "text/html"));
+}
+
+static void
+a_cluster_with_a_foreign_certificate_gets_no_request(void **state)
+{
+	struct unit_pem other;
+	struct tls_error e;
+	static const unsigned char secret[TLS_TICKET_SECRET_BYTES];
+	const struct tls_server_options o = { .context = SLICE_LIT("x"), .ticket_secret = secret, .clock = &clock_system };
+
+	(void)state;
+	/* Not signed by the CA; and signed by it, but another's name. */
+	for (int i = 0; i < 2; i++) {
+		struct tls_server_options with = o;
+		if (i == 0)
+			unit_pem_make(&other, "DNS:cluster.test");
+		else
+			other = rig.front; /* for gate.test, and not the CA of the cluster */
+		with.cert_pem = slice_str(other.cert);
+		with.key_pem = slice_str(other.key);
+		SSL_CTX *ctx;
+		assert_int_equal(tls_server_new(&with, &ctx, &e), OK);
+		struct end client = rig_client(&rig);
+		char head[4096];
+		end_say(&client, "GET /api HTTP/1.1\r\n" HOST ALICE "\r\n");
+		struct end cluster = { .fd = accept(rig.cluster_fd, NULL, NULL), .ssl = SSL_new(ctx) };
+		SSL_set_fd(cluster.ssl, cluster.fd);
+		SSL_accept(cluster.ssl);
+		end_hear_head(&client, head, sizeof(head));
+		assert_memory_equal(head, "HTTP/1.1 502 ", 13);
+		char c;
+		assert_true(end_read(&cluster, &c, 1) <= 0);
+		end_close(&client);
+		end_close(&cluster);
+		SSL_CTX_free(ctx);
+	}
+}
+
+int
+main(void)
+{
+	log_set_level(LOG_LEVEL_ERROR + 1);
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(without_a_credential_everything_on_a_cluster_is_a_401_status),
+		T(a_bad_credential_gets_the_same_answer_as_none),
+		T(a_browser_is_sent_to_sign_in_and_told_where_it_wanted_to_go),
+		T(a_target_too_long_to_remember_is_left_out_of_the_redirect),
+		T(a_browser_at_the_root_is_sent_to_the_console),
+		T(our_own_service_is_reached_without_a_credential_and_gets_what_the_client_sent),
+		T(impersonation_by_the_client_is_refused_everywhere),
+		T(clusters_are_found_by_name_and_the_prefix_is_removed),
+		T(upgrades_are_answered_501_for_now),
+		T(a_connection_made_for_another_name_is_misdirected),
+		T(while_there_are_no_keys_nobody_is_refused_but_asked_to_wait),
+		T(a_session_cookie_is_resolved_at_authd_and_the_request_goes_on),
+		T(many_requests_with_one_cookie_are_one_question),
+		T(more_cookies_than_may_be_asked_about_at_once_wait_in_line),
+		T(a_session_that_is_over_is_a_401_or_the_way_to_sign_in),
+		T(an_answer_about_a_session_that_is_none_is_a_503),
+		T(a_token_for_a_session_that_is_refused_lets_nobody_in),
+		T(while_authd_is_down_known_sessions_go_on_and_unknown_ones_are_asked_to_wait),
+		T(a_silent_authd_delays_a_known_session_once_and_not_again),
+		T(a_session_that_is_due_is_renewed_or_ended_by_authd),
+		T(a_cluster_that_refuses_connections_is_a_502_that_says_so),
+		T(an_authd_that_is_not_there_is_a_page_for_browsers),
+		T(a_cluster_with_a_foreign_certificate_gets_no_request),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

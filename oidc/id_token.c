@@ -88,14 +88,14 @@ static enum id_token_verdict
 verified_payload(struct slice token, size_t bytes_max, const char *typ, const struct jwk_set *keys, struct buf *text, json_t **claims)
 {
 	struct jws jws;
-	enum jws_verdict verdict = jws_split(token, bytes_max, &jws);
+	enum id_token_verdict verdict = from_jws(jws_split(token, bytes_max, &jws));
 
 	if (verdict)
-		return from_jws(verdict);
+		return verdict;
 	if (!typ_ok(jws.typ, typ))
 		return ID_TOKEN_MALFORMED;
-	verdict = jws_verify(&jws, keys);
-	return verdict ? from_jws(verdict) : read_payload(&jws, text, claims);
+	verdict = from_jws(jws_verify(&jws, keys));
+	return verdict ? verdict : read_payload(&jws, text, claims);
 }
 
 struct slice

@@ -1,5 +1,4 @@
 #include <openssl/core_names.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include "oidc/jwk.h"
@@ -76,7 +75,7 @@ jwk_curve_find(struct slice crv)
 	return NULL;
 }
 
-/* OpenSSL says "prime256v1" or "P-256", as the key was made. */
+/* OpenSSL says "prime256v1" whichever way the key was made. */
 static const struct jwk_curve *
 curve_of(const EVP_PKEY *key)
 {
@@ -86,9 +85,7 @@ curve_of(const EVP_PKEY *key)
 		ERR_clear_error();
 		return NULL;
 	}
-	int nid = EC_curve_nist2nid(group);
-	if (nid == NID_undef)
-		nid = OBJ_sn2nid(group);
+	int nid = OBJ_sn2nid(group);
 	for (size_t i = 0; i < CURVE_N; i++) {
 		if (curves[i].nid == nid)
 			return &curves[i];

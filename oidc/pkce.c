@@ -1,5 +1,6 @@
 #include "oidc/pkce.h"
 
+#include <openssl/err.h>
 #include <openssl/sha.h>
 
 #include "oidc/base64url.h"
@@ -48,6 +49,8 @@ pkce_challenge_s256(struct slice verifier, char out[PKCE_CHALLENGE_BYTES + 1])
 	out[0] = '\0';
 	if (SHA256((const unsigned char *)verifier.p, verifier.n, digest))
 		base64url_encode(digest, sizeof(digest), out);
+	else
+		ERR_clear_error();
 }
 
 bool

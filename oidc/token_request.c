@@ -59,7 +59,7 @@ parse_basic(struct slice authorization, struct arena *arena, struct client_crede
 	enum err err = decode_basic(rest, arena, &decoded);
 	if (err != OK)
 		return err;
-	if (decoded.n == 0 || !memchr(decoded.p, ':', decoded.n))
+	if (!memchr(decoded.p, ':', decoded.n))
 		return E_FORMAT;
 	struct slice id = slice_cut(&decoded, ':');
 	err = form_decode(id, arena, &out->id);

@@ -152,6 +152,9 @@ without_a_sure_client_and_redirect_uri_there_is_a_page_and_no_redirect(void **st
 	memcpy(longer, "client_id=", 10);
 	longer[4999] = '\0';
 	assert_page(longer, "invalid_client");
+	memset(longer, 'a', 4999);
+	memcpy(longer, "client_id=web&redirect_uri=", 27);
+	assert_page(longer, "invalid_request");
 	free(longer);
 }
 
@@ -165,6 +168,8 @@ a_repeated_parameter_is_an_invalid_request(void **state)
 	assert_non_null(strstr(error.description, "scope"));
 	assert_redirect(WEB CODE OPENID "&foo=1&foo=1", "invalid_request");
 	assert_redirect(WEB CODE OPENID "&x%22%0A%C3%A4=1&x%22%0A%C3%A4=1", "invalid_request");
+	assert_redirect(WEB CODE OPENID "&a-name-that-is-longer-than-the-sixty-four-bytes-that-are-shown-of-it=1&a-name-that-is-longer-than-the-sixty-four-bytes-that-are-shown-of-it=2",
+		"invalid_request");
 	/* Which state would be the right one? Neither is sent back. */
 	assert_redirect(WEB CODE OPENID "&state=a&state=b", "invalid_request");
 	assert_int_equal(asked.state.n, 0);
@@ -234,7 +239,8 @@ static void
 scopes_must_be_known_and_openid_among_them(void **state)
 {
 	static const char *const bad[] = { "bogus", "OpenID", "openid+bogus", "openid+audience:server:client_id:", "openid+audience:server:client_id", "openid%09email", "openid,email",
-		"openid+%22x%5C%0A%C3%A4", "openid+groups:x" };
+		"openid+%22x%5C%0A%C3%A4", "openid+groups:x", "openid+%7Fx",
+		"openid+a-scope-with-a-name-so-long-that-it-would-fill-the-description-and-push-out-the-rest-of-what-is-to-be-said-about-it" };
 	char query[512];
 
 	(void)state;
@@ -378,6 +384,7 @@ a_confidential_client_may_use_pkce_and_must_where_it_is_enforced(void **state)
 	assert_int_equal(parse(WEB CODE OPENID "&code_challenge_method=plain&code_challenge=" CHALLENGE), AUTHORIZATION_OK);
 	assert_int_equal(asked.pkce, PKCE_PLAIN);
 	assert_redirect(WEB CODE OPENID "&code_challenge_method=plain&code_challenge=short", "invalid_request");
+	assert_redirect(WEB CODE OPENID "&code_challenge_method=S512&code_challenge=" CHALLENGE, "invalid_request");
 }
 
 static void
@@ -429,6 +436,8 @@ parameters_are_appended_where_the_response_mode_says(void **state)
 
 	(void)state;
 	buf_init(&out, 0);
+	authorization_redirect_add(&out, SLICE_NONE, RESPONSE_MODE_QUERY, SLICE_LIT("code=1"));
+	assert_string_equal(out.p, "?code=1");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		buf_reset(&out);
 		authorization_redirect_add(&out, slice_str(cases[i].uri), cases[i].mode, SLICE_LIT("code=1"));

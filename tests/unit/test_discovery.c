@@ -102,6 +102,7 @@ an_endpoint_that_is_no_url_or_weaker_than_the_issuer_is_refused(void **state)
 	assert_string_equal(why, "it has no jwks_uri");
 	/* Where the issuer itself is plain http, as on a developer's machine, its endpoints may be. */
 	assert_int_equal(discovery_parse(SLICE_LIT("{\"issuer\":\"http://localhost:5556\",\"jwks_uri\":\"http://localhost:5556/keys\"}"), "http://localhost:5556", &arena, &found, &why), OK);
+	assert_int_equal(discovery_parse(SLICE_LIT("{\"issuer\":\"accounts.example\",\"jwks_uri\":\"http://accounts.example/keys\"}"), "accounts.example", &arena, &found, &why), OK);
 }
 
 static void

@@ -202,6 +202,7 @@ an_access_token_is_no_id_token_and_the_reverse(void **state)
 		{ "\"application/at+jwt\"", NULL, ID_TOKEN_MALFORMED },
 		{ "\"logout+jwt\"", NULL, ID_TOKEN_MALFORMED },
 		{ "\"application/\"", NULL, ID_TOKEN_MALFORMED },
+		{ "\"verifiable-credential+jwt\"", NULL, ID_TOKEN_MALFORMED },
 		{ "\"JWT \"", NULL, ID_TOKEN_MALFORMED },
 		{ "\"\"", NULL, ID_TOKEN_MALFORMED },
 		{ "null", NULL, ID_TOKEN_MALFORMED },

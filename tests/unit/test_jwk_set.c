@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include "oidc/base64url.h"
 #include "oidc/jwk.h"
 #include "oidc/jwk_set.h"
@@ -121,6 +122,7 @@ keys_that_are_not_for_verification_are_left_out(void **state)
 		snprintf(members, sizeof(members), "%s,%s", RSA_KEY, extra[i]);
 		assert_int_equal(parse_key(members, NULL), E_EMPTY);
 	}
+	assert_int_equal(parse_key(RSA_KEY ",\"key_ops\":[\"verify\",\"sign\"]", NULL), OK);
 	assert_int_equal(parse_key(RSA_KEY ",\"use\":\"sig\",\"key_ops\":[\"sign\",\"verify\"],\"x5t\":\"x\",\"x5c\":[\"y\"],\"foo\":1", NULL), OK);
 	assert_int_equal(parse_key("\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"", NULL), E_EMPTY);
 	assert_int_equal(parse_key(EC_KEY ",\"d\":\"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI\"", NULL), E_EMPTY);
@@ -377,6 +379,39 @@ keys_in_hand_are_added_under_the_same_rules(void **state)
 	jwk_set_fini(&set);
 }
 
+/* A public key with a modulus of so many bits, which nothing but its size speaks against. */
+static EVP_PKEY *
+big_key(size_t bytes)
+{
+	unsigned char n[2048], e[] = { 3 }; /* native order does not matter for these bytes */
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_BN("n", n, bytes), OSSL_PARAM_construct_BN("e", e, sizeof(e)), OSSL_PARAM_construct_end() };
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	EVP_PKEY *key = NULL;
+
+	memset(n, 0xff, sizeof(n));
+	assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+	assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
+static void
+an_rsa_key_in_hand_of_more_than_8192_bits_is_refused(void **state)
+{
+	struct jwk_set set = { .n = 0 };
+	EVP_PKEY *most = big_key(1024), *over = big_key(1025);
+	char thumbprint[44];
+
+	(void)state;
+	assert_int_equal(jwk_set_add(&set, most, JWS_RS256, SLICE_NONE), OK);
+	assert_int_equal(jwk_thumbprint(most, thumbprint), OK);
+	assert_int_equal(jwk_set_add(&set, over, JWS_RS256, SLICE_NONE), E_FORMAT);
+	assert_int_equal(jwk_thumbprint(over, thumbprint), E_FORMAT);
+	EVP_PKEY_free(most);
+	EVP_PKEY_free(over);
+	jwk_set_fini(&set);
+}
+
 static void
 public_keys_print_and_parse_back_without_their_private_part(void **state)
 {
@@ -510,6 +545,7 @@ main(void)
 		cmocka_unit_test(what_is_no_jwk_set_is_refused_and_leaves_the_old_one_alone),
 		cmocka_unit_test(a_set_has_64_keys_and_64_kilobytes_at_most),
 		cmocka_unit_test(keys_in_hand_are_added_under_the_same_rules),
+		cmocka_unit_test(an_rsa_key_in_hand_of_more_than_8192_bits_is_refused),
 		cmocka_unit_test(public_keys_print_and_parse_back_without_their_private_part),
 		cmocka_unit_test(coordinates_keep_their_leading_zeros),
 		cmocka_unit_test(a_key_that_cannot_be_printed_appends_nothing),

@@ -1,8 +1,11 @@
 #include "tests/unit/unit.h"
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include "oidc/discovery.h"
 #include "oidc/id_token.h"
+#include "oidc/pkce.h"
 #include "oidc/strict_json.h"
+#include "oidc/token_request.h"
 #include "tests/unit/failing_malloc.h"
 #include "tests/unit/tokens.h"
 
@@ -249,10 +252,76 @@ a_key_is_printed_whole_or_not_at_all(void **state)
 		with_every_allocation_failing(print_key, &i);
 }
 
+static bool
+discover(void *arg, bool failing)
+{
+	static const char *const list[] = { "code", NULL };
+	const struct discovery_offer offer = { .issuer = "https://issuer.example", .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys", .response_types = list, .algs = list };
+	struct discovery found = { .issuer = SLICE_NONE };
+	const char *why = NULL;
+	struct arena arena;
+	struct buf out;
+	enum err err = E_NOMEM;
+
+	(void)arg;
+	arena_init(&arena, 0);
+	buf_init(&out, 0);
+	discovery_print(&offer, &out);
+	if (buf_ok(&out))
+		err = discovery_parse(buf_slice(&out), offer.issuer, &arena, &found, &why);
+	assert_true(err == OK || (failing && err == E_NOMEM));
+	assert_true(err == OK || !buf_ok(&out) || strcmp(why, "out of memory") == 0);
+	arena_fini(&arena);
+	buf_fini(&out);
+	return err == OK;
+}
+
+static bool
+match_challenge(void *arg, bool failing)
+{
+	const struct slice challenge = SLICE_LIT("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+
+	(void)arg;
+	(void)failing;
+	assert_false(pkce_matches(PKCE_S256, challenge, SLICE_LIT("eBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")));
+	bool matches = pkce_matches(PKCE_S256, challenge, SLICE_LIT("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+	return matches;
+}
+
+static bool
+read_token_request(void *arg, bool failing)
+{
+	struct client_credentials who;
+	struct token_error e;
+	struct arena arena;
+	struct form body;
+
+	(void)arg;
+	arena_init(&arena, 0);
+	enum err err = form_parse(SLICE_LIT("grant_type=client_credentials"), &arena, &body);
+	if (!err)
+		err = client_query_check(SLICE_LIT("a=b"), &arena, &e);
+	if (!err)
+		err = client_credentials_parse(SLICE_LIT("Basic d2ViOnNlY3JldA=="), &body, &arena, &who, &e);
+	assert_true(err == OK ? slice_eq_str(who.secret, "secret") : failing && err == E_NOMEM);
+	arena_fini(&arena);
+	return err == OK;
+}
+
+static void
+requests_and_discovery_fail_clean(void **state)
+{
+	(void)state;
+	with_every_allocation_failing(discover, NULL);
+	with_every_allocation_failing(match_challenge, NULL);
+	with_every_allocation_failing(read_token_request, NULL);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_and_discovery_fail_clean),
 		cmocka_unit_test(json_is_read_whole_or_not_at_all),
 		cmocka_unit_test(a_jwk_set_is_read_whole_or_not_at_all),
 		cmocka_unit_test(a_token_is_refused_when_memory_runs_out),

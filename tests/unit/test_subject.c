@@ -74,6 +74,12 @@ what_is_longer_than_any_name_marks_the_buffer_failed(void **state)
 	memset(text, 'u', sizeof(text));
 	subject_add(&out, slice_of(text, sizeof(text)), SLICE_LIT("github"));
 	assert_false(buf_ok(&out));
+	/* What is empty is not written (proto3), and so names nobody. */
+	struct slice user, connector;
+	buf_reset(&out);
+	subject_add(&out, SLICE_LIT("jane"), SLICE_NONE);
+	assert_string_equal(out.p, "CgRqYW5l");
+	assert_int_equal(parse(buf_slice(&out), &user, &connector), E_FORMAT);
 }
 
 /* One person, one spelling: what dex never writes is not read. */

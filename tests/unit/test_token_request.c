@@ -139,7 +139,7 @@ static void
 a_malformed_authorization_header_is_an_invalid_client(void **state)
 {
 	static const char *const bad[] = { "", "Basic", "Basic ", "Bearer abc", "Basicd2ViOnNlY3JldA==", "Basic d2ViOnNlY3JldA=", "Basic d2ViOnNlY3JldA", "Basic d2Vi OnNlY3JldA==",
-		"Basic d2ViOnNlY3JldA==,", "Basic d2ViOnNlY3JldB==", "Basic ====", "Basic d2Vi", "Basic OnNlY3JldA==", "Basic Og==", "Basic d2ViOj8_Pz4-Pg==", "Basic d2ViOgA=",
+		"Basic d2ViOnNlY3JldA==,", "Basic d2ViOnNlY3JldB==", "Basic ====", "Basic d2Vi", "Basic OnNlY3JldA==", "Basic Og==", "Basic d2ViOj8_Pz4-Pg==", "Basic d2ViOj4-", "Basic d2ViOgA=",
 		"Basic d2ViOiU=", "Basic d2ViOiUwMA==", "Basic d2ViOv8=", "Basic /2ViOg==", "Digest username=web", "Basic d2V=OnNlY3JldA==" };
 	char *header = malloc(9000);
 

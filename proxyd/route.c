@@ -302,8 +302,10 @@ route_find(struct router *r, struct slice path, struct destination **out)
 			}
 		return ROUTE_NO_CLUSTER;
 	}
+	if (!r->has_root)
+		return ROUTE_NONE;
 	*out = &r->root;
-	return r->has_root ? ROUTE_FOUND : ROUTE_NONE;
+	return ROUTE_FOUND;
 }
 
 bool

@@ -179,8 +179,8 @@ class Person:
         name = self.email.split("@")[0]
         return {"email": self.email, "hash": password_hash(self.password), "username": name, "userID": f"id-{name}"} | more
 
-    def sign_in(self, scope="openid email profile groups offline_access"):
-        """Code flow with PKCE, as a command-line client does it. Returns the token endpoint's answer."""
+    def sign_in(self, scope="openid email profile groups offline_access", connector=None):
+        """Code flow with PKCE, as a command-line client does it. Returns the token endpoint's answer. connector: the way to sign in where there are several."""
         verifier, state = secrets.token_urlsafe(32), secrets.token_urlsafe(16)
         query = {
             "client_id": CLIENT_ID,
@@ -191,7 +191,7 @@ class Person:
             "nonce": secrets.token_urlsafe(8),
             "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
-        }
+        } | ({"connector_id": connector} if connector else {})
         back = self.walk(f"{self.gateway.issuer}/auth?{urllib.parse.urlencode(query)}")
         answer = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))
         assert answer.get("state") == state and "code" in answer, f"no code came back: {back}"
@@ -219,7 +219,7 @@ class Person:
                     return url
                 answer = self.browser.get(url, allow_redirects=False, timeout=20)
                 continue
-            assert answer.status_code == 200, f"{answer.url}: {answer.status_code} {answer.text[:500]}"
+            assert answer.status_code == 200, f"{answer.url}: {answer.status_code} {answer.text[:4000]}"
             form = Form.of(answer.text)
             if form is None:
                 return answer

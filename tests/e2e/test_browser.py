@@ -1,0 +1,124 @@
+"""The console in a real Chromium: sign in, see who one is, download a kubeconfig, sign out; and back to the deep link one came for."""
+import os
+import re
+import urllib.parse
+
+import pytest
+import yaml
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from harness import Gateway
+
+EMAIL, PASSWORD = "ann@example.com", "correct horse battery"
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    with Gateway(tmp_path / "gateway", {EMAIL: PASSWORD}, {EMAIL: ["dev", "on <call>"]}) as g:
+        yield g
+
+
+@pytest.fixture
+def chromium(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                     "--disable-component-update", "--disable-sync", "--ignore-certificate-errors", f"--user-data-dir={tmp_path / 'profile'}",
+                     "--window-size=400,850"):
+        options.add_argument(argument)
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(service=webdriver.chrome.service.Service("/usr/bin/chromedriver"), options=options)
+    driver.set_page_load_timeout(30)
+    yield driver
+    driver.quit()
+
+
+def wait(driver, condition):
+    return WebDriverWait(driver, 20, poll_frequency=0.05).until(condition)
+
+
+def sign_in(driver, password=PASSWORD):
+    fields = wait(driver, lambda d: d.find_elements(By.CSS_SELECTOR, "input[type=password]"))
+    user = driver.find_element(By.CSS_SELECTOR, "form input[type=text], form input[type=email]")
+    user.clear()
+    user.send_keys(EMAIL)
+    fields[0].send_keys(password)
+    page = driver.find_element(By.TAG_NAME, "html")
+    driver.find_element(By.CSS_SELECTOR, "form button").click()
+    wait(driver, lambda d: stale(page))
+
+
+def stale(element):
+    try:
+        element.is_enabled()
+        return False
+    except StaleElementReferenceException:
+        return True
+
+
+def picture(driver, name):
+    """A screenshot for people, where GATEHOUSE_PICTURES names a folder."""
+    if folder := os.environ.get("GATEHOUSE_PICTURES"):
+        os.makedirs(folder, exist_ok=True)
+        driver.save_screenshot(os.path.join(folder, name + ".png"))
+
+
+def complaints(driver):
+    """What Chromium's console holds against the page: refused styles, mixed content, blocked forms."""
+    return [e["message"] for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING") and "favicon" not in e["message"]]
+
+
+def test_sign_in_console_kubeconfig_sign_out(gateway, chromium, tmp_path):
+    chromium.get(gateway.url + "/")
+    wait(chromium, lambda d: d.find_elements(By.CSS_SELECTOR, "input[type=password]"))
+    picture(chromium, "sign-in")
+    assert not complaints(chromium)
+    sign_in(chromium, "wrong")
+    assert "/console/" not in chromium.current_url.split("?")[0]
+    picture(chromium, "wrong-password")
+    chromium.get_log("browser")  # a 401 page is noted there
+    sign_in(chromium)
+    wait(chromium, lambda d: d.current_url == gateway.url + "/console/")
+    picture(chromium, "console")
+    text = chromium.find_element(By.TAG_NAME, "body").text
+    assert EMAIL in text and "dev" in text and "on <call>" in text
+    assert not complaints(chromium)
+
+    cookie = next(c for c in chromium.get_cookies() if c["name"].startswith("__Host-") and c["httpOnly"])
+    assert cookie["secure"] and cookie["sameSite"] == "Lax" and cookie["path"] == "/"
+
+    link = chromium.find_element(By.CSS_SELECTOR, "a[href*=kubeconfig]")
+    link.click()
+    file = wait(chromium, lambda d: next((p for p in (tmp_path / "downloads").glob("*kubeconfig*") if p.suffix != ".crdownload"), None)
+                if (tmp_path / "downloads").exists() else None)
+    config = yaml.safe_load(file.read_text())
+    assert config["clusters"][0]["cluster"]["server"] == gateway.url
+    assert config["users"][0]["user"]["exec"]["command"] == "kubectl-gatehouse"
+    assert not re.search(r"eyJ|PRIVATE KEY|" + re.escape(cookie["value"]), file.read_text()), "a kubeconfig without a secret"
+
+    page = chromium.find_element(By.TAG_NAME, "html")
+    chromium.find_element(By.CSS_SELECTOR, "form[action*=signout] button").click()
+    wait(chromium, lambda d: stale(page))
+    chromium.get(gateway.url + "/console/")
+    wait(chromium, lambda d: d.find_elements(By.CSS_SELECTOR, "input[type=password]"))
+    answer = gateway.browser().get(gateway.url + "/console/", cookies={cookie["name"]: cookie["value"]}, allow_redirects=False)
+    assert answer.status_code in (302, 303), "the old cookie is worth nothing"
+
+
+def test_a_deep_link_is_where_one_arrives_after_signing_in(gateway, chromium):
+    chromium.get(gateway.url + "/api/v1/namespaces?limit=5")
+    sign_in(chromium)
+    wait(chromium, lambda d: d.current_url == gateway.url + "/api/v1/namespaces?limit=5")
+    assert "cluster" in chromium.page_source.lower(), "no cluster is configured here: the gateway says so"
+
+
+@pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "/a\r\nX: y"])
+def test_nobody_is_sent_elsewhere_after_signing_in(gateway, to):
+    person = gateway.people[EMAIL]
+    page = person.walk(gateway.url + "/console/signin?to=" + urllib.parse.quote(to, safe=""))
+    assert urllib.parse.urlsplit(page.url).netloc == urllib.parse.urlsplit(gateway.url).netloc
+    assert page.url.startswith(gateway.url + "/")

@@ -1,0 +1,158 @@
+"""kubectl-gatehouse as kubectl runs it, against the real authd and proxyd; the person's browser is an HTTP client that fills the form."""
+import base64
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import urllib.request
+
+import pytest
+
+import harness
+from harness import BUILD, CLIENT_ID, Gateway
+
+PROGRAM = BUILD / "kubectl-gatehouse"
+PEOPLE = {"ann@example.com": "correct horse"}
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    with Gateway(tmp_path / "gateway", PEOPLE, {"ann@example.com": ["dev", "ops"]}) as g:
+        yield g
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def command(gateway, verb, *more):
+    return [PROGRAM, verb, "--issuer", gateway.issuer, "--client-id", CLIENT_ID, "--certificate-authority", str(gateway.ca), *more]
+
+
+def start(argv, environment):
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def address_of(process):
+    """The sign-in address that it prints."""
+    for line in process.stderr:
+        if found := re.match(r"\s+(https://\S+)", line):
+            return found.group(1)
+    raise AssertionError(f"no address; exit {process.wait()}")
+
+
+def run(argv, environment):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=60)
+
+
+def browse(gateway, process, url=None):
+    """The whole of what the person does; the program ends by itself then."""
+    url = url or address_of(process)
+    redirect = re.search(r"redirect_uri=http%3A%2F%2F127\.0\.0\.1%3A(\d+)%2Fcallback", url)
+    assert redirect, url
+    person = harness.Person(gateway, "ann@example.com", PEOPLE["ann@example.com"])
+    saved, harness.REDIRECT_URI = harness.REDIRECT_URI, f"http://127.0.0.1:{redirect.group(1)}/callback"
+    try:
+        back = person.walk(url)
+    finally:
+        harness.REDIRECT_URI = saved
+    with urllib.request.urlopen(back, timeout=10) as page:
+        assert "You are signed in" in page.read().decode()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out
+
+
+def test_get_token_signs_in_once_and_answers_from_the_cache_afterwards(gateway, environment):
+    argv = command(gateway, "get-token", "--no-browser")
+    credential = json.loads(browse(gateway, start(argv, environment)))
+    assert credential["kind"] == "ExecCredential" and credential["apiVersion"] == "client.authentication.k8s.io/v1"
+    again = run(argv, environment)
+    assert again.returncode == 0 and json.loads(again.stdout) == credential
+    answer = gateway.browser().get(gateway.url + "/api", headers={"Authorization": "Bearer " + credential["status"]["token"]})
+    assert answer.status_code == 404, "no cluster is configured here, but the caller is known"
+    for folder, _, files in os.walk(environment["XDG_CACHE_HOME"]):
+        for name in files:
+            assert stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) == 0o600, name
+
+
+def test_kubectl_s_own_ca_serves_for_an_issuer_on_the_same_host(gateway, environment):
+    ca = base64.b64encode(gateway.ca.read_bytes()).decode()
+    info = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "spec": {"interactive": False, "cluster": {"server": gateway.url, "certificate-authority-data": ca}}}
+    argv = [PROGRAM, "get-token", "--issuer", gateway.issuer, "--client-id", CLIENT_ID, "--no-browser"]
+    assert json.loads(browse(gateway, start(argv, environment | {"KUBERNETES_EXEC_INFO": json.dumps(info)})))["status"]["token"]
+    without = run(argv, environment | {"XDG_CACHE_HOME": environment["HOME"] + "/other"})
+    assert without.returncode == 1 and gateway.issuer in without.stderr, "unknown to the system's CAs"
+
+
+def test_twenty_at_once_make_one_sign_in(gateway, environment):
+    argv = command(gateway, "get-token", "--no-browser")
+    first = start(argv, environment)
+    url = address_of(first)  # it holds the lock now
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        others = [pool.submit(run, argv, environment) for _ in range(19)]
+        credential = browse(gateway, first, url)
+        answers = [o.result() for o in others]
+    assert {a.stdout for a in answers} == {credential}
+    assert all(a.returncode == 0 and "Open this address" not in a.stderr for a in answers)
+
+
+def test_an_expired_token_is_refreshed_without_the_person(tmp_path, environment):
+    with Gateway(tmp_path / "short", PEOPLE, authd_more={"expiry": {"idTokens": "12s"}}) as gateway:
+        argv = command(gateway, "get-token", "--no-browser")
+        first = json.loads(browse(gateway, start(argv, environment)))
+        entry = next(p for p in (tmp_path / "cache" / "gatehouse").iterdir() if p.suffix == ".json")
+        stored = json.loads(entry.read_text())
+        entry.write_text(json.dumps(stored | {"expires_at": 1}))
+        second = run(argv, environment)
+        assert second.returncode == 0, second.stderr
+        assert json.loads(second.stdout)["status"]["token"] != first["status"]["token"]
+        assert "Open this address" not in second.stderr
+        # The replaced refresh token is the one that counts now.
+        assert json.loads(entry.read_text())["refresh_token"] != stored["refresh_token"]
+
+
+def test_whoami_and_logout(gateway, environment):
+    assert run([PROGRAM, "whoami"], environment).returncode == 1
+    shown = browse(gateway, start(command(gateway, "login", "--no-browser"), environment))
+    assert "ann@example.com" in shown and "dev, ops" in shown
+    assert run([PROGRAM, "whoami"], environment).stdout == shown
+    assert run([PROGRAM, "logout"], environment).returncode == 0
+    assert run([PROGRAM, "whoami"], environment).returncode == 1
+
+
+def test_the_wait_for_the_person_is_bounded_and_can_be_interrupted(gateway, environment):
+    ended = run(command(gateway, "get-token", "--no-browser", "--timeout", "1s"), environment)
+    assert ended.returncode == 1 and "nobody signed in within 1 seconds" in ended.stderr
+    process = start(command(gateway, "get-token", "--no-browser"), environment)
+    address_of(process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) != 0
+
+
+@pytest.mark.parametrize("arguments,said", [
+    (["get-token"], "--issuer and --client-id are required"),
+    (["get-token", "--issuer", "gateway", "--client-id", "x"], "expected an absolute URL"),
+    (["get-token", "--issuer", "http://gateway.example/oidc", "--client-id", "x"], "must not travel in the open"),
+    (["get-token", "--issuer", "https://127.0.0.1:1/oidc", "--client-id", "x"], "https://127.0.0.1:1/oidc/.well-known/openid-configuration"),
+    (["get-token", "--timeout", "forever"], "--timeout: expected a duration"),
+    (["get-token", "--listen-port", "99999"], "--listen-port: expected 0 to 65535"),
+    (["get-token", "--no-such"], "Try: kubectl-gatehouse --help"),
+    (["dance"], 'no command "dance"'),
+    (["whoami", "extra"], 'unexpected argument "extra"'),
+])
+def test_wrong_arguments_say_what_was_expected(environment, arguments, said):
+    ended = run([PROGRAM, *arguments], environment)
+    assert ended.returncode in (1, 2) and said in ended.stderr and not ended.stdout
+
+
+def test_help_names_every_command(environment):
+    ended = run([PROGRAM, "--help"], environment)
+    assert ended.returncode == 0
+    for word in ("login", "get-token", "whoami", "logout", "--issuer", "--client-id"):
+        assert word in ended.stdout

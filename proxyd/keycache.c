@@ -5,8 +5,8 @@
 
 /* What stands in the shared memory. Set number g lives in slot g % 2, so that the writer of g + 1 never touches the
  * set that readers are sent to. A reader that is overtaken (the writer has begun g + 2) sees it from the counter and
- * copies again. The words are copied by relaxed atomic loads and stores: what a reader copied while it was being
- * overwritten is thrown away, but must not be a data race either. */
+ * copies again. Each word is stored with release and loaded with acquire: a reader that got one word of set g + 2 is
+ * certain to see that the counter has passed g. */
 #define KEYCACHE_MAGIC 0x3130736579656b67u /* "gkeyes01", little-endian */
 #define SLOT_WORDS (KEYCACHE_SLOT_BYTES_MAX / sizeof(uint64_t))
 
@@ -90,11 +90,11 @@ keycache_close(struct keycache *kc)
 static void
 slot_write(struct slot *slot, struct slice bytes)
 {
-	atomic_store_explicit(&slot->bytes, bytes.n, memory_order_relaxed);
+	atomic_store_explicit(&slot->bytes, bytes.n, memory_order_release);
 	for (size_t i = 0, at = 0; at < bytes.n; i++, at += sizeof(uint64_t)) {
 		uint64_t word = 0;
 		memcpy(&word, bytes.p + at, bytes.n - at < sizeof(word) ? bytes.n - at : sizeof(word));
-		atomic_store_explicit(&slot->words[i], word, memory_order_relaxed);
+		atomic_store_explicit(&slot->words[i], word, memory_order_release);
 	}
 }
 
@@ -125,9 +125,6 @@ keycache_publish(struct keycache *kc, const struct keycache_entry *entries, size
 		buf_fini(&bytes);
 		return total > KEYCACHE_SLOT_BYTES_MAX ? E_LIMIT : E_NOMEM;
 	}
-	/* Readers must see the counter of the last publication before any byte of this one: the slot written now is
-	 * the one that readers of the set before the last may still be copying. */
-	atomic_thread_fence(memory_order_seq_cst);
 	slot_write(&kc->writable->slots[next % 2], buf_slice(&bytes));
 	atomic_store_explicit(&kc->writable->generation, next, memory_order_release);
 	buf_fini(&bytes);
@@ -145,18 +142,17 @@ static enum err
 slot_copy(const struct region *region, uint64_t generation, struct buf *copy)
 {
 	const struct slot *slot = &region->slots[generation % 2];
-	uint64_t bytes = atomic_load_explicit(&slot->bytes, memory_order_relaxed);
+	uint64_t bytes = atomic_load_explicit(&slot->bytes, memory_order_acquire);
 	size_t words = bytes > KEYCACHE_SLOT_BYTES_MAX ? 0 : (size_t)(bytes + 7) / sizeof(uint64_t);
 
 	buf_reset(copy);
 	char *to = buf_reserve(copy, words * sizeof(uint64_t));
 	for (size_t i = 0; to && i < words; i++) {
-		uint64_t word = atomic_load_explicit(&slot->words[i], memory_order_relaxed);
+		uint64_t word = atomic_load_explicit(&slot->words[i], memory_order_acquire);
 		memcpy(to + i * sizeof(word), &word, sizeof(word));
 	}
 	if (to)
 		buf_commit(copy, words ? (size_t)bytes : 0);
-	atomic_thread_fence(memory_order_acquire);
 	if (atomic_load_explicit(&region->generation, memory_order_relaxed) != generation)
 		return E_AGAIN;
 	if (bytes > KEYCACHE_SLOT_BYTES_MAX)

@@ -736,8 +736,9 @@ def test_children_have_no_privileges(tmp_path, ca):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_children_become_the_configured_user_who_need_not_read_the_key(tmp_path, ca):
-    config = proxyd_config(ca, user="nobody")
+def test_children_become_the_configured_user_who_need_not_read_any_file(tmp_path, ca, issuer):
+    config = proxyd_config(ca, [issuer], user="nobody")
+    ca.file.chmod(0o600)
     os.chmod(config["listen"][0]["tls"]["keyFile"], 0o600)
     nobody = pwd.getpwnam("nobody")
     with Proxyd(tmp_path, config) as proxyd:
@@ -746,6 +747,7 @@ def test_children_become_the_configured_user_who_need_not_read_the_key(tmp_path,
             assert set(status["Uid"].split()) == {str(nobody.pw_uid)}
             assert set(status["Gid"].split()) == {str(nobody.pw_gid)}
             assert status["Groups"].strip() == ""
+        assert proxyd.admin("/readyz")[0] == 200
         proxyd.reload()
         with connect(proxyd.address, ca) as tls:
             assert tls.version() == "TLSv1.3"

@@ -3,7 +3,10 @@
 #define TESTS_CERTIFICATES_H
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>

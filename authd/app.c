@@ -146,6 +146,7 @@ generation_switch(struct authd *app, struct generation *new, char *why, size_t w
 	app->generation = new;
 	pthread_mutex_unlock(&app->generation_lock);
 	keys_reconfigure(app->keys, &ko);
+	app->keys_due_ms = 0;
 	password_pool_set_cost(app->passwords, authd_config_password_cost(new->config));
 	log_configure(new);
 	app_generation_release(old);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "authd/config_internal.h"
+#include "authd/keys.h"
 #include "oidc/identity.h"
 #include "shared/certificate.h"
 #include "shared/file.h"
@@ -217,7 +218,7 @@ check_web(struct config_check *k)
 	return e == OK ? check_tls(k) : e;
 }
 
-/* ---- oauth2, signer, log, sessions, console ---- */
+/* ---- oauth2, expiry, signer, log, sessions, console ---- */
 
 static bool
 contains(const struct config_strings *list, const char *word)
@@ -283,7 +284,12 @@ check_signer(struct config_check *k)
 	if (strcmp(k->f->signer_type, "local") != 0)
 		return authd_config_refuse(k, "signer.type", "expected \"local\", found \"%s\"%s", k->f->signer_type,
 			strcmp(k->f->signer_type, "vault") == 0 ? ", which " NOT_CARRIED : "");
-	return authd_config_bind_signer(k);
+	enum err e = authd_config_bind_signer(k);
+	/* Each retired key stays published as long as its tokens live. */
+	if (e == OK && k->f->c.expiry.id_tokens_ms / k->f->c.expiry.signing_keys_ms > KEYS_RETIRED_MAX)
+		e = authd_config_refuse(k, "expiry.idTokens",
+			"expected at most %d times the period in which signing keys are rotated: so many keys would have to stay published", KEYS_RETIRED_MAX);
+	return e;
 }
 
 static enum err

@@ -1,19 +1,18 @@
-#include "authd/keys.h"
-
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include "authd/keys.h"
 #include "shared/log.h"
 
 #define RSA_BITS 2048
 #define RETIRED_MARGIN_S 60 /* clocks of those who verify */
 #define TICK_S_MAX 3600     /* look at least this often: the system's clock may be set */
+#define TICK_FAILED_S 10
 
 /* What keys_acquire hands out. */
 struct held {
@@ -27,7 +26,9 @@ struct keys {
 	pthread_mutex_t change; /* one change at a time */
 	pthread_mutex_t lock;   /* options, current */
 	struct keys_options o;
+	int64_t token_lifetime_s; /* the longest since keys_open: what was signed before a shorter one was configured still counts */
 	struct held *current;
+	int64_t opened_at;
 };
 
 /* One key as stored. */
@@ -82,6 +83,7 @@ options(struct keys *k)
 {
 	pthread_mutex_lock(&k->lock);
 	struct keys_options o = k->o;
+	o.token_lifetime_max_s = k->token_lifetime_s;
 	pthread_mutex_unlock(&k->lock);
 	return o;
 }
@@ -98,11 +100,22 @@ generate(enum jws_alg alg)
 	return key;
 }
 
+/* PEM readers ask for a pass phrase through this, by default at the terminal. */
+static int
+no_passphrase(char *out, int bytes, int writing, void *arg)
+{
+	(void)out;
+	(void)bytes;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
 static EVP_PKEY *
 read_private(struct slice pem)
 {
 	BIO *in = pem.n <= INT32_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
-	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, NULL) : NULL;
+	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_passphrase, NULL) : NULL;
 
 	BIO_free(in);
 	if (!key)
@@ -216,7 +229,7 @@ is_alg(const struct stored *s, enum jws_alg alg)
 
 /* next -> active, active -> retired: in one transaction, so there is always exactly one. */
 static void
-activate(struct plan *p, struct stored *next, struct stored *active, const struct keys_options *o, int64_t now_s)
+activate(struct plan *p, struct stored *next, struct stored *active, int64_t now_s)
 {
 	next->r.state = RECORD_KEY_ACTIVE;
 	next->r.active_at = now_s;
@@ -224,15 +237,36 @@ activate(struct plan *p, struct stored *next, struct stored *active, const struc
 	if (active) {
 		active->r.state = RECORD_KEY_RETIRED;
 		active->r.retired_at = now_s;
-		active->r.expires_at = now_s + o->token_lifetime_max_s + RETIRED_MARGIN_S;
+		active->r.expires_at = now_s + active->r.token_lifetime_s + RETIRED_MARGIN_S;
 		plan_change(p, active);
 	}
 	log_info("signing key is active", LOG_SLICE("kid", next->kid), LOG_SLICE("alg", next->r.alg));
 }
 
+/* The longest token that a key may have signed decides when it may go. It stands in the record before a token of that length is signed, and
+ * never becomes less: a shorter lifetime in the configuration does not shorten what is out there. */
+static void
+note_lifetime(struct plan *p, struct stored *active, int64_t lifetime_s)
+{
+	if (active->r.token_lifetime_s >= lifetime_s)
+		return;
+	active->r.token_lifetime_s = lifetime_s;
+	plan_change(p, active);
+}
+
+/* When a key that waits may sign. While authd was away nobody could fetch it, and its days in the store published it to nobody: after a
+ * start everyone's cache runs out once more. */
+static int64_t
+signs_at(const struct stored *next, int64_t opened_at)
+{
+	int64_t seen_at = opened_at + KEYS_MAX_AGE_S;
+
+	return next->r.active_at > seen_at ? next->r.active_at : seen_at;
+}
+
 /* What is due at now_s. soon: rotate at the earliest moment that is safe. *due_at: when to look again. */
 static enum err
-plan_advance(struct plan *p, const struct keys_options *o, int64_t now_s, bool soon, int64_t *due_at)
+plan_advance(struct plan *p, const struct keys_options *o, int64_t opened_at, int64_t now_s, bool soon, int64_t *due_at)
 {
 	struct stored *active = plan_find(p, RECORD_KEY_ACTIVE), *next = plan_find(p, RECORD_KEY_NEXT);
 	enum err err = OK;
@@ -242,6 +276,8 @@ plan_advance(struct plan *p, const struct keys_options *o, int64_t now_s, bool s
 		err = plan_add(p, o->alg, RECORD_KEY_ACTIVE, now_s, now_s);
 		active = plan_find(p, RECORD_KEY_ACTIVE);
 	}
+	if (err == OK && active)
+		note_lifetime(p, active, o->token_lifetime_max_s);
 	if (err == OK && next && !is_alg(next, o->alg)) {
 		p->gone[next - p->keys] = true;
 		next = NULL;
@@ -261,12 +297,14 @@ plan_advance(struct plan *p, const struct keys_options *o, int64_t now_s, bool s
 		next->r.active_at = next->r.created_at + KEYS_PUBLISH_S;
 		plan_change(p, next);
 	}
-	if (err == OK && next && now_s >= next->r.active_at) {
-		activate(p, next, active, o, now_s);
+	/* Without an active one there is no choice. */
+	if (err == OK && next && (!active || now_s >= signs_at(next, opened_at))) {
+		activate(p, next, active, now_s);
+		note_lifetime(p, next, o->token_lifetime_max_s);
 		next = NULL;
 		planned = now_s + o->rotation_period_s;
 	}
-	*due_at = next ? next->r.active_at : planned - KEYS_PUBLISH_S;
+	*due_at = next ? signs_at(next, opened_at) : planned - KEYS_PUBLISH_S;
 	for (size_t i = 0; i < p->n; i++)
 		if (p->keys[i].r.state == RECORD_KEY_RETIRED && p->keys[i].r.expires_at < *due_at)
 			*due_at = p->keys[i].r.expires_at;
@@ -351,7 +389,7 @@ advance(struct keys *k, bool soon, int64_t *due_at)
 	arena_init(&p->arena, 4u << 20);
 	enum err err = store_read(k->store, plan_read, p);
 	if (err == OK)
-		err = plan_advance(p, &o, now_s, soon, due_at);
+		err = plan_advance(p, &o, k->opened_at, now_s, soon, due_at);
 	for (size_t i = 0; i < p->n; i++)
 		write |= p->changed[i] || p->gone[i];
 	if (err == OK && write)
@@ -378,6 +416,8 @@ keys_open(struct store *s, const struct keys_options *o, struct keys **out, char
 	}
 	k->store = s;
 	k->o = *o;
+	k->token_lifetime_s = o->token_lifetime_max_s;
+	k->opened_at = clock_now_s(o->clock);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_mutex_init(&k->change, NULL);
 	enum err err = advance(k, false, &due_at);
@@ -409,7 +449,7 @@ keys_tick(struct keys *k, int64_t *next_s)
 	enum err err = advance(k, false, &due_at);
 	int64_t wait = due_at - clock_now_s(options(k).clock);
 
-	*next_s = err != OK || wait < 1 ? 1 : wait > TICK_S_MAX ? TICK_S_MAX : wait;
+	*next_s = err != OK ? TICK_FAILED_S : wait < 1 ? 1 : wait > TICK_S_MAX ? TICK_S_MAX : wait;
 	return err;
 }
 
@@ -426,5 +466,7 @@ keys_reconfigure(struct keys *k, const struct keys_options *o)
 {
 	pthread_mutex_lock(&k->lock);
 	k->o = *o;
+	if (o->token_lifetime_max_s > k->token_lifetime_s)
+		k->token_lifetime_s = o->token_lifetime_max_s;
 	pthread_mutex_unlock(&k->lock);
 }

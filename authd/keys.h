@@ -1,7 +1,7 @@
 /* keys.h - signing keys: made by OpenSSL, kept in the store, next -> active -> retired.
  *
- * A key is published in the JWK Set at least one cache lifetime (KEYS_PUBLISH_S) before it signs, and stays there until the last token it
- * signed has expired. Thread-safe; readers take a reference to an immutable set. */
+ * A key is published in the JWK Set at least one cache lifetime (KEYS_PUBLISH_S; after a restart once more KEYS_MAX_AGE_S) before it signs, and
+ * stays there until the last token it signed has expired, also when the lifetime of tokens was longer once. Thread-safe; readers take a reference to an immutable set. */
 #ifndef AUTHD_KEYS_H
 #define AUTHD_KEYS_H
 
@@ -11,6 +11,7 @@
 
 #define KEYS_MAX_AGE_S 300                  /* Cache-Control: max-age of /keys */
 #define KEYS_PUBLISH_S (2 * KEYS_MAX_AGE_S) /* published before it signs */
+#define KEYS_RETIRED_MAX 48                 /* of JWK_SET_KEYS_MAX; room is left for rotations by hand */
 
 struct keys;
 struct keys_options {
@@ -25,8 +26,10 @@ MUST_CHECK enum err keys_open(struct store *s, const struct keys_options *o, str
 void keys_close(struct keys *k);
 /* Do what is due (make next, activate, retire, forget); returns seconds until the next call is due. Called by one maintenance thread. */
 MUST_CHECK enum err keys_tick(struct keys *k, int64_t *next_s);
-/* Rotate now: a new key is published and becomes active KEYS_PUBLISH_S later. */
+/* Rotate now: a new key is published and becomes active KEYS_PUBLISH_S later (one that is published already: as soon as it has been for that
+ * long). keys_tick is due at once afterwards, to say when. */
 MUST_CHECK enum err keys_rotate(struct keys *k);
+/* From the next keys_tick on, which is due at once. */
 void keys_reconfigure(struct keys *k, const struct keys_options *o);
 
 /* An immutable generation of the keys. Take, use, release. */

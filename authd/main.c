@@ -90,6 +90,7 @@ on_signal(struct authd *app, const char *config_path, int signal)
 	case SIGUSR1:
 		return true; /* the log is the standard error: there is no file to open again */
 	case SIGUSR2:
+		app->keys_due_ms = 0;
 		if (keys_rotate(app->keys) == OK)
 			log_info("signing key rotated: the new one is published and will sign once every cache has it");
 		else

@@ -130,6 +130,7 @@ static const struct field key_fields[] = {
 	INT(5, record_key, active_at),
 	INT(6, record_key, retired_at),
 	INT(7, record_key, expires_at),
+	INT(8, record_key, token_lifetime_s),
 	END,
 };
 

@@ -88,6 +88,7 @@ struct record_key {
 	struct slice private_pem; /* PKCS#8; never printed */
 	int64_t state, created_at, active_at, retired_at;
 	int64_t expires_at;       /* of a retired key: when the last token signed by it has expired */
+	int64_t token_lifetime_s; /* of the longest token that it may have signed */
 };
 
 /* Consent remembered. Key: user sub NUL client id. */

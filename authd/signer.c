@@ -1,33 +1,31 @@
-#include "authd/signer.h"
-
 #include <jwt.h>
+#include <stdlib.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <stdlib.h>
-
+#include "authd/signer.h"
 #include "oidc/base64url.h"
 
 #define SIGNATURE_BYTES_MAX 1024 /* RSA of 8192 bits */
 #define ES256_PART_BYTES 32
 
-/* libjwt's text of a token that is not signed: "{header}.{claims}". It wants a key for every alg but none; it is not looked at here,
- * and libjwt would parse a real one anew for each token. */
+/* Header and claims as JSON, from malloc. The jwt_t is left without an alg of its own: with one, libjwt 1.10 writes typ "JWT" whatever was
+ * set, and wants a key, which it would parse anew for each token. */
 static enum err
-build(const struct key_set *set, const char *typ, const char *claims, char **text)
+build(const struct key_set *set, const char *typ, const char *claims, char **header, char **payload)
 {
-	static const unsigned char unused[] = "-";
 	jwt_t *jwt = NULL;
 	enum err err = E_NOMEM;
 
 	if (jwt_new(&jwt) != 0)
 		return E_NOMEM;
-	jwt_alg_t alg = jwt_str_alg(jws_alg_name(set->active_alg));
-	if (jwt_set_alg(jwt, alg, unused, sizeof(unused)) == 0 && jwt_add_header(jwt, "kid", set->active_kid) == 0 && jwt_add_header(jwt, "typ", typ) == 0) {
+	if (jwt_add_header(jwt, "alg", jws_alg_name(set->active_alg)) == 0 && jwt_add_header(jwt, "kid", set->active_kid) == 0 &&
+		jwt_add_header(jwt, "typ", typ) == 0)
 		err = jwt_add_grants_json(jwt, claims) == 0 ? OK : E_FORMAT;
-		*text = err == OK ? jwt_dump_str(jwt, 0) : NULL;
-		if (err == OK && !*text)
-			err = E_NOMEM;
+	if (err == OK) {
+		*header = jwt_get_headers_json(jwt, NULL);
+		*payload = jwt_get_grants_json(jwt, NULL);
+		err = *header && *payload ? OK : E_NOMEM;
 	}
 	jwt_free(jwt);
 	return err;
@@ -75,24 +73,24 @@ sign(const struct key_set *set, struct slice input, struct buf *token)
 enum err
 signer_mint(struct keys *k, const char *typ, struct slice claims, struct buf *token)
 {
-	const struct key_set *set = keys_acquire(k);
-	char *json = strndup(claims.p ? claims.p : "", claims.n), *text = NULL;
+	char *json, *header = NULL, *payload = NULL;
 	size_t start = token->n;
-	enum err err = json ? build(set, typ, json, &text) : E_NOMEM;
 
+	if (claims.n == 0 || memchr(claims.p, '\0', claims.n))
+		return E_FORMAT;
+	json = strndup(claims.p, claims.n);
+	if (!json)
+		return E_NOMEM;
+	const struct key_set *set = keys_acquire(k);
+	enum err err = build(set, typ, json, &header, &payload);
 	if (err == OK) {
-		/* kid and typ are ours and hold no brace: the first "}." is the header's end. */
-		const char *dot = strstr(text, "}.");
-		size_t header_n = dot ? (size_t)(dot + 1 - text) : 0;
-		err = dot ? OK : E_FORMAT;
-		if (dot) {
-			base64url_add(token, text, header_n);
-			buf_add_char(token, '.');
-			base64url_add(token, dot + 2, strlen(dot + 2));
-			err = buf_ok(token) ? sign(set, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
-		}
+		base64url_add(token, header, strlen(header));
+		buf_add_char(token, '.');
+		base64url_add(token, payload, strlen(payload));
+		err = buf_ok(token) ? sign(set, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
 	}
-	free(text);
+	free(header);
+	free(payload);
 	free(json);
 	keys_release(k, set);
 	return err;

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <lmdb.h>
+#include <openssl/crypto.h>
 #include "authd/store_internal.h"
 #include "shared/log.h"
 
@@ -171,6 +172,7 @@ store_put(struct store_txn *t, enum record_kind kind, struct slice key, const vo
 		return e;
 	MDB_val k = val(key), v = val(buf_slice(value));
 	int rc = mdb_put(t->mdb, t->s->records[kind], &k, &v, 0);
+	OPENSSL_cleanse(value->p, value->n); /* a private key among others */
 	return rc ? store_txn_failed(t, rc) : OK;
 }
 

@@ -125,6 +125,8 @@ protocol_settings_are_checked(void **state)
 			":5: oauth2.pkce.codeChallengeMethodsSupported: expected S256 among them" },
 		{ BASE "oauth2: {pkce: {codeChallengeMethodsSupported: [S512]}}\n",
 			":5: oauth2.pkce.codeChallengeMethodsSupported[0]: expected S256 or plain, found \"S512\"" },
+		{ BASE "expiry: {idTokens: 10h, signingKeys: 10m}\n",
+			":5: expiry.idTokens: expected at most 48 times the period in which signing keys are rotated" },
 		{ BASE "signer: {type: hsm}\n", ":5: signer.type: expected \"local\", found \"hsm\"" },
 		{ BASE "sessions: {cookieName: 'a b'}\n", ":5: sessions.cookieName: expected the name of a cookie" },
 		{ BASE "sessions: {cookieName: 'a;b'}\n", ":5: sessions.cookieName: expected the name of a cookie" },

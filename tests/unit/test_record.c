@@ -191,7 +191,7 @@ a_key_and_an_approval_come_back_as_they_were(void **state)
 {
 	(void)state;
 	struct record_key key = { .alg = SLICE_LIT("ES256"), .private_pem = SLICE_LIT("-----"), .state = RECORD_KEY_RETIRED,
-		.created_at = 1, .active_at = 2, .retired_at = 3, .expires_at = 4 }, key_out;
+		.created_at = 1, .active_at = 2, .retired_at = 3, .expires_at = 4, .token_lifetime_s = 7 }, key_out;
 	struct record_approval approval = { .scope = SLICE_LIT("openid"), .approved_at = 5, .expires_at = 6 }, approval_out;
 
 	record_encode(RECORD_KEY, &key, &bytes);
@@ -203,6 +203,7 @@ a_key_and_an_approval_come_back_as_they_were(void **state)
 	assert_int_equal(key_out.active_at, 2);
 	assert_int_equal(key_out.retired_at, 3);
 	assert_int_equal(key_out.expires_at, 4);
+	assert_int_equal(key_out.token_lifetime_s, 7);
 	buf_reset(&bytes);
 	record_encode(RECORD_APPROVAL, &approval, &bytes);
 	assert_int_equal(record_decode(RECORD_APPROVAL, buf_slice(&bytes), &arena, &approval_out), OK);

@@ -33,8 +33,8 @@ tier() {
 
 # The number before a word in the last closing line of a log ("3 passed, 0 failed", pytest's "1 failed, 2 passed in 3.4s").
 tier_count() {
-	grep -E '^=* ?[0-9]+ (passed|failed|skipped|deselected|warnings?|errors?)([, ]|$)' "$1" | tail -n 1 |
-		grep -oE "[0-9]+ ($2)\b" | awk '{ n += $1 } END { print n + 0 }'
+	{ grep -E '^=* ?[0-9]+ (passed|failed|skipped|deselected|warnings?|errors?)([, ]|$)' "$1" || true; } | tail -n 1 |
+		{ grep -oE "[0-9]+ ($2)\b" || true; } | awk '{ n += $1 } END { print n + 0 }'
 }
 
 # Prints the closing line; fails if anything did.

@@ -177,7 +177,7 @@ drain(struct worker *w, uint32_t within_ms)
 		close(w->listeners[i].watch.fd);
 	w->listener_n = 0;
 	g->draining = true;
-	process_title_set("proxyd: worker %u.%u (draining)", w->start->generation, w->start->index);
+	process_title_set("proxyd: worker %u (generation %u, draining)", w->start->index, w->start->generation);
 	log_info("draining", LOG_UINT("connections", g->client_n));
 	if (g->client_n == 0 || loop_timer_set(g->loop, &w->drain, within_ms))
 		loop_stop(g->loop);
@@ -349,9 +349,6 @@ serve(struct worker *w)
 	struct gateway *g = &w->gateway;
 	enum err err;
 
-	snprintf(w->why.text, sizeof(w->why.text), "privileges not dropped");
-	if ((err = process_harden()) || (err = process_drop(w->start->config->user)))
-		return err;
 	snprintf(w->why.text, sizeof(w->why.text), "out of memory or descriptors");
 	w->control.fd = w->start->control_fd;
 	w->control.on_event = on_control;
@@ -387,8 +384,6 @@ int
 worker_run(const struct worker_start *start)
 {
 	struct worker w = { .start = start, .drain.on_due = on_drain_over, .pause.on_due = on_pause_over, .want_keys.on_due = on_want_keys };
-
-	process_title_set("proxyd: worker %u.%u", start->generation, start->index);
 	enum err err = gateway_start(&w);
 	if (err == OK) {
 		if (start->keycache_fd >= 0)

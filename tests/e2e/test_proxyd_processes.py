@@ -265,7 +265,7 @@ FAULTS = {
     "large": ("keys", (200, {}, b" " * 10_000_000), "key set: too large"),
     "discovery": ("discovery", (404, {}, b""), "discovery document: answered with status 404"),
     "wrong issuer": ("discovery", (200, {}, b'{"issuer": "https://other", "jwks_uri": "https://other/keys"}'), "discovery document: "),
-    "http keys": ("discovery", None, "discovery document: its jwks_uri is not an https URL"),
+    "http keys": ("discovery", None, "discovery document: an endpoint is no URL, or http though the issuer is https"),
 }
 
 

@@ -81,3 +81,55 @@ def test_a_missing_walk_is_refused(tree):
     (tree / "proxyd/LIFE-OF-A-REQUEST.md").unlink()
     status, said = run(tree, "check-life")
     assert status == 1 and "proxyd/LIFE-OF-A-REQUEST.md: missing" in said
+
+
+def tiers(tree, *commands):
+    """Groups of tests as scripts/check runs them, and its closing line."""
+    lines = "".join(f"tier t{i} 1 sh -c '{command}'\n" for i, command in enumerate(commands))
+    script = f"set -euo pipefail\n. {tree}/scripts/lib.sh\n. {tree}/scripts/lib-check.sh\n{lines}close_check\n"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    return done.returncode, done.stdout.splitlines()
+
+
+GOOD = 'echo "7 passed, 0 failed"'
+
+
+@pytest.mark.parametrize(
+    "commands, status, closing",
+    [
+        ([GOOD, 'echo "3 passed in 0.5s"'], 0, "10 passed, 0 failed"),
+        ([GOOD, 'echo "1 failed, 2 passed, 1 skipped in 1.2s"; exit 1'], 1, "9 passed, 1 failed"),
+        (['echo "2 passed, 1 warning, 3 errors in 1.2s"; exit 1', GOOD], 1, "9 passed, 3 failed"),
+        ([GOOD, "exit 3"], 1, "7 passed, 1 failed"),
+        ([GOOD, "echo no test here"], 1, "7 passed, 1 failed"),
+        ([GOOD, 'echo "4 passed, 0 failed"; exit 2'], 1, "11 passed, 1 failed"),
+    ],
+)
+def test_the_closing_line_sums_all_groups_and_no_failure_is_lost(tree, commands, status, closing):
+    ended, said = tiers(tree, *commands)
+    assert (ended, said[-1]) == (status, closing)
+    assert sum(line.endswith("failed") for line in said) == 1  # the sum is the only line of that form
+
+
+CMOCKA = """#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+static void good(void **s) { (void)s; }
+static void bad(void **s) { (void)s; assert_int_equal(1, 2); }
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(good), cmocka_unit_test(bad), cmocka_unit_test(good) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+"""
+
+
+def test_unit_tests_are_counted_once_and_a_program_that_dies_counts_as_a_failure(tmp_path):
+    source, program, dies = tmp_path / "t.c", tmp_path / "t", tmp_path / "dies"
+    source.write_text(CMOCKA)
+    subprocess.run(["cc", "-o", program, source, "-lcmocka"], check=True)
+    dies.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    dies.chmod(0o755)
+    done = subprocess.run([ROOT / "tests/run-unit", program, dies], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.splitlines()[-1] == "2 passed, 2 failed"

@@ -102,18 +102,13 @@ static enum err
 answer_store(struct store_txn *t, void *arg)
 {
 	struct authorize *a = arg;
-	struct session *s = &a->session;
-	struct record_session now;
-	int64_t now_s = request_now_s(a->r);
-	enum err e = store_get(t, RECORD_SESSION, session_key(s), &a->r->arena, &now);
+	const struct session *s = &a->session;
+	enum err e = session_use(t, a->r, s);
 
-	if (e == OK) {
-		session_touch(a->r->generation->config, &now, now_s);
-		e = store_put(t, RECORD_SESSION, session_key(s), &now);
-	}
 	if (e != OK)
 		return e;
-	return grant_put_code(t, authorization_code_key(&a->code), &a->record, &s->record.user, s->record.auth_time, s->record.sid, now_s);
+	return grant_put_code(t, authorization_code_key(&a->code), &a->record, &s->record.user, s->record.auth_time, s->record.sid,
+		request_now_s(a->r));
 }
 
 static void

@@ -70,7 +70,7 @@ connector_name(const struct request *r, struct slice id)
 	const struct connector *c = app_generation_connector(r->generation, id);
 
 	if (slice_eq_str(id, AUTHD_PASSWORD_CONNECTOR))
-		return SLICE_LIT("a password");
+		return SLICE_LIT("Password");
 	return c ? slice_str(c->name) : id;
 }
 
@@ -95,26 +95,31 @@ rows(struct page *p, const struct record_session *s)
 }
 
 static void
-kubectl_part(struct page *p)
+contexts(struct page *p)
 {
 	const struct config_strings *clusters = &p->r->generation->config->console.clusters;
 
-	page_html(p, "<h2>Use kubectl</h2><p>Download the file, then:</p><pre><code>export KUBECONFIG=~/Downloads/gatehouse.kubeconfig\n"
-		"kubectl auth whoami</code></pre><p>Nothing in it is secret: kubectl asks you to sign in with your browser. It needs the program "
-		"<code>kubectl-gatehouse</code> in your PATH.</p>");
-	if (clusters->n > 1) {
-		page_html(p, "<p>Its contexts, one for each cluster:</p><ul class=\"chips\">");
-		for (size_t i = 0; i < clusters->n; i++) {
-			struct buf name;
-			buf_init(&name, 0);
-			kubeconfig_context_add(&name, clusters->items[i]);
-			page_html(p, "<li><code>");
-			page_text(p, buf_slice(&name));
-			page_html(p, "</code></li>");
-			buf_fini(&name);
-		}
-		page_html(p, "</ul>");
+	if (clusters->n < 2)
+		return;
+	page_html(p, "<p>Its contexts, one for each cluster:</p><ul class=\"chips\">");
+	for (size_t i = 0; i < clusters->n; i++) {
+		page_html(p, "<li><code>");
+		kubeconfig_context_add(&p->html, clusters->items[i]); /* DNS labels: nothing in them needs escaping */
+		page_html(p, "</code></li>");
 	}
+	page_html(p, "</ul>");
+}
+
+static void
+kubectl_part(struct page *p)
+{
+	if (!p->r->generation->config->console.client_id)
+		return;
+	page_html(p, "<h2>Use kubectl</h2><p>Nothing in this file is secret: kubectl asks who you are with your browser. It needs the program "
+		"<code>kubectl-gatehouse</code> in your PATH.</p>"
+		"<a class=\"button\" href=\"/console/kubeconfig\" download=\"gatehouse.kubeconfig\">Download kubeconfig</a>"
+		"<pre><code>export KUBECONFIG=~/Downloads/gatehouse.kubeconfig\nkubectl auth whoami</code></pre>");
+	contexts(p);
 }
 
 static void
@@ -122,31 +127,60 @@ home_send(struct request *r, const struct session *s)
 {
 	struct page p;
 
-	page_begin(&p, r, "Console");
+	page_begin_wide(&p, r, "Console");
 	page_html(&p, "<h1>Hello, <span>");
 	page_text(&p, s->record.user.username.n ? s->record.user.username : person_label(&s->record.user));
 	page_html(&p, "</span></h1><p class=\"lead\">This is who you are in every cluster behind this gateway.</p>");
 	rows(&p, &s->record);
 	kubectl_part(&p);
-	page_html(&p, "<div class=\"row\">");
-	if (r->generation->config->console.client_id)
-		page_html(&p, "<a class=\"button\" href=\"/console/kubeconfig\" download=\"gatehouse.kubeconfig\">Download kubeconfig</a>");
-	page_html(&p, "<form method=\"post\" action=\"/console/signout\">");
+	page_html(&p, "<hr><form method=\"post\" action=\"/console/signout\">");
 	page_hidden(&p, "csrf", browser_form_token(r, s->secret, SIGN_OUT_PURPOSE, s->record.sid));
-	page_html(&p, "<button class=\"quiet\" type=\"submit\">Sign out</button></form></div>");
+	page_html(&p, "<button class=\"quiet\" type=\"submit\">Sign out</button></form>");
 	page_send(&p, 200, SLICE_NONE);
+}
+
+struct home {
+	struct request *r;
+	struct session session;
+};
+
+static enum err
+home_use(struct store_txn *t, void *arg)
+{
+	const struct home *h = arg;
+
+	return session_use(t, h->r, &h->session);
+}
+
+/* A use that could not be noted does not hide the page. */
+static void
+home_used(struct request *r, enum err result)
+{
+	struct home *h = r->state;
+
+	if (result == OK)
+		session_touch(r->generation->config, &h->session.record, request_now_s(r));
+	home_send(r, &h->session);
 }
 
 void
 console_home(struct request *r, struct slice rest)
 {
-	struct session s;
+	struct home *h = arena_alloc(&r->arena, sizeof *h);
 
 	(void)rest;
-	if (!slice_eq_str(r->path, CONSOLE))
+	if (!h) {
+		page_unavailable(r);
+	} else if (!slice_eq_str(r->path, CONSOLE)) {
 		page_redirect(r, SLICE_LIT(CONSOLE));
-	else if (session_needed(r, &s))
-		home_send(r, &s);
+	} else if (session_needed(r, &h->session)) {
+		h->r = r;
+		r->state = h;
+		if (session_touch_due(r->generation->config, &h->session.record, request_now_s(r)))
+			request_write(r, home_use, h, home_used);
+		else
+			home_send(r, &h->session);
+	}
 }
 
 /* ---- kubeconfig ---- */

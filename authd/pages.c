@@ -105,8 +105,8 @@ brand_name(const struct request *r)
 	return name && name[0] ? slice_str(name) : SLICE_LIT("Gatehouse");
 }
 
-void
-page_begin(struct page *p, struct request *r, const char *title)
+static void
+begin(struct page *p, struct request *r, const char *title, const char *main_tag)
 {
 	pthread_once(&statics_once, statics_prepare);
 	p->r = r;
@@ -122,12 +122,26 @@ page_begin(struct page *p, struct request *r, const char *title)
 	page_html(p, "\"><link rel=\"icon\" type=\"image/svg+xml\" href=\"");
 	page_path(p, PAGE_STATIC_PATH);
 	page_html(p, static_names[1]);
-	page_html(p, "\"></head><body><main><div class=\"brand\"><img alt=\"\" src=\"");
+	page_html(p, "\"></head><body>");
+	page_html(p, main_tag);
+	page_html(p, "<div class=\"brand\"><img alt=\"\" src=\"");
 	page_path(p, PAGE_STATIC_PATH);
 	page_html(p, static_names[1]);
 	page_html(p, "\"><span>");
 	page_text(p, brand_name(r));
 	page_html(p, "</span></div>");
+}
+
+void
+page_begin(struct page *p, struct request *r, const char *title)
+{
+	begin(p, r, title, "<main>");
+}
+
+void
+page_begin_wide(struct page *p, struct request *r, const char *title)
+{
+	begin(p, r, title, "<main class=\"wide\">");
 }
 
 /* ---- sending ---- */

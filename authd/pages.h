@@ -12,15 +12,16 @@ struct page {
 	struct buf html;
 };
 
-/* Begin with the head and the brand; title is a literal. page_send ends and sends it. */
+/* Begin with the head and the brand; title is a literal. page_send ends and sends it. A wide page has more than one thing to say. */
 void page_begin(struct page *p, struct request *r, const char *title);
+void page_begin_wide(struct page *p, struct request *r, const char *title);
 /* form_target: where the answer to a form of this page may redirect to, beside our own origin (browser_form_target); .n 0: nowhere else. Chromium
  * holds redirects after a form to form-action too. */
 void page_send(struct page *p, int status, struct slice form_target);
 
 void page_html(struct page *p, const char *literal);
 void page_text(struct page *p, struct slice text);
-/* "<a class=… href=PATH+QUERY>": path is below the issuer's. */
+/* "<form method=post …>": path is below the issuer's. */
 void page_form_begin(struct page *p, const char *path);
 void page_hidden(struct page *p, const char *name, struct slice value);
 /* "Sat, 3 Jan 2026, 15:04 UTC" in a time element. */

@@ -51,6 +51,7 @@ const char page_style_css[] =
 	"ul.chips li{background:var(--chip);border-radius:999px;padding:.05rem .65rem;font-size:.92rem}\n"
 	"code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,\"Liberation Mono\",monospace;font-size:.92em}\n"
 	"pre{background:var(--field);border:1px solid var(--line);border-radius:.6rem;padding:.75rem .9rem;overflow-x:auto;margin:.5rem 0 1rem}\n"
+	"hr{border:0;border-top:1px solid var(--line);margin:1.5rem 0 1.25rem}\n"
 	".code{overflow-wrap:anywhere;user-select:all}\n"
 	"footer{margin-top:1.25rem;color:var(--soft);font-size:.85rem;text-align:center;overflow-wrap:anywhere}\n"
 	"@media (max-width:30rem){body{padding:0;background:var(--card)}main{border:0;border-radius:0;padding:1.5rem 1.25rem}"

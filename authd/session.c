@@ -49,6 +49,18 @@ session_find(struct request *r, struct session *out)
 }
 
 enum err
+session_use(struct store_txn *t, struct request *r, const struct session *s)
+{
+	struct record_session now;
+	enum err e = store_get(t, RECORD_SESSION, session_key(s), &r->arena, &now);
+
+	if (e != OK)
+		return e;
+	session_touch(r->generation->config, &now, request_now_s(r));
+	return store_put(t, RECORD_SESSION, session_key(s), &now);
+}
+
+enum err
 session_prepare(struct request *r, const struct record_user *user, struct session *out)
 {
 	struct slice agent = request_header(r, "User-Agent");

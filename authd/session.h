@@ -27,6 +27,9 @@ bool session_touch_due(const struct authd_config *c, const struct record_session
 /* Note a use. */
 void session_touch(const struct authd_config *c, struct record_session *s, int64_t now_s);
 
+/* Inside a store write: note a use, if the session still lives (E_EMPTY: it does not). */
+MUST_CHECK enum err session_use(struct store_txn *t, struct request *r, const struct session *s);
+
 /* Prepare a new session for somebody who has just proved who they are; the caller puts it. */
 MUST_CHECK enum err session_prepare(struct request *r, const struct record_user *user, struct session *out);
 void session_cookie_set(struct request *r, const struct session *s);

@@ -172,11 +172,12 @@ keep(struct authorize *a, void (*next)(struct request *r, enum err result))
 }
 
 static void
-take_step(struct authorize *a, enum sign_in_step step, const char *error)
+take_step(struct authorize *a, const struct sign_in_facts *facts)
 {
 	struct request *r = a->r;
+	const char *error;
 
-	switch (step) {
+	switch (sign_in_next(facts, &error)) {
 	case SIGN_IN_REFUSE:
 		authorization_answer_error(r, &a->record, error, "prompt=none, but the person would have to be asked");
 		return;
@@ -206,7 +207,6 @@ decide(struct authorize *a)
 {
 	struct request *r = a->r;
 	struct sign_in_facts facts;
-	const char *error;
 	enum err e;
 
 	a->record = authorization_record(r, &a->request);
@@ -219,7 +219,7 @@ decide(struct authorize *a)
 	if (e == OK || e == E_EMPTY)
 		e = facts_gather(a, &facts);
 	if (e == OK)
-		take_step(a, sign_in_next(&facts, &error), error);
+		take_step(a, &facts);
 	else if (e == E_DENIED)
 		authorization_answer_error(r, &a->record, "invalid_request", "id_token_hint is no ID token of this issuer");
 	else

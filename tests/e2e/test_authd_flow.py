@@ -243,7 +243,8 @@ def test_errors_that_go_to_the_client_with_its_state(authd, more, error):
     assert parameters["state"] == "s1" and parameters["iss"] == authd.issuer
 
 
-@pytest.mark.parametrize("query", ["%zz", "a=%00", "a=%ff", "&".join(f"a{i}=1" for i in range(100)), "state=" + "a" * 20000])
+@pytest.mark.parametrize("query", ["%zz", "a=%00", "a=%ff", "&".join(f"a{i}=1" for i in range(100)), "state=" + "a" * 20000],
+                         ids=["percent", "nul", "utf-8", "many", "long"])
 def test_bad_bytes_are_400_and_never_500(authd, query):
     base = urllib.parse.urlencode({"client_id": CLI, "redirect_uri": CLI_URI, "response_type": "code", "scope": "openid"})
     answer = authd.browser().get(f"/oidc/auth?{base}&{query}")

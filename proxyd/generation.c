@@ -235,14 +235,15 @@ read_messages(struct child *c, unsigned n_max)
 		take_message(c, &m, fd);
 	if (e == OK || e == E_AGAIN || c->control.fd < 0)
 		return;
-	/* Its end, or nonsense: either way there is no more to hear. A child without master has to end. */
-	loop_remove(c->generation->loop, &c->control);
-	close(c->control.fd);
-	c->control.fd = -1;
+	/* Its end, or nonsense: either way there is no more to hear. Killed before the socket closes, so that it does not take the end of that
+	 * for the end of master and leaves as if nothing had been wrong. */
 	if (e == E_FORMAT && c->pid) {
 		log_error("child talks nonsense and is ended", LOG_STR("child", child_kind_name(c)), LOG_INT("child_pid", c->pid));
 		kill(c->pid, SIGKILL);
 	}
+	loop_remove(c->generation->loop, &c->control);
+	close(c->control.fd);
+	c->control.fd = -1;
 }
 
 static void
@@ -262,6 +263,18 @@ kill_all(struct generation *g, bool only_unready)
 	}
 }
 
+/* Tell master, once, when a generation that leaves has no child any more. */
+static void
+check_gone(struct generation *g)
+{
+	for (size_t i = 0; i <= g->worker_n; i++)
+		if (child_at(g, i)->pid)
+			return;
+	if (!g->told_gone)
+		loop_defer(g->loop, &g->gone);
+	g->told_gone = true;
+}
+
 static void
 leave(struct generation *g, uint64_t kill_after_ms)
 {
@@ -270,10 +283,7 @@ leave(struct generation *g, uint64_t kill_after_ms)
 	for (size_t i = 0; i <= g->worker_n; i++)
 		loop_timer_clear(g->loop, &child_at(g, i)->respawn_timer);
 	set_timer(g, &g->deadline, kill_after_ms);
-	for (size_t i = 0; i <= g->worker_n; i++)
-		if (child_at(g, i)->pid)
-			return;
-	loop_defer(g->loop, &g->gone);
+	check_gone(g);
 }
 
 void
@@ -348,26 +358,22 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 {
 	struct child *c = NULL;
 	char why[384];
-	bool left = false;
 
 	for (size_t i = 0; i <= g->worker_n && !c; i++)
 		if (child_at(g, i)->pid == pid)
 			c = child_at(g, i);
 	if (!c)
 		return false;
+	c->pid = 0; /* reaped: the number may be somebody else's by now */
 	read_messages(c, UINT32_MAX); /* its last words */
 	describe_death(c, status, why);
 	child_forget(c, g->loop);
-	if (g->phase == GENERATION_LEAVES) {
-		for (size_t i = 0; i <= g->worker_n; i++)
-			left = left || child_at(g, i)->pid;
-		if (!left)
-			loop_defer(g->loop, &g->gone);
-	} else if (g->candidate) {
+	if (g->phase == GENERATION_LEAVES)
+		check_gone(g);
+	else if (g->candidate)
 		settle(g, why);
-	} else {
+	else
 		replace(c, why);
-	}
 	return true;
 }
 

@@ -37,6 +37,7 @@ struct generation {
 	int keycache_fd;               /* the newest; -1: none */
 	struct loop_timer deadline;
 	struct loop_deferred gone;
+	bool told_gone;
 	struct loop *loop;
 	const struct clock *clock;
 	const unsigned char *ticket_secret;

@@ -194,6 +194,14 @@ stage_teardown(void **state)
 {
 	struct stage *s = *state;
 
+	/* After a failed assertion children may be left; they must not reach the next test. */
+	for (size_t i = 0; s->g && !s->gone && i < s->g->worker_n; i++)
+		if (s->g->workers[i].pid > 0)
+			kill(s->g->workers[i].pid, SIGKILL);
+	if (s->g && !s->gone && s->g->keeper.pid > 0)
+		kill(s->g->keeper.pid, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 	loop_timer_clear(s->loop, &s->guard);
 	loop_remove(s->loop, &s->signals);
 	close(s->signals.fd);

@@ -157,20 +157,29 @@ static const char *const method_names[] = { "OTHER", "GET", "HEAD", "POST", "PUT
 
 /* One line per request: who did what through which cluster. Never the query: it may hold a code or a token. */
 static void
-access_log(const struct exchange *x)
+log_request(const struct exchange *x)
 {
 	const struct http_head *h = x->request ? &x->request->head : NULL;
 	struct slice none = SLICE_NONE;
 
 	if (log_level_get() > LOG_LEVEL_INFO)
 		return;
-	log_info("request", LOG_SLICE("method", h ? h->method_text : slice_str(method_names[x->method])),
-		LOG_SLICE("path", h ? h->path : slice_str(x->path_kept)), LOG_UINT("status", x->status),
+	const struct log_field fields[] = {
+		LOG_SLICE("method", h ? h->method_text : slice_str(method_names[x->method])),
+		LOG_SLICE("path", h ? h->path : slice_str(x->path_kept)),
+		LOG_UINT("status", x->status),
 		LOG_SLICE("user", x->principal ? x->principal->identity.username : none),
 		LOG_STR("how", x->principal ? identity_how_name(x->principal->identity.how) : NULL),
-		LOG_STR("to", x->to ? x->to->name : NULL), LOG_SLICE("client", x->context.client_ip), LOG_UINT("bytes_in", x->bytes_up),
-		LOG_UINT("bytes_out", x->bytes_down), LOG_UINT("ms", loop_now_ms(x->gateway->loop) - x->started_ms), LOG_STR("reason", x->why),
-		LOG_SLICE("request_id", exchange_id(x)));
+		LOG_STR("to", x->to ? x->to->name : NULL),
+		LOG_SLICE("client", x->context.client_ip),
+		LOG_UINT("bytes_in", x->bytes_up),
+		LOG_UINT("bytes_out", x->bytes_down),
+		LOG_UINT("ms", loop_now_ms(x->gateway->loop) - x->started_ms),
+		LOG_STR("reason", x->why),
+		LOG_SLICE("request_id", exchange_id(x)),
+		{ .key = NULL },
+	};
+	access_log_add(&x->gateway->access_log, fields);
 }
 
 static void
@@ -183,7 +192,7 @@ finish(struct exchange *x)
 	if (x->wait.ask)
 		session_client_cancel(g->sessions, &x->wait);
 	upstream_finish(&x->call, false);
-	access_log(x);
+	log_request(x);
 	principal_unref(x->principal);
 	x->ops->over(x);
 	/* The front has let go of what it held of the blocks. */

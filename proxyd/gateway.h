@@ -4,6 +4,7 @@
 #ifndef PROXYD_GATEWAY_H
 #define PROXYD_GATEWAY_H
 
+#include "proxyd/access_log.h"
 #include "proxyd/authenticator.h"
 #include "proxyd/block.h"
 #include "proxyd/config.h"
@@ -37,6 +38,7 @@ struct gateway {
 	struct session_client *sessions; /* NULL: no browser sessions configured */
 	struct http_limits request_limits, answer_limits;
 	struct block_pool blocks;
+	struct access_log access_log;
 	struct buf scratch;           /* a head being written; valid until control returns to the loop or another head is written */
 	struct http_head answer_head; /* a head being read from an upstream; the same */
 	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */

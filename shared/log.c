@@ -12,6 +12,7 @@ static atomic_int log_fd = 2;
 static atomic_int log_least = LOG_LEVEL_INFO;
 static atomic_int log_format = LOG_FORMAT_TEXT;
 static _Atomic uint64_t log_lost;
+static atomic_int log_pid;
 
 static const char *const level_words[] = { "debug", "info", "warn", "error" };
 
@@ -22,6 +23,7 @@ log_setup(const char *program, int fd, enum log_level least, enum log_format for
 	atomic_store(&log_fd, fd);
 	atomic_store(&log_least, (int)least);
 	atomic_store(&log_format, (int)format);
+	atomic_store(&log_pid, (int)getpid());
 }
 
 void
@@ -169,6 +171,17 @@ is_plain(struct slice s)
 	return true;
 }
 
+/* Bytes of s that stand for themselves between quotes, from its start. */
+static size_t
+plain_run(struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+		n++;
+	return n;
+}
+
 /* A quoted value. One value never takes more than half of what is left: a long one does not push out those behind it. */
 static void
 put_text(struct line *l, struct slice s, bool json)
@@ -184,7 +197,14 @@ put_text(struct line *l, struct slice s, bool json)
 	if (!put(l, "\"", 1))
 		return;
 	for (; s.n; s = slice_of(s.p + used, s.n - used)) {
-		struct slice c = escape(s, json, esc, &used);
+		struct slice c = { s.p, plain_run(s) };
+		used = c.n;
+		if (c.n == 0) {
+			c = escape(s, json, esc, &used);
+		} else if (l->n + c.n > limit && l->n < limit) {
+			c.n = limit - l->n;
+			used = c.n;
+		}
 		if (l->n + c.n > limit) {
 			put(l, "…", strlen("…"));
 			break;
@@ -276,7 +296,7 @@ put_head_json(struct line *l, enum log_level level, const char *program, const c
 		put_str(l, ",\"program\":");
 		put_text(l, slice_str(program), true);
 		put_str(l, ",\"pid\":");
-		put_uint(l, (uint64_t)getpid(), false);
+		put_uint(l, (uint64_t)atomic_load_explicit(&log_pid, memory_order_relaxed), false);
 	}
 }
 
@@ -290,37 +310,62 @@ put_head_text(struct line *l, enum log_level level, const char *program, const c
 		put_str(l, " ");
 		put_str(l, program);
 		put_str(l, "[");
-		put_uint(l, (uint64_t)getpid(), false);
+		put_uint(l, (uint64_t)atomic_load_explicit(&log_pid, memory_order_relaxed), false);
 		put_str(l, "]");
 	}
 	put_str(l, " msg=");
 	put_text(l, slice_str(msg), false);
 }
 
+static void
+build(struct line *l, enum log_level level, const char *msg, const struct log_field *fields)
+{
+	bool json = atomic_load_explicit(&log_format, memory_order_relaxed) == LOG_FORMAT_JSON;
+	const char *program = atomic_load_explicit(&log_program, memory_order_relaxed);
+
+	l->n = 0;
+	if (json)
+		put_head_json(l, level, program, msg);
+	else
+		put_head_text(l, level, program, msg);
+	for (; fields->key; fields++)
+		put_field(l, fields, json);
+	close_with(l, json ? "}\n" : "\n");
+}
+
+void
+log_write_lines(const char *p, size_t n)
+{
+	int saved = errno;
+	ssize_t written;
+
+	do
+		written = write(atomic_load(&log_fd), p, n);
+	while (written < 0 && errno == EINTR);
+	if (written != (ssize_t)n)
+		atomic_fetch_add(&log_lost, 1);
+	errno = saved;
+}
+
 void
 log_write(enum log_level level, const char *msg, const struct log_field *fields)
 {
 	struct line l;
-	int saved = errno;
-	bool json = atomic_load_explicit(&log_format, memory_order_relaxed) == LOG_FORMAT_JSON;
-	const char *program = atomic_load_explicit(&log_program, memory_order_relaxed);
-	ssize_t written;
 
 	if (level < log_level_get())
 		return;
-	l.n = 0;
-	if (json)
-		put_head_json(&l, level, program, msg);
-	else
-		put_head_text(&l, level, program, msg);
-	for (; fields->key; fields++)
-		put_field(&l, fields, json);
-	close_with(&l, json ? "}\n" : "\n");
+	build(&l, level, msg, fields);
+	log_write_lines(l.text, l.n);
+}
 
-	do
-		written = write(atomic_load(&log_fd), l.text, l.n);
-	while (written < 0 && errno == EINTR);
-	if (written != (ssize_t)l.n)
-		atomic_fetch_add(&log_lost, 1);
-	errno = saved;
+size_t
+log_line(char out[LOG_LINE_BYTES_MAX], enum log_level level, const char *msg, const struct log_field *fields)
+{
+	struct line l;
+
+	if (level < log_level_get())
+		return 0;
+	build(&l, level, msg, fields);
+	memcpy(out, l.text, l.n);
+	return l.n;
 }

@@ -241,6 +241,24 @@ lines_of_several_threads_do_not_mix(void **state)
 }
 
 static void
+lines_can_be_gathered_and_written_at_once(void **state)
+{
+	char two[2 * LOG_LINE_BYTES_MAX];
+	const struct log_field fields[] = { LOG_INT("n", 1), { .key = NULL } };
+	size_t n = log_line(two, LOG_LEVEL_INFO, "one", fields);
+
+	(void)state;
+	assert_int_equal(two[n - 1], '\n');
+	assert_int_equal(log_line(two + n, LOG_LEVEL_DEBUG, "none", fields), 0);
+	n += log_line(two + n, LOG_LEVEL_WARN, "two", fields);
+	assert_string_equal(read_line(), ""); /* not yet */
+	log_write_lines(two, n);
+	ssize_t got = read(ends[0], line, sizeof(line));
+	assert_int_equal(got, n);
+	assert_memory_equal(line, two, n);
+}
+
+static void
 level_and_format_words(void **state)
 {
 	enum log_level level;
@@ -278,6 +296,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_unknown_errno_has_a_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_that_cannot_be_written_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_of_several_threads_do_not_mix, setup, teardown),
+		cmocka_unit_test_setup_teardown(lines_can_be_gathered_and_written_at_once, setup, teardown),
 		cmocka_unit_test(level_and_format_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,8 +154,10 @@ authenticate_caller(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
+	const struct caller caller = { .certificate = x->context.certificate,
+		.cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER ? slice_str(x->to->name) : SLICE_NONE };
 
-	switch (authenticate(g->authenticator, h, &x->principal, &x->why)) {
+	switch (authenticate(g->authenticator, h, &caller, &x->principal, &x->why)) {
 	case AUTHENTICATED:
 		x->why = NULL;
 		admit(x);

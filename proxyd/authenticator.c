@@ -1,10 +1,9 @@
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include "oidc/base64url.h"
 #include "proxyd/identity_table.h"
 #include "proxyd/issuer_keys.h"
 #include "proxyd/principal.h"
+#include "proxyd/token_file.h"
 #include "proxyd/websocket_token.h"
 
 /* A cookie is 256 bits in some spelling; anything much longer is not ours and is not carried to authd. */
@@ -14,9 +13,6 @@
 /* Of one verification: a token's claims, at most 253 groups of 1 KiB, in copies. */
 #define SCRATCH_BYTES_MAX (1u << 20)
 
-/* First byte of what is hashed, so that no credential of one kind is found under another. */
-enum credential_kind { CREDENTIAL_BEARER = 'B', CREDENTIAL_SESSION = 'S' };
-
 struct authenticator {
 	const struct proxyd_config *config;
 	const struct clock *clock;
@@ -24,8 +20,7 @@ struct authenticator {
 	struct identity_table table;
 	struct refusal_table refusals;
 	struct authenticator_stats stats;
-	EVP_MD *sha256;
-	EVP_MD_CTX *digest;
+	struct credential_hasher hasher;
 	bool wants_keys;
 };
 
@@ -34,8 +29,8 @@ struct finding {
 	enum authentication result;
 	const char *why;
 	bool unknown_key, lasting; /* lasting: true of this credential as long as the keys do not change */
-	struct issuer *issuer;
-	struct identity identity;  /* in the arena; with AUTHENTICATED */
+	struct issuer *issuer;     /* NULL: no keys are involved */
+	struct identity identity;  /* in the arena, or the configuration's; with AUTHENTICATED */
 };
 
 struct authenticator *
@@ -47,9 +42,7 @@ authenticator_new(const struct proxyd_config *config, const struct clock *clock)
 		return NULL;
 	a->config = config;
 	a->clock = clock;
-	a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	a->digest = EVP_MD_CTX_new();
-	if (!a->sha256 || !a->digest || identity_table_init(&a->table, (size_t)config->limits.identities) != OK ||
+	if (credential_hasher_init(&a->hasher) != OK || identity_table_init(&a->table, (size_t)config->limits.identities) != OK ||
 		issuer_keys_init(&a->keys, config) != OK) {
 		authenticator_free(a);
 		return NULL;
@@ -64,8 +57,7 @@ authenticator_free(struct authenticator *a)
 		return;
 	identity_table_fini(&a->table);
 	issuer_keys_fini(&a->keys);
-	EVP_MD_CTX_free(a->digest);
-	EVP_MD_free(a->sha256);
+	credential_hasher_fini(&a->hasher);
 	free(a);
 }
 
@@ -93,13 +85,7 @@ authenticator_stats(const struct authenticator *a, struct authenticator_stats *o
 static bool
 digest_of(struct authenticator *a, enum credential_kind kind, struct slice credential, unsigned char out[CREDENTIAL_DIGEST_BYTES])
 {
-	char first = (char)kind;
-
-	if (EVP_DigestInit_ex2(a->digest, a->sha256, NULL) == 1 && EVP_DigestUpdate(a->digest, &first, 1) == 1 &&
-		EVP_DigestUpdate(a->digest, credential.p, credential.n) == 1 && EVP_DigestFinal_ex(a->digest, out, NULL) == 1)
-		return true;
-	ERR_clear_error(); /* what stays in the queue would fail the next SSL_read of an innocent connection */
-	return false;
+	return credential_digest(&a->hasher, kind, SLICE_NONE, credential, out);
 }
 
 static enum authentication
@@ -153,7 +139,7 @@ judge(struct authenticator *a, struct slice token, bool session, struct arena *a
 static struct identity_entry *
 remember(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], struct slice token, int64_t refresh_at, struct finding *f)
 {
-	int64_t expires_at = f->identity.expires_at + f->issuer->bearer.skew_s;
+	int64_t expires_at = f->identity.expires_at + (f->issuer ? f->issuer->bearer.skew_s : 0);
 	struct principal *p;
 	enum err e = principal_new(&f->identity, token, expires_at, refresh_at, &p);
 
@@ -164,7 +150,7 @@ remember(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_B
 	}
 	struct identity_entry *entry = identity_table_put(&a->table, digest, p, clock_now_s(a->clock));
 	entry->issuer = f->issuer;
-	entry->epoch = f->issuer->epoch;
+	entry->epoch = f->issuer ? f->issuer->epoch : 0;
 	entry->refresh_at = refresh_at;
 	return entry;
 }
@@ -181,13 +167,14 @@ recall(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYT
 		return NULL;
 	if (clock_now_s(a->clock) >= e->principal->expires_at)
 		f.result = AUTHENTICATION_REFUSED;
-	else if (e->epoch != e->issuer->epoch) {
+	else if (e->issuer && e->epoch != e->issuer->epoch) {
 		arena_init(&arena, SCRATCH_BYTES_MAX);
 		judge(a, session ? principal_token(e->principal) : token, session, &arena, &f);
 		arena_fini(&arena);
 	}
 	if (f.result == AUTHENTICATED) {
-		e->epoch = e->issuer->epoch;
+		if (e->issuer)
+			e->epoch = e->issuer->epoch;
 		return e;
 	}
 	identity_table_remove(&a->table, e);
@@ -221,8 +208,12 @@ authenticate_token(struct authenticator *a, struct slice token, struct principal
 		return refuse(a, refusal->why, why);
 	}
 	a->stats.misses++;
+	const struct identity *listed = token_file_find(&a->config->tokens, digest);
 	arena_init(&arena, SCRATCH_BYTES_MAX);
-	judge(a, token, false, &arena, &f);
+	if (listed)
+		f = (struct finding){ .result = AUTHENTICATED, .identity = *listed };
+	else
+		judge(a, token, false, &arena, &f);
 	entry = f.result == AUTHENTICATED ? remember(a, digest, SLICE_NONE, 0, &f) : NULL;
 	arena_fini(&arena);
 	a->wants_keys |= f.unknown_key;
@@ -325,10 +316,11 @@ authenticate_cookie(struct authenticator *a, const struct http_head *h, struct s
 }
 
 enum authentication
-authenticate(struct authenticator *a, const struct http_head *h, struct principal **out, const char **why)
+authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
 {
 	struct slice token = SLICE_NONE, cookie;
 
+	(void)caller;
 	*out = NULL;
 	*why = NULL;
 	issuer_keys_follow(&a->keys);

@@ -31,6 +31,12 @@ enum authentication {
 	AUTHENTICATION_UNAVAILABLE  /* no keys of its issuer yet, or no memory: 503; says nothing about the credential */
 };
 
+/* What a request brings besides its head. */
+struct caller {
+	struct principal *certificate; /* of its connection; NULL: none was shown. Borrowed */
+	struct slice cluster;          /* name of the cluster that the request is for; empty: none */
+};
+
 struct authenticator *authenticator_new(const struct proxyd_config *config, const struct clock *clock);
 void authenticator_free(struct authenticator *a);
 /* Take over a (new) key cache mapping; owned by the authenticator from now on. */
@@ -42,7 +48,8 @@ bool authenticator_wants_keys(struct authenticator *a);
  * refused. A cookie counts on GET, HEAD and OPTIONS; for anything else and for upgrades Origin must be ours. With AUTHENTICATION_ASK_SESSION and *out
  * set, only one request in two seconds is told to ask: the others get AUTHENTICATED with what is known. *out carries a reference for the caller. *why:
  * static text for the log, never sent to the client. */
-enum authentication authenticate(struct authenticator *a, const struct http_head *h, struct principal **out, const char **why);
+enum authentication authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out,
+	const char **why);
 
 /* authd's answer for a cookie value: the session's signed JWT, verified like any other and remembered under the cookie. refresh_after_s: when to ask again.
  * Only a token whose audience is the issuer itself is taken. AUTHENTICATED with *out, AUTHENTICATION_REFUSED, or AUTHENTICATION_UNAVAILABLE. */

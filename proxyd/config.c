@@ -70,7 +70,8 @@ TABLE(session_table,
 	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"));
 TABLE(authentication_table,
 	ROW("jwt", CONFIG_BLOCK_LIST, proxyd_config, authentication.jwt, PLAIN, .table = &jwt_table, .max = KEYCACHE_ISSUERS_MAX),
-	BLOCK("session", session_table, PLAIN));
+	BLOCK("session", session_table, PLAIN),
+	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, PLAIN | CONFIG_FILE));
 
 ITEMS(cluster_table, proxyd_cluster,
 	ROW("name", CONFIG_STRING, proxyd_cluster, name, NEEDED),

@@ -4,6 +4,7 @@
 
 #include "oidc/id_token.h"
 #include "proxyd/kubeconfig.h"
+#include "proxyd/token_file.h"
 #include "shared/address.h"
 #include "shared/clock.h"
 #include "shared/config.h"
@@ -67,6 +68,7 @@ struct proxyd_config {
 	struct {
 		struct config_list jwt;  /* proxyd_jwt */
 		struct { const char *issuer; const char *cookie_name; } session; /* issuer NULL: the first jwt with a unix discoveryURL; cookie default __Host-gatehouse */
+		const char *token_file;  /* NULL: none */
 	} authentication;
 	struct config_list clusters; /* proxyd_cluster; the first, or the one called "default", is served at the root */
 	struct config_list routes;   /* proxyd_route, longest path first */
@@ -87,6 +89,7 @@ struct proxyd_config {
 	struct { int level, format; } log;
 
 	/* derived */
+	struct token_file tokens;             /* of authentication.tokenFile */
 	const struct proxyd_jwt *session_jwt; /* whose cookie counts; NULL: no sessions */
 	struct address session_socket;        /* authd's, from its discoveryURL */
 };

@@ -301,6 +301,25 @@ check_session(struct check *k)
 	return check_address(k, "authentication.session.issuer", c->session_jwt->issuer.discovery_url, &c->session_socket);
 }
 
+static enum err
+check_token_file(struct check *k)
+{
+	const char *key = "authentication.tokenFile", *path = k->c->authentication.token_file;
+	struct config_error inner = { "" };
+	struct buf text;
+
+	if (!path)
+		return OK;
+	buf_init(&text, TOKEN_FILE_BYTES_MAX);
+	enum err e = file_read(path, TOKEN_FILE_BYTES_MAX, &text);
+	if (e)
+		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
+	else if (token_file_parse(&k->c->arena, path, buf_slice(&text), (size_t)k->c->limits.token_bytes, &k->c->tokens, &inner))
+		e = REFUSE(k, key, "%s", inner.text);
+	buf_fini_secret(&text);
+	return e;
+}
+
 /* RFC 1123 label, as Kubernetes names are. */
 static bool
 is_dns_label(const char *s)
@@ -417,10 +436,12 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 		err = check_jwt(&k, i);
 	if (!err)
 		err = check_session(&k);
+	if (!err)
+		err = check_token_file(&k);
 	for (size_t i = 0; i < c->clusters.n && !err; i++)
 		err = check_cluster(&k, i);
-	if (!err && c->clusters.n && !c->authentication.jwt.n)
-		err = REFUSE(&k, "authentication.jwt", "expected at least one issuer: without one nobody can reach a cluster");
+	if (!err && c->clusters.n && !c->authentication.jwt.n && !c->authentication.token_file)
+		err = REFUSE(&k, "authentication.jwt", "expected at least one issuer, or tokenFile: without any of them nobody can reach a cluster");
 	for (size_t i = 0; i < c->routes.n && !err; i++)
 		err = check_route(&k, i);
 	if (!err && c->routes.n)

@@ -15,7 +15,6 @@ static const struct {
 	{ "authentication.anonymous", "is not supported: every request to a cluster needs a caller that was authenticated" },
 	{ "authentication.tokenReview", LATER },
 	{ "authentication.clientCertificate", LATER },
-	{ "authentication.tokenFile", LATER },
 	{ "authentication.jwt[].issuer.egressSelectorType", LATER },
 	{ "authentication.jwt[].userValidationRules", CEL },
 	{ "authentication.jwt[].claimValidationRules[].expression", CEL },

@@ -6,15 +6,15 @@
 #define PROXYD_IDENTITY_TABLE_H
 
 #include "proxyd/authenticator.h"
+#include "proxyd/credential_digest.h"
 #include "proxyd/issuer_keys.h"
 
-#define CREDENTIAL_DIGEST_BYTES 32
 #define IDENTITY_TABLE_WAYS 8
 
 struct identity_entry {
 	unsigned char digest[CREDENTIAL_DIGEST_BYTES];
 	struct principal *principal; /* NULL: free */
-	struct issuer *issuer;
+	struct issuer *issuer;       /* NULL: no keys are involved */
 	uint64_t epoch;              /* of the issuer's keys when this was verified */
 	int64_t refresh_at;          /* sessions: when to ask next; 0: never */
 	uint64_t used;               /* last use, counted in uses */

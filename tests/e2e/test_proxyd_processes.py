@@ -117,6 +117,8 @@ def test_the_example_in_help_is_a_configuration(tmp_path, ca):
     text = Proxyd(tmp_path, "").run("--help").stdout
     example = text.split("CONFIGURATION\n")[1].split("\nSIGNALS")[0]
     cert, key = ca.issue("gateway")
+    tokens = tmp_path / "tokens.csv"
+    tokens.write_text("0123456789abcdef,jane,1\n")
     with Upstream(ca) as upstream:
         for word, file in (
             ("certFile: FILE", f"certFile: {cert}"),
@@ -124,6 +126,7 @@ def test_the_example_in_help_is_a_configuration(tmp_path, ca):
             ("certificateAuthority: FILE", f"certificateAuthority: {ca.file}"),
             ("kubeconfig: FILE, context: NAME", f"kubeconfig: {upstream.kubeconfig()}, context: c"),
             ("issuer: URL", "issuer: https://gateway.example.com/oidc"),
+            ("tokenFile: FILE", f"tokenFile: {tokens}"),
             ("user: NAME", f"user: {pwd.getpwuid(os.geteuid()).pw_name}"),
         ):
             assert word in example
@@ -150,7 +153,7 @@ LISTEN = "listen:\n- address: 127.0.0.1:0\n  tls:\n    certFile: {cert}\n    key
         ("listen: [\n", ":2: "),
         (LISTEN + "workers: many\n", ":6: workers: "),
         (LISTEN + "wrokers: 1\n", ":6: wrokers: "),
-        (LISTEN + "authentication:\n  tokenFile: x\n", ":7: authentication.tokenFile: is not supported"),
+        (LISTEN + "authentication:\n  anonymous: {enabled: true}\n", ":7: authentication.anonymous: is not supported"),
         (LISTEN.replace("{cert}", "{folder}/none.pem"), ":4: listen[0].tls.certFile: "),
         (LISTEN.replace("{cert}", "{expired}"), ":4: listen[0].tls.certFile: {expired} expired on "),
         (LISTEN.replace("{key}", "{other}"), ":5: listen[0].tls.keyFile: {other} does not belong to the certificate"),

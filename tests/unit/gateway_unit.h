@@ -76,10 +76,11 @@ principal_unref(struct principal *p)
 	}
 }
 enum authentication
-authenticate(struct authenticator *a, const struct http_head *h, struct principal **out, const char **why)
+authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
 {
 	const struct http_header *f = http_head_find(h, FIELD_AUTHORIZATION);
 
+	(void)caller;
 	*out = NULL;
 	if (a->no_keys)
 		return AUTHENTICATION_UNAVAILABLE;

@@ -169,13 +169,14 @@ token(struct fixture *x, struct claims c)
 static enum authentication
 ask_as(struct fixture *x, const char *method, const char *lines)
 {
+	static const struct caller nothing_else = { 0 };
 	static struct parsed parsed;
 	static char text[50000];
 	int n = snprintf(text, sizeof(text), "%s /api HTTP/1.1\r\nHost: gw.example\r\n%s\r\n", method, lines);
 
 	assert_int_equal(feed(slice_of(text, (size_t)n), true, METHOD_OTHER, false, &parsed), HTTP_OK);
 	principal_unref(x->p);
-	return authenticate(x->a, &parsed.head, &x->p, &x->why);
+	return authenticate(x->a, &parsed.head, &nothing_else, &x->p, &x->why);
 }
 
 static enum authentication

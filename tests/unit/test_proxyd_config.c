@@ -8,7 +8,7 @@
 #include "tests/unit/certificates.h"
 
 static const char *const file_names[] = { "proxyd.yaml", "cert.pem", "key.pem", "other-key.pem", "encrypted-key.pem", "expired.pem", "future.pem",
-	"weak.pem", "weak-key.pem", "broken.pem", "kube", "kube-expired", "kube-other-key", "kube-bad-ca", "kube-exec", "empty" };
+	"weak.pem", "weak-key.pem", "broken.pem", "kube", "kube-expired", "kube-other-key", "kube-bad-ca", "kube-exec", "empty", "tokens.csv", "tokens-twice.csv" };
 
 struct folder {
 	struct clock_fixed clock;
@@ -81,6 +81,8 @@ folder_setup(void **state)
 	put(f, "weak-key.pem", text);
 	put(f, "broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
 	put(f, "empty", "");
+	put(f, "tokens.csv", "0123456789abcdef,jane,7,\"dev,ops\"\n");
+	put(f, "tokens-twice.csv", "0123456789abcdef,jane,7\nfedcba9876543210,joe,8\n0123456789abcdef,mallory,9\n");
 	EVP_PKEY_free(p256);
 	EVP_PKEY_free(second);
 	EVP_PKEY_free(weak);
@@ -282,6 +284,20 @@ sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise(void *
 }
 
 static void
+a_token_file_is_read_with_the_configuration_and_is_reason_enough_for_a_cluster(void **state)
+{
+	struct proxyd_config *c = load_ok(*state, LISTEN "authentication: {tokenFile: @/tokens.csv}\nclusters: [{name: a, kubeconfig: @/kube}]\n");
+
+	assert_int_equal(c->tokens.n, 1);
+	assert_true(slice_eq_str(c->tokens.entries[0].identity.username, "jane"));
+	assert_int_equal(c->tokens.entries[0].identity.group_n, 2);
+	proxyd_config_free(c);
+	c = load_ok(*state, LISTEN "authentication: {tokenFile: @/empty}\n");
+	assert_int_equal(c->tokens.n, 0);
+	proxyd_config_free(c);
+}
+
+static void
 the_first_cluster_is_the_default_when_none_is_called_so(void **state)
 {
 	struct proxyd_config *c = load_ok(*state, WITH_ISSUER "clusters: [{name: b, kubeconfig: @/kube}, {name: a, kubeconfig: @/kube}]\n");
@@ -430,7 +446,6 @@ a_feature_that_does_not_exist_is_said_not_to_be_supported(void **state)
 		{ LISTEN "authentication:\n  anonymous: {enabled: true}\n", ":3: authentication.anonymous: is not supported" },
 		{ LISTEN "authentication:\n  tokenReview: {enabled: true}\n", ":3: authentication.tokenReview: is not supported" },
 		{ LISTEN "authentication:\n  clientCertificate: {}\n", ":3: authentication.clientCertificate: is not supported" },
-		{ LISTEN "authentication:\n  tokenFile: x\n", ":3: authentication.tokenFile: is not supported" },
 		{ JWT(", userValidationRules: []"), ":4: authentication.jwt[0].userValidationRules: is not supported" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {egressSelectorType: cluster}\n",
 			":4: authentication.jwt[0].issuer.egressSelectorType: is not supported" },
@@ -495,6 +510,7 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 		{ WITH_ISSUER "clusters:\n- {name: a, kubeconfig: @/kube}\n- {name: a, kubeconfig: @/kube}\n",
 			":5: clusters[1].name: \"a\" is the name of clusters[0] too" },
 		{ LISTEN "clusters:\n- {name: a, kubeconfig: @/kube}\n", ":1: authentication.jwt: expected at least one issuer" },
+		{ LISTEN "authentication: {tokenFile: [x]}\n", ":2: authentication.tokenFile: expected" },
 		{ LISTEN "routes:\n- {path: oidc, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
 		{ LISTEN "routes:\n- {path: /oidc/, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
 		{ LISTEN "routes:\n- {path: /a//b, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
@@ -524,6 +540,7 @@ a_missing_expired_or_foreign_file_is_reported_with_its_line(void **state)
 		{ WITH_ISSUER "clusters:\n- name: a\n  kubeconfig: @/none\n", ":5: clusters[0].kubeconfig: expected a readable file" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: @/none}\n",
 			":4: authentication.jwt[0].issuer.certificateAuthority: cannot read " },
+		{ LISTEN "authentication:\n  tokenFile: @/none\n", ":3: authentication.tokenFile: expected a readable file" },
 	};
 	static const struct {
 		const char *text;
@@ -555,6 +572,9 @@ a_missing_expired_or_foreign_file_is_reported_with_its_line(void **state)
 			":4: authentication.jwt[0].issuer.certificateAuthority: ", "/expired.pem expired on" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: '-----BEGIN X'}\n",
 			":4: authentication.jwt[0].issuer.certificateAuthority: ", "the certificate holds no certificate" },
+		{ LISTEN "authentication:\n  tokenFile: @/tokens-twice.csv\n", ":3: authentication.tokenFile: ",
+			"/tokens-twice.csv:3: the token of line 1 again" },
+		{ LISTEN "authentication:\n  tokenFile: @/kube\n", ":3: authentication.tokenFile: ", "/kube:1: expected token,user,uid" },
 	};
 
 	expect_refusals(f, cases, sizeof(cases) / sizeof(cases[0]));
@@ -589,6 +609,7 @@ main(void)
 		cmocka_unit_test(the_smallest_config_has_the_documented_defaults),
 		cmocka_unit_test(every_key_arrives_where_it_belongs),
 		cmocka_unit_test(sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise),
+		cmocka_unit_test(a_token_file_is_read_with_the_configuration_and_is_reason_enough_for_a_cluster),
 		cmocka_unit_test(the_first_cluster_is_the_default_when_none_is_called_so),
 		cmocka_unit_test(an_issuers_ca_may_be_given_as_pem_as_in_kubernetes),
 		cmocka_unit_test(a_wrong_type_is_reported_with_file_line_and_key),

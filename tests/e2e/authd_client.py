@@ -14,6 +14,7 @@ import re
 import secrets
 import socket
 import sys
+import time
 import urllib.parse
 
 import jwt
@@ -88,6 +89,13 @@ class Authd:
 
     def log(self):
         return self.program.log_file.read_text()
+
+    def wait_log(self, text, timeout_s=20):
+        """Until the log holds a text: the one thing that some events leave behind."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log():
+            assert time.monotonic() < deadline, f"never logged: {text}\n{self.program.log_tail()}"
+            time.sleep(0.01)
 
     def get(self, path, **more):
         return requests.get(self.origin + path, timeout=20, allow_redirects=False, **more)

@@ -56,7 +56,9 @@ static void
 a_public_client_without_uris_may_use_loopback_and_the_out_of_band_page(void **state)
 {
 	static const char *const good[] = { "http://localhost:5555/anything?x=1", "http://127.0.0.1", "http://localhost?x=1", "http://[::1]:1/", "urn:ietf:wg:oauth:2.0:oob" };
-	static const char *const bad[] = { "https://localhost/", "http://evil.example/", "http://localhost:1/\r\nSet-Cookie: a=b", "http://localhost/a b", "http://localhost/\x7f",
+	static const char *const bad[] = { "https://localhost/", "http://evil.example/", "http://localhost.evil.example/", "http://localhost@evil.example/", "http://localhostx",
+		"http://127.0.0.1.evil.example/", "http://127.0.0.1:80@evil.example/", "http://127.0.0.1:80.evil.example/", "http://[::1]evil.example/", "http://localhost:@evil.example/",
+		"http://localhost:1/\r\nSet-Cookie: a=b", "http://localhost/a b", "http://localhost/\x7f",
 		"http://localhost/\xC3\xA4", "http://localhost/\"", "http://localhost/<", "http://localhost/\\", "http://localhost\\@evil.example/", "http://localhost/#x",
 		"urn:ietf:wg:oauth:2.0:oob:auto", "javascript:alert(1)", "" };
 	struct client c = { .id = "kubectl", .public = true };

@@ -413,6 +413,9 @@ names_with_nul_surrogates_overlong_utf8_crlf_or_edge_blanks_are_refused(void **s
 	assert_int_equal(identify((struct claims){ .more = ",\"uid\":\"u\",\"name\":\" x\"" }), ID_TOKEN_BAD_CLAIM);
 	assert_int_equal(identify((struct claims){ .more = ",\"uid\":\"u\",\"name\":\"x\"" }), ID_TOKEN_OK);
 	assert_true(slice_eq_str(who.username, "oidc:x"));
+	policy.groups_prefix = "oidc:";
+	assert_int_equal(identify((struct claims){ .more = ",\"uid\":\"u\",\"name\":\"x\",\"groups\":[\" a\"]" }), ID_TOKEN_BAD_CLAIM);
+	assert_int_equal(identify((struct claims){ .more = ",\"uid\":\"u\",\"name\":\"x\",\"groups\":[\"\"]" }), ID_TOKEN_BAD_CLAIM);
 }
 
 static void

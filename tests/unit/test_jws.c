@@ -2,6 +2,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include "oidc/jwk.h"
 #include "oidc/jws.h"
 #include "tests/unit/tokens.h"
@@ -273,6 +274,23 @@ another_algorithm_of_the_same_key_is_rejected(void **state)
 		/* And a PS256 signature under the name RS256. */
 		token_sign(&token, rsa, (enum jws_alg)alg, SLICE_LIT("{\"alg\":\"RS256\"}"), PAYLOAD);
 		assert_int_equal(check_text(buf_slice(&token), &one), JWS_BAD_SIGNATURE);
+	}
+}
+
+/* The signature is a good one by the key's own algorithm; only the header lies. */
+static void
+a_header_that_names_another_algorithm_than_the_key_s_is_rejected(void **state)
+{
+	char header[64];
+
+	(void)state;
+	for (int alg = JWS_RS256; alg <= JWS_EDDSA; alg++) {
+		snprintf(header, sizeof(header), "{\"alg\":\"%s\",\"kid\":\"rsa\"}", jws_alg_name((enum jws_alg)alg));
+		token_sign(&token, rsa, JWS_RS256, slice_str(header), PAYLOAD);
+		assert_int_equal(check(), alg == JWS_RS256 ? JWS_OK : JWS_BAD_SIGNATURE);
+		snprintf(header, sizeof(header), "{\"alg\":\"%s\",\"kid\":\"p256\"}", jws_alg_name((enum jws_alg)alg));
+		token_sign(&token, p256, JWS_ES256, slice_str(header), PAYLOAD);
+		assert_int_equal(check(), alg == JWS_ES256 ? JWS_OK : JWS_BAD_SIGNATURE);
 	}
 }
 
@@ -732,6 +750,56 @@ a_signature_part_that_was_never_split_is_rejected(void **state)
 	assert_int_equal(jws_verify(&jws, &set), JWS_BAD_SIGNATURE);
 }
 
+#define THREADS 4
+#define ROUNDS 50
+
+static void *
+verify_often(void *arg)
+{
+	const struct slice *tokens = arg; /* good, forged, good, forged … */
+	uintptr_t right = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < 8; i++) {
+			struct jws jws;
+			if (jws_split(tokens[i], 0, &jws) == JWS_OK && (jws_verify(&jws, &set) == JWS_OK) == (i % 2 == 0))
+				right++;
+		}
+	}
+	return (void *)right;
+}
+
+/* The set is only read: each verification works on a copy of the prepared context. */
+static void
+one_set_serves_many_threads(void **state)
+{
+	static const struct {
+		const char *header;
+		enum jws_alg alg;
+	} signers[] = { { "{\"alg\":\"RS256\",\"kid\":\"rsa\"}", JWS_RS256 }, { "{\"alg\":\"ES256\",\"kid\":\"p256\"}", JWS_ES256 },
+		{ "{\"alg\":\"ES512\",\"kid\":\"p521\"}", JWS_ES512 }, { "{\"alg\":\"EdDSA\",\"kid\":\"ed\"}", JWS_EDDSA } };
+	EVP_PKEY *const ours[] = { rsa, p256, p521, ed };
+	struct slice tokens[8];
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		token_sign(&token, ours[i], signers[i].alg, slice_str(signers[i].header), PAYLOAD);
+		tokens[2 * i] = slice_str(strdup(token.p));
+		token.p[token.n - 20] = token.p[token.n - 20] == 'A' ? 'B' : 'A';
+		tokens[2 * i + 1] = slice_str(strdup(token.p));
+	}
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, verify_often, tokens), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *right;
+		assert_int_equal(pthread_join(threads[i], &right), 0);
+		assert_int_equal((uintptr_t)right, 8 * ROUNDS);
+	}
+	for (size_t i = 0; i < 8; i++)
+		free((char *)(uintptr_t)tokens[i].p);
+}
+
 int
 main(void)
 {
@@ -744,6 +812,7 @@ main(void)
 		cmocka_unit_test(alg_none_with_an_empty_signature_is_refused),
 		cmocka_unit_test(hmac_keyed_with_the_public_key_in_any_form_is_rejected),
 		cmocka_unit_test(another_algorithm_of_the_same_key_is_rejected),
+		cmocka_unit_test(a_header_that_names_another_algorithm_than_the_key_s_is_rejected),
 		cmocka_unit_test(es256_with_a_key_on_another_curve_is_rejected),
 		cmocka_unit_test(a_kid_is_compared_and_never_interpreted),
 		cmocka_unit_test(a_kid_of_4_kilobytes_is_refused),
@@ -763,6 +832,7 @@ main(void)
 		cmocka_unit_test(pss_with_another_salt_length_is_rejected),
 		cmocka_unit_test(ed25519_with_s_past_the_order_is_rejected),
 		cmocka_unit_test(a_token_over_the_bound_is_refused_before_decoding),
+		cmocka_unit_test(one_set_serves_many_threads),
 		cmocka_unit_test(a_signature_part_that_was_never_split_is_rejected),
 	};
 	return cmocka_run_group_tests(tests, make_keys, free_keys);

@@ -9,6 +9,7 @@ import urllib.request
 
 import harness
 import pytest
+import requests
 
 QUICKSTART = harness.ROOT / "scripts/quickstart"
 
@@ -120,6 +121,16 @@ def test_quickstart_without_a_cluster_shows_sign_in_and_console_alone(quickstart
 def test_quickstart_says_what_is_wrong_with_its_options(quickstart, args, words):
     done = quickstart.run(*args, check=False)
     assert done.returncode == 1 and words in done.stderr
+
+
+def test_quickstart_with_github_offers_both_ways_to_sign_in(quickstart):
+    said = quickstart.run("--no-cluster", GITHUB_CLIENT_ID="id-at-github", GITHUB_CLIENT_SECRET="secret-at-github").stdout
+    env = quickstart.env()
+    assert f"{env['GATEHOUSE_ISSUER']}/callback" in said
+    page = requests.get(env["GATEHOUSE_URL"] + "/console/", verify=env["GATEHOUSE_CA"], headers={"Accept": "text/html"}, timeout=10).text
+    assert "GitHub" in page and "/auth/local" in page
+    for file in quickstart.state.rglob("*"):
+        assert not file.is_file() or b"secret-at-github" not in file.read_bytes(), file
 
 
 def test_quickstart_refuses_half_of_the_github_settings(quickstart):

@@ -231,6 +231,76 @@ a_truncated_file_is_refused_without_a_bus_error(void **state)
 	}
 }
 
+/* n records of five pages in one transaction. */
+static enum err
+fill_large_fn(struct store_txn *t, void *arg)
+{
+	static char scope[20000];
+	const int *n = arg;
+	char key[16];
+	enum err e = OK;
+
+	memset(scope, 's', sizeof(scope) - 1);
+	for (int i = 0; i < *n && e == OK; i++) {
+		struct store_unit_put p = { key, { scope, sizeof(scope) - 1 }, 0, OK };
+		snprintf(key, sizeof(key), "large%d", i);
+		e = store_unit_put_fn(t, &p);
+	}
+	return e;
+}
+
+static void
+a_large_file_that_was_cut_is_refused_too(void **state)
+{
+	(void)state;
+	struct store *s = store_unit_open();
+	struct stat st;
+	int n = 1000;
+
+	assert_int_equal(store_write_wait(s, fill_large_fn, &n), OK);
+	store_close(s);
+	assert_int_equal(stat(in_folder("data.mdb"), &st), 0);
+	assert_true(st.st_size > 16 << 20); /* past what is read at every start */
+	assert_int_equal(truncate(in_folder("data.mdb"), st.st_size - 4 * 4096), 0);
+	assert_refused(store_unit_folder, E_FORMAT, "data.mdb is damaged", "backup");
+}
+
+static enum err
+delete_big_fn(struct store_txn *t, void *arg)
+{
+	(void)arg;
+	return store_delete(t, RECORD_APPROVAL, SLICE_LIT("big"));
+}
+
+static void
+a_file_that_lacks_only_free_pages_is_whole(void **state)
+{
+	(void)state;
+	static char big[400000];
+	struct store_unit_put put = { "big", { big, sizeof(big) }, 0, OK };
+	struct store *s = store_unit_open();
+	struct stat st;
+	int n = 100;
+
+	assert_int_equal(store_unit_put(s, "kept", "x", 0), OK);
+	assert_int_equal(store_write_wait(s, store_unit_put_fn, &put), OK); /* about 98 pages at the end */
+	assert_int_equal(store_write_wait(s, delete_big_fn, NULL), OK);
+	for (int i = 0; i < 10; i++) /* each copies its pages to free ones further down */
+		assert_int_equal(store_unit_put(s, "other", "x", 0), OK);
+	store_close(s);
+	assert_int_equal(stat(in_folder("data.mdb"), &st), 0);
+	/* What a transaction took from the end of the file and gave back is never written: such a file ends early, and is whole. */
+	assert_int_equal(truncate(in_folder("data.mdb"), st.st_size - 40 * 4096), 0);
+	s = store_unit_open();
+	assert_string_equal(store_unit_get(s, "kept"), "x");
+	assert_int_equal(store_write_wait(s, fill_large_fn, &n), OK);
+	store_close(s);
+	s = store_unit_open();
+	assert_int_equal(strlen(store_unit_get(s, "large99")), 19999);
+	assert_string_equal(store_unit_get(s, "kept"), "x");
+	store_close(s);
+}
+
 static void
 a_file_with_bad_pages_is_refused(void **state)
 {
@@ -390,6 +460,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_folder_is_made_when_there_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_truncated_file_is_refused_without_a_bus_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_large_file_that_was_cut_is_refused_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_lacks_only_free_pages_is_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_with_bad_pages_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_database_of_another_program_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_meta_entry_of_another_program_is_refused, setup, teardown),

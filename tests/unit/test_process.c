@@ -150,9 +150,12 @@ drop_capabilities_child(void)
 	HOLDS(process_drop("") == OK);
 	HOLDS(geteuid() == before);
 	HOLDS(status_hex("CapPrm:") == 0 && status_hex("CapEff:") == 0 && status_hex("CapInh:") == 0);
-	/* Root without capabilities cannot become somebody either. */
+	/* Root without capabilities cannot become somebody either. Not asked under the thread sanitizer: its own thread keeps its capabilities
+	 * (capset is per thread), and glibc aborts when threads disagree about a setgroups. */
+#ifndef __SANITIZE_THREAD__
 	if (before == 0)
 		HOLDS(process_drop("nobody") == E_SYSTEM);
+#endif
 }
 
 static void

@@ -74,9 +74,9 @@ refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdic
 static bool
 secret_ok(const struct client *c, const struct client_credentials *given)
 {
-	if (c->public)
-		return given->secret.n == 0;
-	return c->secret && given->how != CLIENT_AUTH_NONE && slice_eq_secret(slice_str(c->secret), given->secret);
+	if (!c->secret)
+		return c->public && given->secret.n == 0;
+	return given->how != CLIENT_AUTH_NONE && slice_eq_secret(slice_str(c->secret), given->secret);
 }
 
 static const struct client *

@@ -72,6 +72,7 @@ class Authd:
             "staticClients": [
                 {"id": CLI, "name": "kubectl", "public": True, "redirectURIs": ["http://127.0.0.1/callback"]},
                 {"id": WEB, "name": "Web & App", "secret": WEB_SECRET, "redirectURIs": [WEB_URI]},
+                {"id": "cli-with-secret", "name": "CLI", "public": True, "secret": "known-to-many", "redirectURIs": ["http://127.0.0.1/callback"]},
                 {"id": OTHER, "name": "Other", "secret": OTHER_SECRET, "redirectURIs": [WEB_URI], "trustedPeers": [WEB]},
             ],
             "console": {"clientID": CLI, "clusters": ["default", "prod"]},

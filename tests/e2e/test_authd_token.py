@@ -101,6 +101,14 @@ def test_client_authentication(authd, auth, more, error, status):
     assert ("WWW-Authenticate" in answer.headers) == (status == 401 and auth is not None)
 
 
+def test_a_public_client_that_has_a_secret_must_present_it(authd):
+    """As in dex, whose documentation has such clients."""
+    form = {"grant_type": "refresh_token", "refresh_token": "x", "client_id": "cli-with-secret"}
+    refused(authd.token(form), "invalid_client", 401)
+    refused(authd.token(form | {"client_secret": "other"}), "invalid_client", 401)
+    refused(authd.token(form | {"client_secret": "known-to-many"}), "invalid_grant")
+
+
 def test_secret_by_basic_and_by_post_are_both_accepted(authd, browser):
     for basic in (True, False):
         answer = browser.authorize(WEB, WEB_URI)

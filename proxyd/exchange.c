@@ -377,11 +377,11 @@ on_timer(struct loop_timer *t)
 		x->why = "the client did not take the answer";
 		x->ops->cut(x);
 		finish(x);
-	} else if (x->up_waits_for_client) {
+	} else if (relay_has_unsent(x)) {
+		answer_upstream(x, 504, "it did not take the request's body");
+	} else {
 		x->why = "the request's body did not come";
 		exchange_answer(x, 408, x->why);
-	} else {
-		answer_upstream(x, 504, "it did not take the request's body");
 	}
 }
 

@@ -39,7 +39,6 @@ struct exchange {
 	bool up_ended;            /* all of the body has been taken from the front */
 	bool up_done;             /* and has been written */
 	bool up_broken;           /* the upstream takes no more of it; it may have answered before */
-	bool up_waits_for_client;
 	bool continued;           /* 100 has been sent */
 
 	/* answer, coming down */

@@ -35,6 +35,12 @@ relay_unblock(struct exchange *x)
 	put_block(x, &x->down);
 }
 
+bool
+relay_has_unsent(const struct exchange *x)
+{
+	return x->up && x->up->from < x->up->to;
+}
+
 /* ---- up ---- */
 
 /* Frame the run at data[at..at+n) right behind data[..to). */
@@ -91,7 +97,6 @@ fill_up(struct exchange *x)
 	if (body == FRONT_BODY_GONE)
 		return RELAY_CLIENT_GONE;
 	x->up_ended = body == FRONT_BODY_END;
-	x->up_waits_for_client = body == FRONT_BODY_AGAIN;
 	frame_up(x, b, start, at - start);
 	return RELAY_WAITS;
 }
@@ -112,8 +117,8 @@ static enum relay
 run_up(struct exchange *x, unsigned *budget)
 {
 	while (!x->up_done && !x->up_broken) {
-		struct block *b = x->up;
-		if (b && b->from < b->to) {
+		if (relay_has_unsent(x)) {
+			struct block *b = x->up;
 			size_t put;
 			enum io io = transport_write(x->call.transport, b->data + b->from, b->to - b->from, &put);
 			b->from += put;
@@ -139,7 +144,7 @@ run_up(struct exchange *x, unsigned *budget)
 		enum relay r = fill_up(x);
 		if (r != RELAY_WAITS)
 			return r;
-		if (x->up->from == x->up->to && !x->up_ended) {
+		if (!relay_has_unsent(x) && !x->up_ended) {
 			put_block(x, &x->up);
 			return say_continue(x);
 		}

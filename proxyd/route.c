@@ -137,9 +137,15 @@ cluster_upstream(struct loop *loop, const struct proxyd_config *config, const st
 
 	if (err)
 		return err;
-	if (address_resolve(from->target.host, from->target.port, addresses, UPSTREAM_ADDRESSES_MAX, &o.address_n)) {
+	err = address_resolve(from->target.host, from->target.port, addresses, UPSTREAM_ADDRESSES_MAX, &o.address_n);
+	if (err == E_EMPTY) {
 		log_error("cluster's name does not resolve", LOG_STR("cluster", from->name), LOG_STR("host", from->target.host));
 		o.address_n = 0;
+	} else if (err) {
+		snprintf(e->text, sizeof(e->text), "cluster %s: %s cannot be resolved now: %s", from->name, from->target.host,
+			err == E_AGAIN ? "the name service does not answer" : err == E_SYSTEM ? strerrordesc_np(errno) : err_name(err));
+		tls_client_free(o.tls);
+		return err;
 	}
 	err = upstream_new(loop, &o, &c->upstream);
 	if (err)

@@ -25,8 +25,8 @@ enum route_verdict {
 	ROUTE_NONE        /* no default cluster */
 };
 
-/* Resolves names (blocking), loads credentials and client certificates. e: filled but with OK. E_FORMAT, E_SYSTEM, E_NOMEM. A cluster whose name does not
- * resolve is logged and has no address until the next start; the others work. */
+/* Resolves names (blocking), loads credentials and client certificates. e: filled but with OK. E_FORMAT, E_SYSTEM, E_NOMEM; E_AGAIN: the name service does not
+ * answer. A cluster whose name does not exist is logged and has no address until the next start; the others work. */
 MUST_CHECK enum err router_new(struct loop *loop, const struct proxyd_config *config, struct router **out, struct tls_error *e);
 void router_free(struct router *r);
 

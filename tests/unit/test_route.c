@@ -1,4 +1,6 @@
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "proxyd/route.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/unit_tls.h"
@@ -221,12 +223,35 @@ a_cluster_whose_name_does_not_resolve_does_not_stop_the_others(void **state)
 	struct destination *d;
 
 	(void)state;
-	clusters[0].target.host = "nowhere.invalid"; /* RFC 6761 section 6.4: never resolves */
+	/* A label of 64 bytes: no name (RFC 1035 section 2.3.4), with a network and without. */
+	clusters[0].target.host = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid";
 	struct router *r = make();
 	assert_int_equal(route_find(r, SLICE_LIT("/clusters/prod/x"), &d), ROUTE_FOUND);
 	assert_int_equal(upstream_start(d->upstream, &call, false), E_EMPTY);
 	assert_string_equal(finds(r, "/x"), "default");
 	router_free(r);
+}
+
+static void
+a_name_service_that_does_not_answer_stops_the_start(void **state)
+{
+	int status;
+
+	(void)state;
+	clusters[0].target.host = "nowhere.invalid";
+	pid_t pid = fork();
+	if (pid == 0) { /* a network without anything in it */
+		struct router *r;
+		struct tls_error e;
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+			_exit(77);
+		enum err err = router_new(loop, &config, &r, &e);
+		_exit(err == E_AGAIN && strstr(e.text, "cluster prod: nowhere.invalid") ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 int
@@ -244,6 +269,7 @@ main(void)
 		T(a_token_file_is_read_again_when_it_has_changed),
 		T(a_token_file_that_is_not_there_stops_the_start),
 		T(a_cluster_whose_name_does_not_resolve_does_not_stop_the_others),
+		T(a_name_service_that_does_not_answer_stops_the_start),
 	};
 	return cmocka_run_group_tests(tests, group_setup, NULL);
 }

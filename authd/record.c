@@ -56,7 +56,6 @@ static const struct field auth_request_fields[] = {
 	SLICE(13, record_auth_request, login_hint),
 	SLICE(14, record_auth_request, return_to),
 	SLICE(15, record_auth_request, browser_hash),
-	SLICE(16, record_auth_request, csrf_hash),
 	SLICE(17, record_auth_request, connector_id),
 	SLICE(18, record_auth_request, upstream_verifier),
 	BOOL(19, record_auth_request, upstream_pending),
@@ -99,7 +98,6 @@ static const struct field session_fields[] = {
 	SLICE(9, record_session, user_agent),
 	SLICE(10, record_session, address),
 	BOOL(11, record_session, remember),
-	SLICE(12, record_session, csrf_secret),
 	END,
 };
 

@@ -31,7 +31,6 @@ struct record_auth_request {
 	struct slice login_hint;
 	struct slice return_to;       /* console sign-in: a same-origin path, instead of a client */
 	struct slice browser_hash;    /* SHA-256 of the pre-login cookie: knowing the id or state alone yields nothing (CVE-2022-39222) */
-	struct slice csrf_hash;
 	struct slice connector_id;    /* chosen */
 	struct slice upstream_verifier; /* PKCE towards the connector */
 	bool upstream_pending;        /* the connector's answer is awaited: single use */
@@ -65,7 +64,6 @@ struct record_session {
 	int64_t jwt_expires_at;
 	struct slice user_agent, address;
 	bool remember;
-	struct slice csrf_secret; /* HMAC key of this session's form tokens */
 };
 
 /* Refresh token family. Key: id (random, the token's first part). */

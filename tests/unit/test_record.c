@@ -64,7 +64,7 @@ an_auth_request_comes_back_as_it_was(void **state)
 		.state = SLICE_LIT("s"), .nonce = SLICE_LIT("n"), .scope = SLICE_LIT("openid email"), .response_mode = SLICE_LIT("query"),
 		.code_challenge = SLICE_LIT("c"), .audiences = { audiences, 1 }, .response_type = 1, .pkce_method = 1, .prompt = 6,
 		.max_age_s = -1, .login_hint = SLICE_LIT("me"), .return_to = SLICE_LIT("/console/"), .browser_hash = SLICE_LIT("\0\1\2"),
-		.csrf_hash = SLICE_LIT("h"), .connector_id = SLICE_LIT("local"), .upstream_verifier = SLICE_LIT("v"),
+		.connector_id = SLICE_LIT("local"), .upstream_verifier = SLICE_LIT("v"),
 		.upstream_pending = true, .logged_in = true, .auth_time = INT64_MAX, .sid = SLICE_LIT("sid"), .created_at = INT64_MIN,
 		.expires_at = 1700000000 };
 	struct record_auth_request out;
@@ -90,7 +90,6 @@ an_auth_request_comes_back_as_it_was(void **state)
 	assert_slice(out.login_hint, in.login_hint);
 	assert_slice(out.return_to, in.return_to);
 	assert_slice(out.browser_hash, in.browser_hash);
-	assert_slice(out.csrf_hash, in.csrf_hash);
 	assert_slice(out.connector_id, in.connector_id);
 	assert_slice(out.upstream_verifier, in.upstream_verifier);
 	assert_true(out.upstream_pending);
@@ -135,8 +134,7 @@ a_session_comes_back_as_it_was(void **state)
 {
 	(void)state;
 	struct record_session in = { .sid = SLICE_LIT("1"), .auth_time = 2, .created_at = 3, .last_seen_at = 4, .expires_at = 5,
-		.jwt = SLICE_LIT("6"), .jwt_expires_at = 7, .user_agent = SLICE_LIT("8"), .address = SLICE_LIT("9"), .remember = true,
-		.csrf_secret = SLICE_LIT("10") };
+		.jwt = SLICE_LIT("6"), .jwt_expires_at = 7, .user_agent = SLICE_LIT("8"), .address = SLICE_LIT("9"), .remember = true };
 	struct record_session out;
 
 	fill_user(&in.user);
@@ -153,7 +151,6 @@ a_session_comes_back_as_it_was(void **state)
 	assert_slice(out.user_agent, in.user_agent);
 	assert_slice(out.address, in.address);
 	assert_true(out.remember);
-	assert_slice(out.csrf_secret, in.csrf_secret);
 }
 
 static void

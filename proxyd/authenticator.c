@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "oidc/base64url.h"
+#include "proxyd/client_certificate.h"
 #include "proxyd/identity_table.h"
 #include "proxyd/issuer_keys.h"
 #include "proxyd/principal.h"
@@ -315,18 +316,53 @@ authenticate_cookie(struct authenticator *a, const struct http_head *h, struct s
 	return AUTHENTICATION_ASK_SESSION;
 }
 
+/* A browser shows its certificate whoever made it ask, as it sends cookies, and no SameSite holds it back. Other clients say nothing of an origin. */
+static bool
+comes_from_another_page(const struct http_head *h)
+{
+	const struct http_header *site = http_head_find_name(h, "Sec-Fetch-Site"), *mode = http_head_find(h, FIELD_SEC_FETCH_MODE);
+
+	if (h->origin >= 0 && !comes_from_our_page(h))
+		return true;
+	if (!site || slice_eq_str(site->value, "same-origin") || slice_eq_str(site->value, "none"))
+		return false;
+	return !mode || !slice_eq_str(mode->value, "navigate");
+}
+
+static enum authentication
+authenticate_certificate(struct authenticator *a, const struct http_head *h, const struct shown_certificate *c, struct principal **out, const char **why)
+{
+	if (c->refused)
+		return refuse(a, c->refused, why);
+	if (clock_now_s(a->clock) >= c->principal->expires_at)
+		return refuse(a, "the client certificate, or one of its chain, has expired", why);
+	if (comes_from_another_page(h))
+		return refuse(a, "client certificate on a request that no page of ours has made", why);
+	a->stats.hits++;
+	principal_ref(c->principal);
+	*out = c->principal;
+	return AUTHENTICATED;
+}
+
 enum authentication
 authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
 {
+	const struct shown_certificate *certificate = caller->certificate;
 	struct slice token = SLICE_NONE, cookie;
 
-	(void)caller;
+	if (certificate && !certificate->principal && !certificate->refused)
+		certificate = NULL;
 	*out = NULL;
 	*why = NULL;
 	issuer_keys_follow(&a->keys);
 	enum websocket_token among_protocols = websocket_token_find(h, &token);
 	if (among_protocols == WEBSOCKET_TOKEN_BAD || (among_protocols == WEBSOCKET_TOKEN_FOUND && h->authorization >= 0))
 		return refuse(a, "two tokens, or a malformed one among the WebSocket subprotocols", why);
+	/* kube-apiserver takes the certificate, others the token: `kubectl --token` with a certificate in the kubeconfig surprises somebody either way. */
+	if (certificate && (among_protocols == WEBSOCKET_TOKEN_FOUND || h->authorization >= 0))
+		return refuse(a, "a token and a client certificate: it is not clear who is meant", why);
+	if (certificate)
+		return authenticate_certificate(a, h, certificate, out, why);
 	if (among_protocols == WEBSOCKET_TOKEN_FOUND)
 		return authenticate_websocket(a, token, out, why);
 	if (h->authorization >= 0) {
@@ -338,6 +374,26 @@ authenticate(struct authenticator *a, const struct http_head *h, const struct ca
 		return authenticate_cookie(a, h, cookie, out, why);
 	*why = "no credential";
 	return AUTHENTICATION_NONE;
+}
+
+struct shown_certificate
+authenticator_certificate(struct authenticator *a, X509 *x, int64_t expires_at)
+{
+	struct shown_certificate shown = { NULL, NULL };
+	struct identity id;
+	struct arena arena;
+
+	(void)a;
+	if (!x)
+		return shown;
+	arena_init(&arena, SCRATCH_BYTES_MAX);
+	enum err e = client_certificate_identify(x, expires_at, &arena, &id, &shown.refused);
+	if (e == OK)
+		e = principal_new(&id, SLICE_NONE, expires_at, 0, &shown.principal);
+	if (e == OK)
+		shown.refused = NULL;
+	arena_fini(&arena);
+	return shown;
 }
 
 enum authentication

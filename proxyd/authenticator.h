@@ -5,6 +5,7 @@
 #ifndef PROXYD_AUTHENTICATOR_H
 #define PROXYD_AUTHENTICATOR_H
 
+#include <openssl/x509.h>
 #include "proxyd/config.h"
 #include "oidc/identity.h"
 #include "proxyd/http_head.h"
@@ -31,9 +32,15 @@ enum authentication {
 	AUTHENTICATION_UNAVAILABLE  /* no keys of its issuer yet, or no memory: 503; says nothing about the credential */
 };
 
+/* The certificate that a connection's client has shown; verified. Neither: none was. */
+struct shown_certificate {
+	struct principal *principal; /* owned by the connection */
+	const char *refused;         /* it names nobody that may call; static */
+};
+
 /* What a request brings besides its head. */
 struct caller {
-	struct principal *certificate; /* of its connection; NULL: none was shown. Borrowed */
+	const struct shown_certificate *certificate;
 	struct slice cluster;          /* name of the cluster that the request is for; empty: none */
 };
 
@@ -44,12 +51,17 @@ void authenticator_set_keycache(struct authenticator *a, struct keycache *kc);
 /* True once since the last call when a token named a kid that no key has: the keeper should look for new keys. */
 bool authenticator_wants_keys(struct authenticator *a);
 
-/* Decide on a request. A bearer token (Authorization, or among the subprotocols of a WebSocket) wins over a cookie; two credentials of a kind are
- * refused. A cookie counts on GET, HEAD and OPTIONS; for anything else and for upgrades Origin must be ours. With AUTHENTICATION_ASK_SESSION and *out
+/* Decide on a request. A bearer token (Authorization, or among the subprotocols of a WebSocket) or a certificate wins over a cookie, which browsers send
+ * by themselves; two tokens, or a token and a certificate, are refused: nobody knows which of the two is meant. A cookie counts on GET, HEAD and
+ * OPTIONS; for anything else and for upgrades Origin must be ours, and for certificates too where a browser says who asks. With AUTHENTICATION_ASK_SESSION and *out
  * set, only one request in two seconds is told to ask: the others get AUTHENTICATED with what is known. *out carries a reference for the caller. *why:
  * static text for the log, never sent to the client. */
 enum authentication authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out,
 	const char **why);
+
+/* The certificate of a connection (tls_peer.h), once, for all its requests. x NULL: none was shown. The reference in it is
+ * the caller's. */
+struct shown_certificate authenticator_certificate(struct authenticator *a, X509 *x, int64_t expires_at);
 
 /* authd's answer for a cookie value: the session's signed JWT, verified like any other and remembered under the cookie. refresh_after_s: when to ask again.
  * Only a token whose audience is the issuer itself is taken. AUTHENTICATED with *out, AUTHENTICATION_REFUSED, or AUTHENTICATION_UNAVAILABLE. */

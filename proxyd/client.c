@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include "proxyd/client.h"
 #include "proxyd/front_h1.h"
+#include "proxyd/tls_peer.h"
 #include "shared/log.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
@@ -73,6 +74,7 @@ recycle(struct loop_deferred *d)
 	struct client *c = OWNER(struct client, deferred, d);
 
 	free(c->front);
+	principal_unref(c->certificate.principal);
 	free(c);
 }
 
@@ -152,15 +154,30 @@ on_due(struct loop_timer *t)
 static void
 refuse_handshake(struct client *c)
 {
+	const char *refusal = c->transport.ssl ? tls_peer_refusal(c->transport.ssl) : NULL;
 	char why[TRANSPORT_WHY_MAX];
 
 	c->gateway->stats.handshakes_failed++;
-	log_debug("TLS handshake failed", LOG_STR("client", c->ip), LOG_STR("reason", transport_why(&c->transport, why)));
+	if (refusal)
+		log_info("client certificate refused", LOG_STR("client", c->ip), LOG_STR("reason", refusal));
+	else
+		log_debug("TLS handshake failed", LOG_STR("client", c->ip), LOG_STR("reason", transport_why(&c->transport, why)));
 	if (transport_is_plain_http(&c->transport))
 		transport_send_raw(&c->transport,
 			SLICE_LIT("HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
 				  "This is an HTTPS port: use https://\n"));
 	client_close(c);
+}
+
+/* Once for the connection: its requests differ in everything but this. */
+static void
+take_certificate(struct client *c)
+{
+	int64_t expires_at = 0;
+	X509 *x = c->transport.ssl ? tls_peer_certificate(c->transport.ssl, &expires_at) : NULL;
+
+	if (x)
+		c->certificate = authenticator_certificate(c->gateway->authenticator, x, expires_at);
 }
 
 static void
@@ -176,6 +193,7 @@ proceed_handshake(struct client *c)
 		return;
 	}
 	/* ALPN offers only HTTP/1.1 (tls.c); who says nothing speaks it too. */
+	take_certificate(c);
 	c->state = CLIENT_OPEN;
 	c->protocol = &front_h1_protocol;
 	if (c->protocol->open(c))

@@ -30,6 +30,7 @@ struct client {
 	struct loop_deferred deferred;
 	const struct client_protocol *protocol;
 	void *front;             /* the protocol's, from malloc */
+	struct shown_certificate certificate; /* after the handshake */
 	enum client_state state;
 	uint64_t linger_until_ms;
 	unsigned char address[16]; /* IPv6, or IPv4 mapped into it; zeros on a unix socket */

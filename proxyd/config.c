@@ -68,9 +68,12 @@ ITEMS(jwt_table, proxyd_jwt,
 TABLE(session_table,
 	ROW("issuer", CONFIG_STRING, proxyd_config, authentication.session.issuer, PLAIN),
 	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"));
+TABLE(client_certificate_table,
+	ROW("certificateAuthority", CONFIG_STRING, proxyd_config, authentication.client_certificate.certificate_authority, NEEDED));
 TABLE(authentication_table,
 	ROW("jwt", CONFIG_BLOCK_LIST, proxyd_config, authentication.jwt, PLAIN, .table = &jwt_table, .max = KEYCACHE_ISSUERS_MAX),
 	BLOCK("session", session_table, PLAIN),
+	BLOCK("clientCertificate", client_certificate_table, PLAIN),
 	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, PLAIN | CONFIG_FILE));
 
 ITEMS(cluster_table, proxyd_cluster,
@@ -168,6 +171,7 @@ proxyd_config_forget_secrets(struct proxyd_config *c)
 		listen[i].tls.key_pem = SLICE_NONE;
 	for (size_t i = 0; clusters && i < c->clusters.n; i++)
 		clusters[i].target = (struct kubeconfig){ 0 };
+	c->tokens = (struct token_file){ NULL, 0 };
 	arena_fini_secret(&c->secrets);
 }
 

@@ -68,6 +68,7 @@ struct proxyd_config {
 	struct {
 		struct config_list jwt;  /* proxyd_jwt */
 		struct { const char *issuer; const char *cookie_name; } session; /* issuer NULL: the first jwt with a unix discoveryURL; cookie default __Host-gatehouse */
+		struct { const char *certificate_authority; struct slice ca_pem; } client_certificate; /* a file, or the PEM itself; empty: nobody is asked */
 		const char *token_file;  /* NULL: none */
 	} authentication;
 	struct config_list clusters; /* proxyd_cluster; the first, or the one called "default", is served at the root */

@@ -167,25 +167,22 @@ check_discovery(struct check *k, size_t i, struct proxyd_jwt *j)
 	return OK;
 }
 
-/* Kubernetes takes the PEM itself here; a file is what everything else in this configuration names. */
+/* Kubernetes takes the PEM itself; a file is what everything else in this configuration names. */
 static enum err
-check_issuer_ca(struct check *k, size_t i, struct proxyd_jwt *j)
+check_ca(struct check *k, const char *key, const char *ca, struct slice *pem)
 {
-	struct key key = key_of("authentication.jwt[%zu].issuer.certificateAuthority", i);
-	const char *ca = j->issuer.certificate_authority;
 	char why[CERTIFICATE_WHY_BYTES];
-	bool inline_pem;
+	bool inline_pem = ca && strncmp(ca, "-----BEGIN", 10) == 0;
+	enum err e = OK;
 
 	if (!ca)
 		return OK;
-	inline_pem = strncmp(ca, "-----BEGIN", 10) == 0;
-	enum err e = OK;
 	if (inline_pem)
-		j->ca_pem = slice_str(ca);
+		*pem = slice_str(ca);
 	else
-		e = read_pem(k, &k->c->arena, key.text, ca, &j->ca_pem);
-	if (!e && certificate_check_ca(j->ca_pem, k->now_s, why))
-		e = REFUSE(k, key.text, "%s %s", inline_pem ? "the certificate" : ca, why);
+		e = read_pem(k, &k->c->arena, key, ca, pem);
+	if (!e && certificate_check_ca(*pem, k->now_s, why))
+		e = REFUSE(k, key, "%s %s", inline_pem ? "the certificate" : ca, why);
 	return e;
 }
 
@@ -258,7 +255,7 @@ check_jwt(struct check *k, size_t i)
 			return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.url", i), "\"%s\" is the issuer of jwt[%zu] too", j->issuer.url, n);
 	enum err e = check_discovery(k, i, j);
 	if (!e)
-		e = check_issuer_ca(k, i, j);
+		e = check_ca(k, KEY_OF("authentication.jwt[%zu].issuer.certificateAuthority", i), j->issuer.certificate_authority, &j->ca_pem);
 	if (!e)
 		e = check_audiences(k, i, &j->issuer.audiences);
 	if (!e)
@@ -314,7 +311,7 @@ check_token_file(struct check *k)
 	enum err e = file_read(path, TOKEN_FILE_BYTES_MAX, &text);
 	if (e)
 		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
-	else if (token_file_parse(&k->c->arena, path, buf_slice(&text), (size_t)k->c->limits.token_bytes, &k->c->tokens, &inner))
+	else if (token_file_parse(&k->c->secrets, path, buf_slice(&text), (size_t)k->c->limits.token_bytes, &k->c->tokens, &inner))
 		e = REFUSE(k, key, "%s", inner.text);
 	buf_fini_secret(&text);
 	return e;
@@ -422,6 +419,12 @@ check_user(struct check *k)
 	return OK;
 }
 
+static bool
+can_be_reached(const struct proxyd_config *c)
+{
+	return c->authentication.jwt.n || c->authentication.client_certificate.ca_pem.n || c->authentication.token_file;
+}
+
 enum err
 config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_s, struct config_error *e)
 {
@@ -437,11 +440,15 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 	if (!err)
 		err = check_session(&k);
 	if (!err)
+		err = check_ca(&k, "authentication.clientCertificate.certificateAuthority", c->authentication.client_certificate.certificate_authority,
+			&c->authentication.client_certificate.ca_pem);
+	if (!err)
 		err = check_token_file(&k);
 	for (size_t i = 0; i < c->clusters.n && !err; i++)
 		err = check_cluster(&k, i);
-	if (!err && c->clusters.n && !c->authentication.jwt.n && !c->authentication.token_file)
-		err = REFUSE(&k, "authentication.jwt", "expected at least one issuer, or tokenFile: without any of them nobody can reach a cluster");
+	if (!err && c->clusters.n && !can_be_reached(c))
+		err = REFUSE(&k, "authentication.jwt",
+			"expected at least one issuer, or clientCertificate or tokenFile: without any of them nobody can reach a cluster");
 	for (size_t i = 0; i < c->routes.n && !err; i++)
 		err = check_route(&k, i);
 	if (!err && c->routes.n)

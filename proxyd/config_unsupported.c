@@ -14,7 +14,6 @@ static const struct {
 	{ "audit", LATER },
 	{ "authentication.anonymous", "is not supported: every request to a cluster needs a caller that was authenticated" },
 	{ "authentication.tokenReview", LATER },
-	{ "authentication.clientCertificate", LATER },
 	{ "authentication.jwt[].issuer.egressSelectorType", LATER },
 	{ "authentication.jwt[].userValidationRules", CEL },
 	{ "authentication.jwt[].claimValidationRules[].expression", CEL },

@@ -60,7 +60,7 @@ struct front_context {
 	struct slice client_ip;
 	struct slice sni; /* .p NULL: none */
 	bool tls;
-	struct principal *certificate; /* whom the client's certificate names; NULL: none was shown */
+	const struct shown_certificate *certificate;
 };
 
 #define EXCHANGE_ID_BYTES 16

@@ -179,7 +179,8 @@ h1_open(struct client *c)
 	if (!h)
 		return false;
 	h->client = c;
-	h->context = (struct front_context){ .client_ip = slice_str(c->ip), .sni = slice_str(name), .tls = c->transport.ssl != NULL };
+	h->context = (struct front_context){ .client_ip = slice_str(c->ip), .sni = slice_str(name), .tls = c->transport.ssl != NULL,
+		.certificate = &c->certificate };
 	c->front = h;
 	return true;
 }

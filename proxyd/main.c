@@ -46,6 +46,7 @@ static const char help[] =
 	"        uid: {claim: sub}\n"
 	"      claimValidationRules: [{claim: hd, requiredValue: example.com}]\n"
 	"    session: {issuer: URL, cookieName: __Host-gatehouse}   # default: the first issuer behind a socket\n"
+	"    clientCertificate: {certificateAuthority: FILE}   # asked for, not demanded; CN is the user, each O a group\n"
 	"    tokenFile: FILE                       # lines of token,user,uid,\"group1,group2\"; read again by HUP\n"
 	"  clusters:                               # the one called \"default\", or the first, is served at /\n"
 	"  - {name: default, kubeconfig: FILE, context: NAME, impersonateOthers: refuse}\n"

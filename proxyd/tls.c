@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include "proxyd/tls.h"
+#include "proxyd/tls_peer.h"
 
 /* RFC 9325 section 4.2: forward secrecy and AEAD only. AES-128 first: nobody breaks it, and it costs less. */
 static const char ciphers_tls12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
@@ -150,6 +151,35 @@ tickets_attach(SSL_CTX *ctx, const struct tls_server_options *o)
 	return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) == 1;
 }
 
+/* ---- both ---- */
+
+bool
+tls_add_authorities(X509_STORE *store, STACK_OF(X509_NAME) *names, struct slice pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	X509 *x;
+	size_t n = 0;
+	bool ok = bio != NULL;
+
+	while (ok && (x = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL))) {
+		X509_NAME *name = names ? X509_NAME_dup(X509_get_subject_name(x)) : NULL;
+		ok = X509_STORE_add_cert(store, x) == 1;
+		if (names && (!name || sk_X509_NAME_push(names, name) <= 0)) {
+			X509_NAME_free(name);
+			ok = false;
+		}
+		X509_free(x);
+		n++;
+	}
+	/* The end of the text is an error to the PEM reader, and the only one that is none. */
+	if (ok && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+		ERR_clear_error();
+	else
+		ok = false;
+	BIO_free(bio);
+	return ok && n > 0;
+}
+
 /* ---- server ---- */
 
 /* RFC 7301 section 3.2: a client whose protocols we do not speak is told so, not given a guess. */
@@ -201,11 +231,24 @@ use_certificate(SSL_CTX *ctx, struct slice cert_pem, struct slice key_pem)
 	return ok;
 }
 
+/* Where a ticket may be used again: at the same listener, which trusts the same authorities (RFC 8446 section 4.6.1; CVE-2025-23419). */
+static bool
+bind_sessions(SSL_CTX *ctx, const struct tls_server_options *o)
+{
+	unsigned char context[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	bool ok = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(digest, o->context.p, o->context.n) == 1 &&
+		EVP_DigestUpdate(digest, "", 1) == 1 && EVP_DigestUpdate(digest, o->client_ca_pem.p, o->client_ca_pem.n) == 1 &&
+		EVP_DigestFinal_ex(digest, context, &n) == 1 && SSL_CTX_set_session_id_context(ctx, context, n) == 1;
+
+	EVP_MD_CTX_free(digest);
+	return ok;
+}
+
 enum err
 tls_server_new(const struct tls_server_options *o, SSL_CTX **out, struct tls_error *e)
 {
-	unsigned char context[EVP_MAX_MD_SIZE];
-	unsigned context_n = 0;
 	enum err err = E_NOMEM;
 
 	ERR_clear_error();
@@ -224,9 +267,12 @@ tls_server_new(const struct tls_server_options *o, SSL_CTX **out, struct tls_err
 	SSL_CTX_set_num_tickets(ctx, 1);
 	SSL_CTX_set_timeout(ctx, TLS_TICKET_PERIOD_S);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-	if (EVP_Digest(o->context.p, o->context.n, context, &context_n, EVP_sha256(), NULL) != 1 ||
-		SSL_CTX_set_session_id_context(ctx, context, context_n) != 1 || !tickets_attach(ctx, o)) {
+	if (!bind_sessions(ctx, o) || !tickets_attach(ctx, o)) {
 		explain(e, "session tickets", NULL);
+		goto fail;
+	}
+	if (o->client_ca_pem.n && (err = tls_peer_request(ctx, o->client_ca_pem))) {
+		explain(e, "certificate authority of clients", NULL);
 		goto fail;
 	}
 	*out = ctx;
@@ -259,29 +305,6 @@ on_session(SSL *ssl, SSL_SESSION *session)
 }
 
 static bool
-add_authorities(SSL_CTX *ctx, struct slice pem)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-	X509 *x;
-	size_t n = 0;
-	bool ok = bio != NULL;
-
-	while (ok && (x = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL))) {
-		ok = X509_STORE_add_cert(store, x) == 1;
-		X509_free(x);
-		n++;
-	}
-	/* The end of the text is an error to the PEM reader, and the only one that is none. */
-	if (ok && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
-		ERR_clear_error();
-	else
-		ok = false;
-	BIO_free(bio);
-	return ok && n > 0;
-}
-
-static bool
 is_address(const char *name)
 {
 	unsigned char bytes[16];
@@ -297,7 +320,7 @@ client_setup(struct tls_client *c, const struct kubeconfig *k, struct tls_error 
 		return E_NOMEM;
 	}
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-	if (k->ca_pem.n ? !add_authorities(c->ctx, k->ca_pem) : SSL_CTX_set_default_verify_paths(c->ctx) != 1) {
+	if (k->ca_pem.n ? !tls_add_authorities(SSL_CTX_get_cert_store(c->ctx), NULL, k->ca_pem) : SSL_CTX_set_default_verify_paths(c->ctx) != 1) {
 		explain(e, "certificate authority of", k->server);
 		return E_FORMAT;
 	}

@@ -21,12 +21,17 @@ struct tls_error {
 struct tls_server_options {
 	struct slice cert_pem, key_pem; /* leaf first, then its chain; not kept */
 	bool tls13_only;
+	struct slice client_ca_pem; /* who may sign clients' certificates (tls_peer.h); empty: nobody is asked for one; not kept */
 	struct slice context; /* what a session belongs to: tickets of another listener are not accepted */
 	const unsigned char *ticket_secret; /* TLS_TICKET_SECRET_BYTES; copied */
 	const struct clock *clock;          /* outlives the context */
 };
 /* E_FORMAT, E_NOMEM; e is filled. Freed by SSL_CTX_free, which also wipes the ticket keys. */
 MUST_CHECK enum err tls_server_new(const struct tls_server_options *o, SSL_CTX **out, struct tls_error *e);
+
+/* Every certificate of a PEM text into store; names NULL, or where the subjects go. False: broken, none there, or no memory; OpenSSL's error queue
+ * says why. */
+bool tls_add_authorities(X509_STORE *store, STACK_OF(X509_NAME) *names, struct slice pem);
 
 /* An upstream's context and the newest session of it that can be resumed. */
 struct tls_client;

@@ -274,7 +274,8 @@ listener_init(struct worker *w, size_t at)
 	/* Tickets are good at the same address with the same rules, in every worker and generation. */
 	int n = snprintf(context, sizeof(context), "%.*s %d", ADDRESS_TEXT_MAX, from->address_text, from->tls.min_version);
 	const struct tls_server_options o = { .cert_pem = from->tls.cert_pem, .key_pem = from->tls.key_pem,
-		.tls13_only = from->tls.min_version == 1, .context = slice_of(context, (size_t)n), .ticket_secret = w->start->ticket_secret,
+		.tls13_only = from->tls.min_version == 1,
+		.client_ca_pem = w->start->config->authentication.client_certificate.ca_pem, .context = slice_of(context, (size_t)n), .ticket_secret = w->start->ticket_secret,
 		.clock = w->start->clock };
 
 	l->worker = w;

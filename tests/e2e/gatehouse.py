@@ -71,13 +71,14 @@ class CA:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.key, hashes.SHA256())
 
-    def issue(self, name, cn=None, organizations=(), dns=("localhost",), ips=("127.0.0.1",), days=30):
-        """(certificate file, key file). days negative: expired."""
+    def issue(self, name, cn=None, organizations=(), dns=("localhost",), ips=("127.0.0.1",), days=30, usages=()):
+        """(certificate file, key file). days negative: expired. usages: OIDs of an extended key usage; none: no such extension."""
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations]
         subject = x509.Name(attributes + [x509.NameAttribute(NameOID.COMMON_NAME, cn or name)])
         names = [x509.DNSName(d) for d in dns] + [x509.IPAddress(ipaddress.ip_address(i)) for i in ips]
-        certificate = self._sign(subject, key.public_key(), days, [(x509.SubjectAlternativeName(names), False)])
+        extensions = [(x509.SubjectAlternativeName(names), False)] + ([(x509.ExtendedKeyUsage(usages), False)] if usages else [])
+        certificate = self._sign(subject, key.public_key(), days, extensions)
         cert_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -372,10 +373,10 @@ def connect(address, ca, timeout_s=WAIT_S, server_name="localhost", **certificat
     return ca.client_context(**certificate).wrap_socket(plain, server_hostname=server_name)
 
 
-def request(address, method, path, ca, token=None, headers=None, body=None, timeout_s=WAIT_S):
+def request(address, method, path, ca, token=None, headers=None, body=None, timeout_s=WAIT_S, **certificate):
     """One request on a connection of its own: (status, headers as http.client has them, body)."""
     connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
-    connection.sock = connect(address, ca, timeout_s)
+    connection.sock = connect(address, ca, timeout_s, **certificate)
     try:
         all_headers = ({"Authorization": f"Bearer {token}"} if token else {}) | (headers or {})
         connection.request(method, path, body=body, headers=all_headers)

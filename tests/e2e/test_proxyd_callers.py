@@ -1,9 +1,13 @@
 """Who is calling, end to end: every credential beside an issuer's token, judged by what arrives at a recording upstream."""
+import http.client
 import json
+import ssl
+import time
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request
+from gatehouse import CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
 
 JANES = "janes-token-0123456789"
 
@@ -101,3 +105,137 @@ def test_check_names_the_line_of_the_token_file(tmp_path, ca, upstream, tokens, 
     assert checked.returncode == 1
     assert f": authentication.tokenFile: {tokens}{expected}" in checked.stderr
     assert JANES not in checked.stderr
+
+
+# ---- certificates of clients
+
+
+@pytest.fixture
+def people(tmp_path):
+    """The authority of people's certificates, another one than the gateway's."""
+    return CA(tmp_path / "people", "people")
+
+
+def certificates(people):
+    return {"clientCertificate": {"certificateAuthority": str(people.file)}}
+
+
+def show(people, name, cn=None, **more):
+    cert, key = people.issue(name, cn, **({"usages": [Usage.CLIENT_AUTH]} | more))
+    return {"cert": cert, "key": key}
+
+
+def ask_on(tls, path="/api"):
+    tls.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    answer = http.client.HTTPResponse(tls)
+    answer.begin()
+    return answer.status, answer.headers, answer.read()
+
+
+def test_a_certificate_is_whom_its_subject_names(tmp_path, ca, upstream, people):
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people))) as proxyd:
+        jane = show(people, "jane", organizations=["dev", "ops"])
+        with connect(proxyd.address, ca, **jane) as tls:
+            assert [ask_on(tls)[0] for _ in range(3)] == [200] * 3
+        proxyd.wait_log("request", user="jane", how="client_certificate", status=200)
+    for recorded in upstream.requests:
+        headers = identity(recorded)
+        assert headers[:4] == [("User", "jane"), ("Group", "dev"), ("Group", "ops"), ("Group", "system:authenticated")]
+        assert headers[4][0] == "Extra-authentication.kubernetes.io%2Fcredential-id"
+        assert headers[4][1].startswith("X509SHA256=") and len(headers) == 5
+
+
+def test_nobody_needs_a_certificate(tmp_path, ca, upstream, people, tokens):
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people) | {"tokenFile": str(tokens)})) as proxyd:
+        assert request(proxyd.address, "GET", "/api", ca, token=JANES)[0] == 200
+        assert is_401(request(proxyd.address, "GET", "/api", ca))
+
+
+def test_a_token_beside_a_certificate_is_refused(tmp_path, ca, upstream, people, tokens):
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people) | {"tokenFile": str(tokens)})) as proxyd:
+        assert is_401(request(proxyd.address, "GET", "/api", ca, token=JANES, **show(people, "jane")))
+        proxyd.wait_log("request", status=401, reason="a token and a client certificate: it is not clear who is meant")
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    "how, reason",
+    [
+        ("expired", "certificate has expired"),
+        ("other ca", "unable to get local issuer certificate"),
+        ("no usage", "unsuitable certificate purpose"),
+        ("server's", "unsuitable certificate purpose"),
+    ],
+)
+def test_a_certificate_that_does_not_verify_ends_the_handshake(tmp_path, ca, upstream, people, how, reason, version):
+    cert, key = {
+        "expired": lambda: people.issue("jane", days=-1, usages=[Usage.CLIENT_AUTH]),
+        "other ca": lambda: CA(tmp_path / "others", "others").issue("jane", usages=[Usage.CLIENT_AUTH]),
+        "no usage": lambda: people.issue("jane"),
+        "server's": lambda: people.issue("jane", usages=[Usage.SERVER_AUTH]),
+    }[how]()
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people))) as proxyd:
+        context = ca.client_context(cert=cert, key=key)
+        context.maximum_version = version
+        host, port = proxyd.address.rsplit(":", 1)
+        with pytest.raises(ssl.SSLError, match="alert"):
+            connection = http.client.HTTPSConnection("localhost", int(port), context=context, timeout=30)
+            connection.request("GET", "/api")
+            connection.getresponse()
+        line = proxyd.wait_log("client certificate refused")
+        assert line["reason"] == reason and line["client"] == host
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("cn, organizations, reason", [
+    ("system:admin", [], 'the certificate\'s CN begins with "system:"'),
+    ("jane", ["system:masters"], 'an O of the certificate begins with "system:"'),
+])
+def test_names_of_kubernetes_own_are_refused_from_certificates(tmp_path, ca, upstream, people, cn, organizations, reason):
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people))) as proxyd:
+        assert is_401(request(proxyd.address, "GET", "/api", ca, **show(people, "admin", cn, organizations=organizations)))
+        proxyd.wait_log("request", status=401, reason=reason)
+    assert not upstream.requests
+
+
+def test_a_certificate_that_ends_during_a_connection_ends_there(tmp_path, ca, upstream, people):
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people))) as proxyd:
+        with connect(proxyd.address, ca, **show(people, "jane", days=3 / 86400)) as tls:
+            assert ask_on(tls)[0] == 200
+            deadline = time.monotonic() + 30
+            while (answer := ask_on(tls))[0] == 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert is_401(answer)
+        proxyd.wait_log("request", status=401, reason="the client certificate, or one of its chain, has expired")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_resumed_connection_is_the_same_person_until_other_authorities_are_trusted(tmp_path, ca, upstream, people, version):
+    with Proxyd(tmp_path, config(ca, upstream, certificates(people), workers=2)) as proxyd:
+        context = ca.client_context(**show(people, "jane"))
+        context.maximum_version = version
+        session = None
+
+        def visit(context):
+            nonlocal session
+            host, port = proxyd.address.rsplit(":", 1)
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            connection.connect()
+            connection.sock = context.wrap_socket(connection.sock, server_hostname="localhost", session=session)
+            connection.request("GET", "/api", headers={"Host": "localhost"})
+            status = connection.getresponse().status
+            session, reused = connection.sock.session, connection.sock.session_reused
+            connection.close()
+            return status, reused
+
+        assert visit(context) == (200, False)
+        assert [visit(context) for _ in range(4)] == [(200, True)] * 4
+        assert {r.values("Impersonate-User")[0] for r in upstream.requests} == {"jane"}
+        other = CA(tmp_path / "others", "others")
+        proxyd.reload(config(ca, upstream, certificates(other), workers=2))
+        seen = len(upstream.requests)
+        with pytest.raises(ssl.SSLError, match="alert"):
+            visit(context)
+        assert len(upstream.requests) == seen

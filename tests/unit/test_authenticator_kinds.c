@@ -1,5 +1,6 @@
-/* Who is calling, beside tokens of an issuer and sessions: the static token file. */
+/* Who is calling, beside tokens of an issuer and sessions: the static token file, clients' certificates. */
 #include "http_cases.h"
+#include <openssl/evp.h>
 #include "proxyd/authenticator.h"
 #include "proxyd/token_file.h"
 
@@ -12,6 +13,7 @@ struct fixture {
 	struct arena arena;
 	struct clock_fixed clock;
 	struct authenticator *a;
+	struct shown_certificate shown;
 	struct caller caller;
 	struct principal *p;
 	const char *why;
@@ -32,6 +34,7 @@ setup(void **state)
 	clock_fixed_init(&x->clock, NOW);
 	x->a = authenticator_new(&x->config, &x->clock.clock);
 	assert_non_null(x->a);
+	x->caller.certificate = &x->shown;
 	*state = x;
 	return 0;
 }
@@ -42,7 +45,7 @@ teardown(void **state)
 	struct fixture *x = *state;
 
 	principal_unref(x->p);
-	principal_unref(x->caller.certificate);
+	principal_unref(x->shown.principal);
 	authenticator_free(x->a);
 	arena_fini(&x->arena);
 	free(x);
@@ -123,6 +126,125 @@ whatever_is_not_a_token_of_the_file_is_refused(void **state)
 	assert_int_equal(stats(x).entries, 0);
 }
 
+/* Clients' certificates */
+#define CERTIFICATE_END (NOW + 1000)
+
+static void
+show(struct fixture *x, const char *cn, const char *o)
+{
+	X509 *cert = X509_new();
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509_NAME *subject = X509_get_subject_name(cert);
+
+	X509_set_pubkey(cert, key);
+	X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)o, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+	ASN1_TIME_set(X509_getm_notBefore(cert), 1);
+	ASN1_TIME_set(X509_getm_notAfter(cert), 2);
+	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+	principal_unref(x->shown.principal);
+	x->shown = authenticator_certificate(x->a, cert, CERTIFICATE_END);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static void
+certificate_speaks_for_every_request_of_its_connection_until_it_ends(void **state)
+{
+	struct fixture *x = *state;
+
+	show(x, "jim", "dev");
+	assert_null(x->shown.refused);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ask(x, "POST", ""), AUTHENTICATED);
+		assert_ptr_equal(x->p, x->shown.principal);
+	}
+	assert_int_equal(x->p->identity.how, IDENTITY_CLIENT_CERTIFICATE);
+	assert_true(slice_has_prefix(x->p->headers,
+		SLICE_LIT("Impersonate-User: jim\r\nImpersonate-Group: dev\r\nImpersonate-Group: system:authenticated\r\nImpersonate-Extra-authentication"
+			  ".kubernetes.io%2Fcredential-id: X509SHA256=")));
+	clock_fixed_advance(&x->clock, CERTIFICATE_END - NOW - 1);
+	assert_int_equal(ask(x, "GET", ""), AUTHENTICATED);
+	clock_fixed_advance(&x->clock, 1);
+	assert_int_equal(ask(x, "GET", ""), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "the client certificate, or one of its chain, has expired");
+	assert_null(x->p);
+	assert_int_equal(x->shown.principal->refs, 1);
+}
+
+static void
+certificate_whose_names_are_not_taken_is_no_anonymous_caller(void **state)
+{
+	struct fixture *x = *state;
+
+	show(x, "admin", "system:masters");
+	assert_null(x->shown.principal);
+	assert_int_equal(ask(x, "GET", ""), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "an O of the certificate begins with \"system:\"");
+	assert_int_equal(ask(x, "GET", "Cookie: s=1\r\n"), AUTHENTICATION_REFUSED);
+	x->shown = authenticator_certificate(x->a, NULL, 0);
+	assert_int_equal(ask(x, "GET", ""), AUTHENTICATION_NONE);
+}
+
+static void
+token_beside_a_certificate_is_refused_whoever_they_name(void **state)
+{
+	struct fixture *x = *state;
+
+	show(x, "jane", "dev");
+	assert_int_equal(bearer(x, JANES), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "a token and a client certificate: it is not clear who is meant");
+	assert_int_equal(bearer(x, "x"), AUTHENTICATION_REFUSED);
+	assert_int_equal(ask(x, "GET", "Authorization: Basic eDp5\r\n"), AUTHENTICATION_REFUSED);
+	assert_int_equal(ask(x, "GET", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: v5.channel.k8s.io, "
+				       "base64url.bearer.authorization.k8s.io.amFuZXMtdG9rZW4tMDEyMzQ1Njc4OQ\r\n"), AUTHENTICATION_REFUSED);
+	x->shown.principal->expires_at = NOW; /* nor does a token step in for one that is over */
+	assert_int_equal(bearer(x, JANES), AUTHENTICATION_REFUSED);
+}
+
+static void
+certificate_wins_over_a_cookie(void **state)
+{
+	struct fixture *x = *state;
+	struct proxyd_jwt sessions = { .line = 1 };
+
+	x->config.session_jwt = &sessions;
+	assert_int_equal(ask(x, "GET", "Cookie: s=1\r\n"), AUTHENTICATION_ASK_SESSION);
+	show(x, "jim", "dev");
+	assert_int_equal(ask(x, "GET", "Cookie: s=1\r\n"), AUTHENTICATED);
+	assert_true(slice_eq_str(x->p->identity.username, "jim"));
+}
+
+/* Browsers show certificates to whoever makes them ask, and SameSite is about cookies only. */
+static void
+certificate_in_a_browser_counts_for_our_own_pages_only(void **state)
+{
+	struct fixture *x = *state;
+	static const struct {
+		const char *method, *lines;
+		enum authentication expected;
+	} cases[] = {
+		{ "POST", "", AUTHENTICATED }, /* kubectl */
+		{ "GET", "Connection: Upgrade\r\nUpgrade: websocket\r\n", AUTHENTICATED },
+		{ "POST", "Origin: https://gw.example\r\n", AUTHENTICATED },
+		{ "POST", "Origin: https://gw.example\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n", AUTHENTICATED },
+		{ "GET", "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\n", AUTHENTICATED },
+		{ "GET", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", AUTHENTICATED }, /* a link */
+		{ "GET", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n", AUTHENTICATION_REFUSED }, /* an image */
+		{ "GET", "Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\n", AUTHENTICATION_REFUSED },
+		{ "GET", "Sec-Fetch-Site: cross-site\r\n", AUTHENTICATION_REFUSED },
+		{ "POST", "Origin: https://evil.example\r\n", AUTHENTICATION_REFUSED },
+		{ "DELETE", "Origin: null\r\n", AUTHENTICATION_REFUSED },
+		{ "POST", "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", AUTHENTICATION_REFUSED }, /* a form */
+		{ "GET", "Origin: https://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", AUTHENTICATION_REFUSED },
+	};
+
+	show(x, "jim", "dev");
+	for (size_t i = 0; i < COUNT(cases); i++)
+		if (ask(x, cases[i].method, cases[i].lines) != cases[i].expected)
+			fail_msg("%zu: %s %s", i, cases[i].method, cases[i].lines);
+}
+
 int
 main(void)
 {
@@ -130,6 +252,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(token_of_the_file_is_whom_its_line_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(token_of_the_file_is_remembered_and_does_not_expire, setup, teardown),
 		cmocka_unit_test_setup_teardown(whatever_is_not_a_token_of_the_file_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(certificate_speaks_for_every_request_of_its_connection_until_it_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(certificate_whose_names_are_not_taken_is_no_anonymous_caller, setup, teardown),
+		cmocka_unit_test_setup_teardown(token_beside_a_certificate_is_refused_whoever_they_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(certificate_wins_over_a_cookie, setup, teardown),
+		cmocka_unit_test_setup_teardown(certificate_in_a_browser_counts_for_our_own_pages_only, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

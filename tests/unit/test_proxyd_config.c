@@ -284,16 +284,22 @@ sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise(void *
 }
 
 static void
-a_token_file_is_read_with_the_configuration_and_is_reason_enough_for_a_cluster(void **state)
+each_way_to_say_who_calls_is_reason_enough_for_a_cluster(void **state)
 {
 	struct proxyd_config *c = load_ok(*state, LISTEN "authentication: {tokenFile: @/tokens.csv}\nclusters: [{name: a, kubeconfig: @/kube}]\n");
 
 	assert_int_equal(c->tokens.n, 1);
 	assert_true(slice_eq_str(c->tokens.entries[0].identity.username, "jane"));
 	assert_int_equal(c->tokens.entries[0].identity.group_n, 2);
+	proxyd_config_forget_secrets(c);
+	assert_int_equal(c->tokens.n, 0);
 	proxyd_config_free(c);
 	c = load_ok(*state, LISTEN "authentication: {tokenFile: @/empty}\n");
 	assert_int_equal(c->tokens.n, 0);
+	assert_int_equal(c->authentication.client_certificate.ca_pem.n, 0);
+	proxyd_config_free(c);
+	c = load_ok(*state, LISTEN "authentication: {clientCertificate: {certificateAuthority: @/cert.pem}}\nclusters: [{name: a, kubeconfig: @/kube}]\n");
+	assert_true(c->authentication.client_certificate.ca_pem.n > 100);
 	proxyd_config_free(c);
 }
 
@@ -445,7 +451,6 @@ a_feature_that_does_not_exist_is_said_not_to_be_supported(void **state)
 		{ LISTEN "audit:\n  file: x\n", ":2: audit: is not supported" },
 		{ LISTEN "authentication:\n  anonymous: {enabled: true}\n", ":3: authentication.anonymous: is not supported" },
 		{ LISTEN "authentication:\n  tokenReview: {enabled: true}\n", ":3: authentication.tokenReview: is not supported" },
-		{ LISTEN "authentication:\n  clientCertificate: {}\n", ":3: authentication.clientCertificate: is not supported" },
 		{ JWT(", userValidationRules: []"), ":4: authentication.jwt[0].userValidationRules: is not supported" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {egressSelectorType: cluster}\n",
 			":4: authentication.jwt[0].issuer.egressSelectorType: is not supported" },
@@ -511,6 +516,8 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 			":5: clusters[1].name: \"a\" is the name of clusters[0] too" },
 		{ LISTEN "clusters:\n- {name: a, kubeconfig: @/kube}\n", ":1: authentication.jwt: expected at least one issuer" },
 		{ LISTEN "authentication: {tokenFile: [x]}\n", ":2: authentication.tokenFile: expected" },
+		{ LISTEN "authentication:\n  clientCertificate: {}\n", ":3: authentication.clientCertificate.certificateAuthority: expected" },
+		{ LISTEN "authentication:\n  clientCertificate: x\n", ":3: authentication.clientCertificate: expected a map" },
 		{ LISTEN "routes:\n- {path: oidc, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
 		{ LISTEN "routes:\n- {path: /oidc/, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
 		{ LISTEN "routes:\n- {path: /a//b, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
@@ -541,6 +548,8 @@ a_missing_expired_or_foreign_file_is_reported_with_its_line(void **state)
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: @/none}\n",
 			":4: authentication.jwt[0].issuer.certificateAuthority: cannot read " },
 		{ LISTEN "authentication:\n  tokenFile: @/none\n", ":3: authentication.tokenFile: expected a readable file" },
+		{ LISTEN "authentication:\n  clientCertificate: {certificateAuthority: @/none}\n",
+			":3: authentication.clientCertificate.certificateAuthority: cannot read " },
 	};
 	static const struct {
 		const char *text;
@@ -572,6 +581,10 @@ a_missing_expired_or_foreign_file_is_reported_with_its_line(void **state)
 			":4: authentication.jwt[0].issuer.certificateAuthority: ", "/expired.pem expired on" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {url: 'https://i', audiences: [a], certificateAuthority: '-----BEGIN X'}\n",
 			":4: authentication.jwt[0].issuer.certificateAuthority: ", "the certificate holds no certificate" },
+		{ LISTEN "authentication:\n  clientCertificate: {certificateAuthority: @/expired.pem}\n",
+			":3: authentication.clientCertificate.certificateAuthority: ", "/expired.pem expired on 2027-01-15T07:59:59Z" },
+		{ LISTEN "authentication:\n  clientCertificate: {certificateAuthority: @/key.pem}\n",
+			":3: authentication.clientCertificate.certificateAuthority: ", "/key.pem holds no certificate" },
 		{ LISTEN "authentication:\n  tokenFile: @/tokens-twice.csv\n", ":3: authentication.tokenFile: ",
 			"/tokens-twice.csv:3: the token of line 1 again" },
 		{ LISTEN "authentication:\n  tokenFile: @/kube\n", ":3: authentication.tokenFile: ", "/kube:1: expected token,user,uid" },
@@ -609,7 +622,7 @@ main(void)
 		cmocka_unit_test(the_smallest_config_has_the_documented_defaults),
 		cmocka_unit_test(every_key_arrives_where_it_belongs),
 		cmocka_unit_test(sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise),
-		cmocka_unit_test(a_token_file_is_read_with_the_configuration_and_is_reason_enough_for_a_cluster),
+		cmocka_unit_test(each_way_to_say_who_calls_is_reason_enough_for_a_cluster),
 		cmocka_unit_test(the_first_cluster_is_the_default_when_none_is_called_so),
 		cmocka_unit_test(an_issuers_ca_may_be_given_as_pem_as_in_kubernetes),
 		cmocka_unit_test(a_wrong_type_is_reported_with_file_line_and_key),

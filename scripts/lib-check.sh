@@ -11,6 +11,7 @@ tier() {
 	local name=$1 minutes=$2 log=$CHECK_LOGS/$1.log status=0 passed failed started=$SECONDS
 	shift 2
 	step "$name: $*"
+	: >"$log"
 	timeout --kill-after=20 "${minutes}m" "$@" >"$log" 2>&1 </dev/null &
 	local pid=$!
 	# What the group prints, without its own closing line: only the sum of all groups is printed in that form.

@@ -56,15 +56,17 @@ authorization_put(struct store_txn *t, struct slice id, const struct record_auth
 enum err
 authorization_get(struct store_txn *t, struct slice id, struct slice login_cookie, struct arena *arena, struct record_auth_request *a)
 {
-	unsigned char hash[32];
+	unsigned char bytes[32];
+	struct slice hash;
 	enum err e;
 
 	if (id.n == 0 || id.n > 64 || login_cookie.n == 0)
 		return E_EMPTY;
-	e = store_get(t, RECORD_AUTH_REQUEST, id, arena, a);
+	hash = store_hash(login_cookie, bytes);
+	e = hash.n ? store_get(t, RECORD_AUTH_REQUEST, id, arena, a) : E_NOMEM;
 	if (e != OK)
 		return e;
-	return slice_eq_secret(a->browser_hash, store_hash(login_cookie, hash)) ? OK : E_EMPTY;
+	return slice_eq_secret(a->browser_hash, hash) ? OK : E_EMPTY;
 }
 
 struct looking {
@@ -172,10 +174,7 @@ enum err
 authorization_code_make(struct request *r, struct authorization_code *code)
 {
 	code->text = request_secret(r, GRANT_CODE_BYTES);
-	if (!code->text.p)
-		return E_SYSTEM;
-	store_hash(code->text, code->hash);
-	return OK;
+	return code->text.p && store_hash(code->text, code->hash).n ? OK : E_NOMEM;
 }
 
 static void

@@ -162,11 +162,11 @@ keep(struct authorize *a, void (*next)(struct request *r, enum err result))
 
 	a->login_secret = browser_login_secret(r);
 	a->id = request_secret(r, AUTHORIZATION_ID_BYTES);
-	if (!a->login_secret.p || !a->id.p) {
+	a->record.browser_hash = a->login_secret.p ? store_hash(a->login_secret, a->browser_hash) : SLICE_NONE;
+	if (!a->record.browser_hash.n || !a->id.p) {
 		page_unavailable(r);
 		return;
 	}
-	a->record.browser_hash = store_hash(a->login_secret, a->browser_hash);
 	a->record.connector_id = a->request.connector_id;
 	request_write(r, kept_store, a, next);
 }

@@ -245,13 +245,14 @@ sign_in_begin(struct request *r, struct slice to)
 	struct sign_in *s = arena_alloc(&r->arena, sizeof *s);
 	struct slice secret = browser_login_secret(r);
 	int64_t now_s = request_now_s(r);
+	struct slice hash = s && secret.p ? store_hash(secret, s->browser_hash) : SLICE_NONE;
 
-	if (!s || !secret.p || !(s->id = request_secret(r, AUTHORIZATION_ID_BYTES)).p) {
+	if (!hash.n || !(s->id = request_secret(r, AUTHORIZATION_ID_BYTES)).p) {
 		page_unavailable(r);
 		return;
 	}
 	s->r = r;
-	s->a = (struct record_auth_request){ .return_to = to, .browser_hash = store_hash(secret, s->browser_hash), .max_age_s = -1, .created_at = now_s,
+	s->a = (struct record_auth_request){ .return_to = to, .browser_hash = hash, .max_age_s = -1, .created_at = now_s,
 		.expires_at = now_s + r->generation->config->expiry.auth_requests_ms / 1000 };
 	r->state = s;
 	request_write(r, sign_in_store, s, sign_in_stored);

@@ -40,9 +40,8 @@ hash_text(struct arena *arena, struct slice secret)
 	unsigned char hash[32];
 	char *text = arena_alloc(arena, SHA256_TEXT + 1);
 
-	if (!text)
+	if (!text || !store_hash(secret, hash).n)
 		return SLICE_NONE;
-	store_hash(secret, hash);
 	return slice_of(text, base64url_encode(hash, sizeof hash, text));
 }
 
@@ -156,13 +155,14 @@ family_start(struct store_txn *t, struct grant_redemption *g, struct slice key)
 	g->refresh_token = family_token(g->arena, f.sid, g->handle, g->secret);
 	g->grant_id = joined(g->arena, REFRESH_PREFIX, key);
 	g->record.refresh_id = key;
-	return key.p && g->refresh_token.p && g->grant_id.p ? store_put(t, RECORD_REFRESH, key, &f) : E_NOMEM;
+	return key.p && f.current_hash.n && g->refresh_token.p && g->grant_id.p ? store_put(t, RECORD_REFRESH, key, &f) : E_NOMEM;
 }
 
 /* The record stays until the last access token issued for it has expired: until then a missing record means an ended grant. */
 static enum err
 code_use(struct store_txn *t, struct grant_redemption *g, struct slice key)
 {
+	struct slice hash;
 	enum err e = OK;
 
 	g->record.redeemed_at = g->now_s;
@@ -170,9 +170,7 @@ code_use(struct store_txn *t, struct grant_redemption *g, struct slice key)
 		g->record.expires_at = g->access_expires_at;
 	if (g->generation->config->oauth2.grant_refresh_token && (scope_bits(g->record.scope) & SCOPE_OFFLINE_ACCESS))
 		e = family_start(t, g, family_key(g->arena, g->record.sid, g->handle));
-	else
-		g->grant_id = joined(g->arena, CODE_PREFIX, hash_text(g->arena, g->code));
-	if (e == OK && !g->grant_id.p)
+	else if (!(hash = hash_text(g->arena, g->code)).p || !(g->grant_id = joined(g->arena, CODE_PREFIX, hash)).p)
 		e = E_NOMEM;
 	g->record.grant_id = g->grant_id;
 	return e == OK ? store_put(t, RECORD_CODE, key, &g->record) : e;
@@ -192,7 +190,7 @@ grant_redeem_code(struct store_txn *t, void *redemption)
 	struct grant_redemption *g = redemption;
 	unsigned char hash[32];
 	struct slice key = store_hash(g->code, hash);
-	enum err e = store_get(t, RECORD_CODE, key, g->arena, &g->record);
+	enum err e = key.n ? store_get(t, RECORD_CODE, key, g->arena, &g->record) : E_NOMEM;
 
 	g->refresh_token = g->grant_id = SLICE_NONE;
 	if (e != OK) {
@@ -217,11 +215,9 @@ token_split(struct slice token, struct slice *sid, struct slice *handle, struct 
 }
 
 static bool
-hash_is(struct slice secret, struct slice stored)
+hash_is(struct slice hash, struct slice stored)
 {
-	unsigned char hash[32];
-
-	return stored.n && slice_eq_secret(store_hash(secret, hash), stored);
+	return stored.n && slice_eq_secret(hash, stored);
 }
 
 /* The secret that follows one: the same for everyone who presents it, and nothing that is stored can be presented. */
@@ -237,7 +233,7 @@ secret_after(struct arena *arena, const struct record_refresh *f, struct slice s
 }
 
 static enum grant_verdict
-refresh_verdict(const struct grant_refreshment *g, struct slice secret, bool *rotated)
+refresh_verdict(const struct grant_refreshment *g, struct slice hash, bool *rotated)
 {
 	const struct record_refresh *f = &g->record;
 	int64_t reuse_s = (g->generation->config->expiry.refresh_tokens.reuse_interval_ms + 999) / 1000;
@@ -247,10 +243,10 @@ refresh_verdict(const struct grant_refreshment *g, struct slice secret, bool *ro
 		return GRANT_OTHER_CLIENT;
 	if (f->ended)
 		return GRANT_UNKNOWN;
-	if (hash_is(secret, f->current_hash))
+	if (hash_is(hash, f->current_hash))
 		return GRANT_OK;
 	*rotated = true;
-	return hash_is(secret, f->previous_hash) && reuse_s && g->now_s - f->rotated_at <= reuse_s ? GRANT_OK : GRANT_REPLAYED;
+	return hash_is(hash, f->previous_hash) && reuse_s && g->now_s - f->rotated_at <= reuse_s ? GRANT_OK : GRANT_REPLAYED;
 }
 
 /* Whom the family is for now: the connector's news first, then what the configuration says. */
@@ -280,6 +276,8 @@ refresh_use(struct store_txn *t, struct grant_refreshment *g, struct slice key, 
 		g->record.previous_hash = store_hash(secret, previous);
 		g->record.current_hash = store_hash(next, current);
 		g->record.rotated_at = g->now_s;
+		if (!g->record.previous_hash.n || !g->record.current_hash.n)
+			return E_NOMEM;
 	}
 	g->record.last_used_at = g->now_s;
 	g->record.expires_at = family_expires_at(g->generation->config, &g->record);
@@ -292,7 +290,8 @@ enum err
 grant_refresh(struct store_txn *t, void *refreshment)
 {
 	struct grant_refreshment *g = refreshment;
-	struct slice sid, handle, secret, key;
+	struct slice sid, handle, secret, key, hash;
+	unsigned char bytes[32];
 	bool rotated;
 	enum err e;
 
@@ -300,12 +299,13 @@ grant_refresh(struct store_txn *t, void *refreshment)
 	if (!token_split(g->token, &sid, &handle, &secret))
 		return OK;
 	key = family_key(g->arena, sid, handle);
-	if (!key.p)
+	hash = store_hash(secret, bytes);
+	if (!key.p || !hash.n)
 		return E_NOMEM;
 	e = store_get(t, RECORD_REFRESH, key, g->arena, &g->record);
 	if (e != OK)
 		return e == E_EMPTY ? OK : e;
-	g->verdict = refresh_verdict(g, secret, &rotated);
+	g->verdict = refresh_verdict(g, hash, &rotated);
 	if (g->verdict == GRANT_OK && (e = refresh_person(g)) != OK)
 		return e;
 	if (g->verdict == GRANT_REPLAYED || g->verdict == GRANT_PERSON_GONE)
@@ -316,20 +316,22 @@ grant_refresh(struct store_txn *t, void *refreshment)
 enum err
 grant_peek_refresh(struct store *s, struct slice token, struct slice client_id, struct arena *arena, struct record_refresh *out)
 {
-	struct slice sid, handle, secret, key;
+	struct slice sid, handle, secret, key, hash;
+	unsigned char bytes[32];
 	enum err e;
 
 	if (!token_split(token, &sid, &handle, &secret))
 		return E_EMPTY;
 	key = family_key(arena, sid, handle);
-	if (!key.p)
+	hash = store_hash(secret, bytes);
+	if (!key.p || !hash.n)
 		return E_NOMEM;
 	e = store_lookup(s, RECORD_REFRESH, key, arena, out);
 	if (e != OK)
 		return e;
 	if (out->ended || !slice_eq(out->client_id, client_id))
 		return E_EMPTY;
-	return hash_is(secret, out->current_hash) || hash_is(secret, out->previous_hash) ? OK : E_EMPTY;
+	return hash_is(hash, out->current_hash) || hash_is(hash, out->previous_hash) ? OK : E_EMPTY;
 }
 
 /* ---- grants, sessions ---- */

@@ -80,6 +80,7 @@ response_send(struct request *r, int status, const char *content_type, struct bu
 		status = 500;
 		x->close = true;
 	}
+	x->queued = MHD_NO;
 	m = response_of(body);
 	if (m) {
 		for (size_t i = 0; i < r->answer_header_n && status != 500; i++)
@@ -92,7 +93,7 @@ response_send(struct request *r, int status, const char *content_type, struct bu
 		x->queued = ok ? MHD_queue_response(x->mhd, (unsigned)status, m) : MHD_NO;
 		MHD_destroy_response(m);
 	}
-	if (!m || x->queued != MHD_YES)
+	if (x->queued != MHD_YES)
 		log_error("answer could not be queued: the connection is closed", LOG_SLICE("path", r->path), LOG_INT("status", status), LOG_REQ(r->id));
 	x->phase = PHASE_ANSWERED;
 	answer_log(x, status);

@@ -40,7 +40,7 @@ session_find(struct request *r, struct session *out)
 	if (out->secret.n == 0 || out->secret.n > 256)
 		return E_EMPTY;
 	key = store_hash(out->secret, out->hash);
-	e = store_lookup(r->app->store, RECORD_SESSION, key, &r->arena, &out->record);
+	e = key.n ? store_lookup(r->app->store, RECORD_SESSION, key, &r->arena, &out->record) : E_NOMEM;
 	if (e == OK && request_now_s(r) >= session_expires_at(r->generation->config, &out->record))
 		return E_EMPTY;
 	if (e == OK)
@@ -75,9 +75,8 @@ session_prepare(struct request *r, const struct record_user *user, struct sessio
 			.user_agent = slice_of(agent.p, agent.n < 256 ? agent.n : 256),
 			.address = r->address,
 		} };
-	if (!out->secret.p || !out->record.sid.p)
+	if (!out->secret.p || !out->record.sid.p || !store_hash(out->secret, out->hash).n)
 		return E_NOMEM;
-	store_hash(out->secret, out->hash);
 	session_touch(r->generation->config, &out->record, now_s);
 	return OK;
 }

@@ -32,7 +32,7 @@ session_replace(struct store_txn *t, struct signed_in *s)
 
 	if (cookie.n) {
 		struct slice key = store_hash(cookie, hash);
-		e = store_get(t, RECORD_SESSION, key, &s->r->arena, &before);
+		e = key.n ? store_get(t, RECORD_SESSION, key, &s->r->arena, &before) : E_NOMEM;
 		if (e == OK && person_same(&before.user, &now.user))
 			now.sid = before.sid;
 		if (e == OK)

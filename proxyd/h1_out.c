@@ -48,7 +48,8 @@ write_copy(struct h1 *h, const struct slice *parts, size_t part_n)
 		h1_drop_out(h);
 	}
 	for (size_t i = 0; i < part_n; i++) {
-		memcpy(b->data + n, parts[i].p, parts[i].n);
+		if (parts[i].n)
+			memcpy(b->data + n, parts[i].p, parts[i].n);
 		n += parts[i].n;
 	}
 	h->out = b;
@@ -86,6 +87,8 @@ h1_send_interim(struct exchange *x, const struct http_head *head)
 	const struct response_context context = { .framing = FRAMING_NONE, .minor = h->minor };
 
 	if (h->minor == 0) /* RFC 9110 section 15.2: HTTP/1.0 has none */
+		return FRONT_TAKEN;
+	if (h->out && head->status != 100) /* an upstream that sends them without end would fill the memory of one whose client does not read */
 		return FRONT_TAKEN;
 	buf_reset(out);
 	if (head->status == 100)

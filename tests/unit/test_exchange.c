@@ -149,6 +149,40 @@ a_request_that_arrives_byte_by_byte_is_one_request(void **state)
 }
 
 static void
+a_request_behind_a_chunked_body_in_the_same_bytes_is_the_next_one(void **state)
+{
+	struct end client, cluster;
+	char head[4096];
+
+	(void)state;
+	pair(&client, &cluster);
+	/* With the body in one piece, and with the end of the body in another. */
+	for (int pieces = 1; pieces <= 2; pieces++) {
+		end_say(&client, LINE("POST", "/x") "Transfer-Encoding: chunked\r\n\r\n");
+		if (pieces == 2) {
+			end_hear_head(&cluster, head, sizeof(head));
+			end_say(&client, "3\r\nabc\r\n");
+			end_hear(&cluster, "3\r\nabc\r\n");
+			end_say(&client, "0\r\n\r\n" LINE("GET", "/next") "\r\n");
+			end_hear(&cluster, "0\r\n\r\n");
+		} else {
+			end_say(&client, "3\r\nabc\r\n0\r\n\r\n" LINE("GET", "/next") "\r\n");
+			end_hear_head(&cluster, head, sizeof(head));
+			end_hear(&cluster, "3\r\nabc\r\n0\r\n\r\n");
+		}
+		end_say(&cluster, OK_ABC);
+		end_hear_head(&client, head, sizeof(head));
+		end_hear(&client, "abc");
+		end_hear_head(&cluster, head, sizeof(head));
+		assert_memory_equal(head, "GET /next ", 10);
+		end_say(&cluster, OK_ABC);
+		end_hear_head(&client, head, sizeof(head));
+		end_hear(&client, "abc");
+	}
+	part(&client, &cluster);
+}
+
+static void
 a_sized_body_goes_up_with_its_length(void **state)
 {
 	struct end client, cluster;
@@ -419,10 +453,10 @@ an_early_answer_reaches_a_client_that_is_still_sending(void **state)
 static void
 an_answer_that_breaks_off_is_not_made_to_look_whole(void **state)
 {
-	static const char *const answers[] = { "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", CHUNKED_OK "3\r\nabc\r\n", CHUNKED_OK "8\r\nabc" };
+	static const char *const answers[] = { "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", CHUNKED_OK "3\r\nabc\r\n", CHUNKED_OK "8\r\nabc", CHUNKED_OK "3\r\nabc\r\n" };
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		struct end client, cluster;
 		char head[4096];
 		pair(&client, &cluster);
@@ -430,9 +464,14 @@ an_answer_that_breaks_off_is_not_made_to_look_whole(void **state)
 		end_hear_head(&cluster, head, sizeof(head));
 		end_say(&cluster, answers[i]);
 		end_hear_head(&client, head, sizeof(head));
-		end_close(&cluster);
+		if (i == 3)
+			end_say(&cluster, "what is this\r\n"); /* no chunk */
+		else
+			end_close(&cluster);
 		end_hear_cut(&client);
 		end_close(&client);
+		if (i == 3)
+			end_close(&cluster);
 	}
 }
 
@@ -465,10 +504,10 @@ static void
 a_broken_head_from_upstream_is_a_502_that_says_so(void **state)
 {
 	static const char *const answers[] = { "HTTP/1.1 200 OK\nContent-Length: 3\n\nabc", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-		"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" };
+		"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", CHUNKED_OK "0x3\r\nabc\r\n" };
 
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		struct end client, cluster;
 		char head[4096];
 		pair(&client, &cluster);
@@ -565,6 +604,20 @@ send_big(void *arg)
 	if (p->chunked)
 		end_say(p->end, "0\r\n\r\n");
 	free(buf);
+	return NULL;
+}
+
+/* Until it fails: the other side has gone. */
+static void *
+send_big_or_fail(void *arg)
+{
+	struct end *e = arg;
+	char *zeros = calloc(1, 1 << 16);
+
+	do
+		ERR_clear_error();
+	while (SSL_write(e->ssl, zeros, 1 << 16) > 0);
+	free(zeros);
 	return NULL;
 }
 
@@ -739,6 +792,116 @@ a_post_is_never_sent_twice(void **state)
 }
 
 static void
+pause_gateway(struct rig *r, void *arg)
+{
+	sem_t *both = arg;
+
+	(void)r;
+	sem_post(&both[0]);
+	while (sem_wait(&both[1]) < 0)
+		;
+}
+static void *
+run_pause(void *both)
+{
+	rig_run(&rig, pause_gateway, both);
+	return NULL;
+}
+
+static void
+a_post_of_which_nothing_was_written_is_sent_on_a_fresh_connection(void **state)
+{
+	struct end client, cluster;
+	char head[4096];
+	sem_t both[2];
+	pthread_t thread;
+
+	(void)state;
+	pair(&client, &cluster);
+	/* While the gateway looks away the request arrives, and then the kept connection is reset: it finds out when it writes. */
+	sem_init(&both[0], 0, 0);
+	sem_init(&both[1], 0, 0);
+	pthread_create(&thread, NULL, run_pause, both);
+	sem_wait(&both[0]);
+	end_say(&client, LINE("POST", "/x") "Content-Length: 4\r\n\r\nbody");
+	end_reset(&cluster);
+	sem_post(&both[1]);
+	pthread_join(thread, NULL);
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	assert_memory_equal(head, "POST /x ", 8);
+	end_hear(&cluster, "body");
+	end_say(&cluster, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	end_hear(&client, "abc");
+	get_abc(&client, &cluster);
+	part(&client, &cluster);
+	sem_destroy(&both[0]);
+	sem_destroy(&both[1]);
+}
+
+static void
+clients_that_vanish_at_any_moment_leave_nothing_behind(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		struct end client, cluster;
+		char head[4096], *buf = malloc(1 << 20);
+		pthread_t thread;
+		pair(&client, &cluster);
+		end_say(&client, GET);
+		end_hear_head(&cluster, head, sizeof(head));
+		end_say(&cluster, "HTTP/1.1 200 OK\r\nContent-Length: 25165824\r\n\r\n");
+		pthread_create(&thread, NULL, send_big_or_fail, &cluster);
+		for (size_t left = (size_t)i * 211811; left;) {
+			ssize_t n = end_read(&client, buf, left < 1 << 20 ? left : 1 << 20);
+			assert_true(n > 0);
+			left -= (size_t)n;
+		}
+		if (i % 2)
+			end_reset(&client);
+		else
+			end_close(&client);
+		pthread_join(thread, NULL); /* the cluster's writing has failed */
+		end_close(&cluster);
+		free(buf);
+	}
+}
+
+static void
+interim_answers_without_end_to_a_client_that_does_not_read_cost_no_memory(void **state)
+{
+	struct end client = rig_client_with(&rig, "gate.test", 4096), cluster;
+	char head[4096], *hint = malloc(30001);
+	size_t held = 99;
+
+	(void)state;
+	memset(hint, 'h', 30000);
+	hint[30000] = '\0';
+	end_say(&client, GET);
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	for (int i = 0; i < 400; i++) { /* 12 MB */
+		end_say(&cluster, "HTTP/1.1 103 Early Hints\r\nX: ");
+		end_say(&cluster, hint);
+		end_say(&cluster, "\r\n\r\n");
+	}
+	end_say(&cluster, OK_ABC);
+	rig_run(&rig, count_held, &held);
+	assert_true(held <= 4);
+	/* Some were left out; the answer was not. */
+	char *answer = malloc(1 << 16);
+	do
+		end_hear_head(&client, answer, 1 << 16);
+	while (memcmp(answer, "HTTP/1.1 103 ", 13) == 0);
+	assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
+	end_hear(&client, "abc");
+	free(answer);
+	free(hint);
+	part(&client, &cluster);
+}
+
+static void
 an_upstream_that_says_close_is_not_used_again(void **state)
 {
 	struct end client, cluster;
@@ -758,6 +921,94 @@ an_upstream_that_says_close_is_not_used_again(void **state)
 	cluster = rig_cluster(&rig);
 	end_hear_head(&cluster, head, sizeof(head));
 	part(&client, &cluster);
+}
+
+static void
+a_request_without_an_identity_is_never_forwarded(void **state)
+{
+	struct end client = rig_client(&rig), cluster;
+	char head[4096];
+
+	(void)state;
+	believer.alice.headers = SLICE_NONE; /* a fault of our own: it fails closed */
+	end_say(&client, GET);
+	cluster = rig_cluster(&rig);
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 500 ", 13);
+	end_hear_eof(&cluster);
+	part(&client, &cluster);
+}
+
+static void
+an_identity_too_large_to_send_is_a_431(void **state)
+{
+	static char block[2 << 20];
+	struct end client = rig_client(&rig), cluster;
+	char head[4096];
+
+	(void)state;
+	memset(block, 'a', sizeof(block));
+	memcpy(block, "Impersonate-User: ", 18);
+	memcpy(block + sizeof(block) - 2, "\r\n", 2);
+	believer.alice.headers = slice_of(block, sizeof(block));
+	end_say(&client, GET);
+	cluster = rig_cluster(&rig);
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 431 ", 13);
+	part(&client, &cluster);
+}
+
+static void
+read_line(int fd, char *line, size_t cap)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t n = 0;
+
+	while (n + 1 < cap && poll(&p, 1, UNIT_WAIT_S * 1000) == 1 && read(fd, line + n, 1) == 1 && line[n] != '\n')
+		n++;
+	line[n] = '\0';
+}
+
+static void
+each_request_leaves_one_line_without_its_query(void **state)
+{
+	struct end client, cluster;
+	char head[4096], line[4096];
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	pair(&client, &cluster);
+	size_t held;
+	rig_run(&rig, count_held, &held); /* the first request's line is behind us */
+	log_setup("t", fds[1], LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+	end_say(&client, LINE("POST", "/api/v1/x?token=secret") "Content-Length: 4\r\n\r\nbody");
+	end_hear_head(&cluster, head, sizeof(head));
+	end_hear(&cluster, "body");
+	end_say(&cluster, OK_ABC);
+	end_hear_head(&client, head, sizeof(head));
+	end_hear(&client, "abc");
+	read_line(fds[0], line, sizeof(line));
+	assert_non_null(strstr(line, "\"msg\":\"request\""));
+	assert_non_null(strstr(line, "\"method\":\"POST\",\"path\":\"/api/v1/x\",\"status\":200,\"user\":\"alice\""));
+	assert_non_null(strstr(line, "\"to\":\"default\",\"client\":\"127.0.0.1\",\"bytes_in\":4,\"bytes_out\":3,"));
+	assert_null(strstr(line, "secret"));
+	char *id = strstr(head, "X-Request-Id: ") + 14;
+	id[16] = '\0';
+	assert_non_null(strstr(line, id));
+	/* A watch's line comes at its end, long after its head has been given back. */
+	end_say(&client, LINE("GET", "/api/v1/pods?watch=1") "\r\n");
+	end_hear_head(&cluster, head, sizeof(head));
+	end_say(&cluster, CHUNKED_OK);
+	end_hear_head(&client, head, sizeof(head));
+	end_close(&client);
+	read_line(fds[0], line, sizeof(line));
+	assert_non_null(strstr(line, "\"method\":\"GET\",\"path\":\"/api/v1/pods\",\"status\":200"));
+	assert_non_null(strstr(line, "\"reason\":\"client closed the connection\""));
+	log_setup("t", 2, LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
+	end_close(&cluster);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void
@@ -791,6 +1042,7 @@ main(void)
 		T(connections_on_both_sides_serve_request_after_request),
 		T(pipelined_requests_are_answered_in_order_one_at_a_time),
 		T(a_request_that_arrives_byte_by_byte_is_one_request),
+		T(a_request_behind_a_chunked_body_in_the_same_bytes_is_the_next_one),
 		T(a_sized_body_goes_up_with_its_length),
 		T(a_chunked_body_goes_up_in_chunks_of_our_own),
 		T(a_chunked_body_that_breaks_off_its_framing_is_refused_and_the_upstream_is_not_kept),
@@ -815,6 +1067,12 @@ main(void)
 		T(bytes_behind_an_answer_are_nobodys),
 		T(a_kept_connection_that_died_unseen_is_tried_once_more_for_a_get),
 		T(a_post_is_never_sent_twice),
+		T(a_post_of_which_nothing_was_written_is_sent_on_a_fresh_connection),
+		T(clients_that_vanish_at_any_moment_leave_nothing_behind),
+		T(interim_answers_without_end_to_a_client_that_does_not_read_cost_no_memory),
+		T(a_request_without_an_identity_is_never_forwarded),
+		T(an_identity_too_large_to_send_is_a_431),
+		T(each_request_leaves_one_line_without_its_query),
 		T(an_upstream_that_says_close_is_not_used_again),
 		T(our_own_credential_refused_is_a_502_except_below_a_proxy_subresource),
 	};

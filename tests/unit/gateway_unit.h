@@ -111,6 +111,10 @@ authenticator_session(struct authenticator *a, struct slice cookie, struct slice
 {
 	(void)cookie;
 	assert_true(refresh_after_s > 0);
+	if (slice_eq_str(jwt, "early")) {
+		*why = "no keys yet";
+		return AUTHENTICATION_UNAVAILABLE;
+	}
 	if (!slice_eq_str(jwt, "alice")) {
 		*why = "not alice";
 		return AUTHENTICATION_REFUSED;

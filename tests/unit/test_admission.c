@@ -391,6 +391,88 @@ an_answer_about_a_session_that_is_none_is_a_503(void **state)
 }
 
 static void
+an_answer_about_a_session_may_end_with_its_connection(void **state)
+{
+	struct end client = rig_client(&rig), authd, cluster;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("x"));
+	authd = hear_question("x");
+	end_say(&authd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"id_token\":\"alice\",");
+	end_say(&authd, "\"refresh_after\":9999999999}");
+	end_close(&authd);
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	end_close(&client);
+	end_close(&cluster);
+}
+
+static void
+an_answer_about_a_session_without_end_is_a_503(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096], *blanks = malloc(65537);
+
+	(void)state;
+	memset(blanks, ' ', 65536);
+	blanks[65536] = '\0';
+	end_say(&client, COOKIE("x"));
+	authd = hear_question("x");
+	end_say(&authd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+	end_say(&authd, blanks);
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	free(blanks);
+	end_close(&authd);
+	end_close(&client);
+}
+
+static void
+a_session_whose_keys_are_not_there_yet_is_asked_to_wait(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("x"));
+	authd = hear_question("x");
+	say_session(&authd, "{\"id_token\":\"early\",\"refresh_after\":300}");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_close(&client);
+}
+
+static void
+a_question_that_nobody_waits_for_any_more_is_dropped(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+
+	(void)state;
+	end_say(&client, COOKIE("x"));
+	authd = hear_question("x");
+	end_close(&client);
+	end_hear_eof(&authd);
+	end_close(&authd);
+}
+
+static void
+an_answer_without_a_body_says_nothing_about_a_session(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, COOKIE("x"));
+	authd = hear_question("x");
+	end_say(&authd, "HTTP/1.1 204 No Content\r\n\r\n");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_close(&authd);
+	end_close(&client);
+}
+
+static void
 a_token_for_a_session_that_is_refused_lets_nobody_in(void **state)
 {
 	struct end client = rig_client(&rig), authd;
@@ -568,6 +650,11 @@ main(void)
 		T(more_cookies_than_may_be_asked_about_at_once_wait_in_line),
 		T(a_session_that_is_over_is_a_401_or_the_way_to_sign_in),
 		T(an_answer_about_a_session_that_is_none_is_a_503),
+		T(an_answer_about_a_session_may_end_with_its_connection),
+		T(an_answer_about_a_session_without_end_is_a_503),
+		T(a_session_whose_keys_are_not_there_yet_is_asked_to_wait),
+		T(a_question_that_nobody_waits_for_any_more_is_dropped),
+		T(an_answer_without_a_body_says_nothing_about_a_session),
 		T(a_token_for_a_session_that_is_refused_lets_nobody_in),
 		T(while_authd_is_down_known_sessions_go_on_and_unknown_ones_are_asked_to_wait),
 		T(a_silent_authd_delays_a_known_session_once_and_not_again),

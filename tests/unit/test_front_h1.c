@@ -107,6 +107,98 @@ a_thousand_pipelined_requests_without_credential_get_a_thousand_answers(void **s
 }
 
 static void
+heads_that_lie_across_a_blocks_end_are_whole(void **state)
+{
+	struct end client = rig_client(&rig);
+	char *all = malloc(400 * 1000), head[4096];
+	size_t n = 0;
+
+	(void)state;
+	/* 400 requests of odd lengths, 300 KB in one go: they end up anywhere in the blocks. */
+	for (int i = 0; i < 400; i++)
+		n += (size_t)sprintf(all + n, "GET /%0*d HTTP/1.1\r\nHost: gate.test\r\n\r\n", 700 + i % 61, i);
+	end_write(&client, all, n);
+	for (int i = 0; i < 400; i++) {
+		end_hear_head(&client, head, sizeof(head));
+		assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+		for (long left = strtol(strstr(head, "Content-Length: ") + 16, NULL, 10); left; left--)
+			assert_int_equal(end_read(&client, head, 1), 1);
+	}
+	free(all);
+	end_close(&client);
+}
+
+/* Write until the kernel takes no more for a moment; how much it took. */
+static size_t
+flood(struct end *client, const char *text, size_t most)
+{
+	const struct timeval little = { .tv_usec = 50000 };
+	size_t n = strlen(text), written = 0;
+	char *many = malloc(n * 100);
+
+	for (int i = 0; i < 100; i++)
+		memcpy(many + (size_t)i * n, text, n);
+	setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &little, sizeof(little));
+	for (int r; written < most && (r = SSL_write(client->ssl, many, (int)n * 100)) > 0;)
+		written += (size_t)r;
+	free(many);
+	end_patience(client);
+	return written;
+}
+
+static void
+a_client_that_asks_on_and_on_without_reading_is_not_read_any_more(void **state)
+{
+	static const char request[] = "GET /api HTTP/1.1\r\nHost: gate.test\r\n\r\n";
+	struct end client = rig_client_with(&rig, "gate.test", 4096);
+	char *buf = malloc(65536);
+	size_t answer_n = 0;
+
+	(void)state;
+	size_t written = flood(&client, request, 64u << 20), some = written / (sizeof(request) - 1) / 2;
+	assert_true(written < 64u << 20);
+	/* It begins to read, and the answers go on. */
+	while (answer_n < some && answer_n < 30000) {
+		ssize_t n = end_read(&client, buf, 65536);
+		assert_true(n > 0);
+		for (const char *p = buf; (p = memmem(p, (size_t)(buf + n - p), "HTTP/1.1 401 ", 13)); p++)
+			answer_n++;
+	}
+	free(buf);
+	end_reset(&client);
+}
+
+static void
+and_is_cut_when_it_goes_on_like_that(void **state)
+{
+	struct end client = rig_client_with(&rig, "gate.test", 4096);
+
+	(void)state;
+	flood(&client, "GET /api HTTP/1.1\r\nHost: gate.test\r\n\r\n", 64u << 20);
+	struct pollfd gone = { .fd = client.fd, .events = POLLRDHUP };
+	assert_int_equal(poll(&gone, 1, UNIT_WAIT_S * 1000), 1);
+	end_hear_cut(&client); /* what was written arrives, and then no proper end */
+	end_close(&client);
+}
+
+static void
+addresses_of_both_families_are_told_apart(void **state)
+{
+	struct address v4 = { .u.in4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x01020304) } }, v6 = { .u.in6 = { .sin6_family = AF_INET6 } },
+		un = { .u.un = { .sun_family = AF_UNIX } };
+	unsigned char out[16], none[16] = { 0 };
+
+	(void)state;
+	client_address(&v4, out);
+	assert_memory_equal(out, "\0\0\0\0\0\0\0\0\0\0\xff\xff\1\2\3\4", 16);
+	memset(&v6.u.in6.sin6_addr, 7, 16);
+	client_address(&v6, out);
+	assert_memory_equal(out, "\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7", 16);
+	client_address(&un, out);
+	assert_memory_equal(out, none, 16);
+}
+
+static void
 an_answer_of_our_own_skips_a_body_that_is_there_and_ends_where_one_is_to_come(void **state)
 {
 	struct end client = rig_client(&rig);
@@ -407,6 +499,10 @@ main(void)
 		T(a_request_that_is_none_is_answered_400_and_the_connection_ends),
 		T(heads_over_the_limit_are_answered_431_or_414),
 		T(a_thousand_pipelined_requests_without_credential_get_a_thousand_answers),
+		T(heads_that_lie_across_a_blocks_end_are_whole),
+		T(a_client_that_asks_on_and_on_without_reading_is_not_read_any_more),
+		QUICK(and_is_cut_when_it_goes_on_like_that),
+		T(addresses_of_both_families_are_told_apart),
 		T(an_answer_of_our_own_skips_a_body_that_is_there_and_ends_where_one_is_to_come),
 		T(an_http10_client_gets_its_body_until_the_end_of_the_connection),
 		T(an_http10_client_that_asks_for_it_keeps_its_connection),

@@ -1,0 +1,242 @@
+/* Every allocation of the gateway's thread fails once, in the middle of requests of all kinds: whoever is hit gets an error or loses the connection, and
+ * everybody else is served as before. */
+#include <stdatomic.h>
+#include "tests/unit/gateway_unit.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+int
+main(void)
+{
+	return 0; /* they bring their own malloc */
+}
+#else
+
+static _Thread_local bool may_fail; /* set in the gateway's thread only */
+static atomic_long countdown;       /* 0: nothing fails */
+static atomic_bool hit;
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+
+static bool
+fails_now(void)
+{
+	if (!may_fail || atomic_load(&countdown) == 0 || atomic_fetch_sub(&countdown, 1) != 1)
+		return false;
+	atomic_store(&hit, true);
+	return true;
+}
+void *
+malloc(size_t n)
+{
+	return fails_now() ? NULL : __libc_malloc(n);
+}
+void *
+calloc(size_t n, size_t size)
+{
+	return fails_now() ? NULL : __libc_calloc(n, size);
+}
+void *
+realloc(void *p, size_t n)
+{
+	return fails_now() ? NULL : __libc_realloc(p, n);
+}
+
+static struct rig rig;
+
+static void
+mark_thread(struct rig *r, void *arg)
+{
+	(void)r, (void)arg;
+	may_fail = true;
+}
+/* So that blocks, requests and exchanges are allocated anew, too. */
+static void
+forget_lists(struct rig *r, void *arg)
+{
+	(void)arg;
+	exchange_free_lists(&r->gateway);
+	block_pool_fini(&r->gateway.blocks);
+	buf_fini(&r->gateway.scratch);
+	buf_init(&r->gateway.scratch, GATEWAY_SCRATCH_BYTES_MAX);
+}
+
+/* The cluster and authd answer everything, each in a thread, until their listeners are closed. */
+static bool
+answer_one(struct end *e, const char *answer)
+{
+	char buf[8192];
+	size_t n = 0;
+
+	while (n + 1 < sizeof(buf)) {
+		ssize_t r = end_read(e, buf + n, sizeof(buf) - 1 - n);
+		if (r <= 0)
+			return false;
+		n += (size_t)r;
+		buf[n] = '\0';
+		char *end = strstr(buf, "\r\n\r\n");
+		if (!end || (strstr(buf, "chunked\r\n") && !strstr(end, "0\r\n\r\n")))
+			continue;
+		ERR_clear_error();
+		return e->ssl ? SSL_write(e->ssl, answer, (int)strlen(answer)) > 0 : send(e->fd, answer, strlen(answer), MSG_NOSIGNAL) > 0;
+	}
+	return false;
+}
+struct server {
+	int fd;
+	SSL_CTX *tls;
+	const char *answer;
+	pthread_t thread;
+};
+static void *
+serve_connection(void *arg)
+{
+	struct server *s = arg;
+	struct end e = { .fd = s->fd };
+
+	end_patience(&e);
+	if (s->tls) {
+		e.ssl = SSL_new(s->tls);
+		SSL_set_fd(e.ssl, e.fd);
+		if (SSL_accept(e.ssl) != 1)
+			e.fd = (SSL_free(e.ssl), e.ssl = NULL, close(e.fd), -1);
+	}
+	while (e.fd >= 0 && answer_one(&e, s->answer))
+		;
+	end_close(&e);
+	free(s);
+	return NULL;
+}
+static void *
+serve(void *arg)
+{
+	const struct server *s = arg;
+	int fd;
+
+	while ((fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		struct server *one = malloc(sizeof(*one));
+		pthread_attr_t attr;
+		*one = *s;
+		one->fd = fd;
+		pthread_attr_init(&attr);
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		pthread_create(&one->thread, &attr, serve_connection, one);
+	}
+	return NULL;
+}
+
+/* A client that takes whatever comes. False: there was no whole answer with this status. */
+static bool
+attempt(struct end *client, const char *request, const char *status)
+{
+	char buf[8192];
+	size_t n = 0;
+
+	ERR_clear_error();
+	if (SSL_write(client->ssl, request, (int)strlen(request)) <= 0)
+		return false;
+	while (n + 1 < sizeof(buf)) {
+		ssize_t r = end_read(client, buf + n, sizeof(buf) - 1 - n);
+		if (r <= 0)
+			return false;
+		n += (size_t)r;
+		buf[n] = '\0';
+		char *end = strstr(buf, "\r\n\r\n"), *length = strstr(buf, "Content-Length: ");
+		if (end && length && (size_t)(end + 4 - buf) + strtoul(length + 16, NULL, 10) <= n)
+			return strncmp(buf, status, strlen(status)) == 0;
+		if (end && strstr(buf, "chunked") && strstr(end, "0\r\n\r\n"))
+			return strncmp(buf, status, strlen(status)) == 0;
+	}
+	return false;
+}
+
+#define HEAD(method, path) method " " path " HTTP/1.1\r\nHost: gate.test\r\n"
+static const char *const requests[] = {
+	HEAD("GET", "/api") "Authorization: Bearer alice\r\n\r\n",
+	HEAD("POST", "/api") "Authorization: Bearer alice\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+	HEAD("GET", "/api") "Cookie: gate=x\r\n\r\n",
+	HEAD("GET", "/oidc/keys") "\r\n",
+};
+
+static void
+each_failing_allocation_hurts_at_most_one_request(void **state)
+{
+	struct server cluster, authd;
+	long failures = 0;
+
+	(void)state;
+	rig_start(&rig, NULL);
+	cluster = (struct server){ rig.cluster_fd, rig.back_tls, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 0 };
+	authd = (struct server){ rig.authd_fd, NULL, "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"id_token\":\"alice\",\"refresh_after\":300}", 0 };
+	pthread_create(&cluster.thread, NULL, serve, &cluster);
+	pthread_create(&authd.thread, NULL, serve, &authd);
+	rig_run(&rig, mark_thread, NULL);
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		long n = 1;
+		do {
+			struct end client = rig_client(&rig);
+			rig_run(&rig, forget_lists, NULL);
+			atomic_store(&hit, false);
+			atomic_store(&countdown, n);
+			bool ok = attempt(&client, requests[i], "HTTP/1.1 200 ");
+			atomic_store(&countdown, 0);
+			failures += !ok;
+			assert_true(ok || atomic_load(&hit)); /* nobody suffers without cause */
+			end_close(&client);
+			/* The next one is served. */
+			client = rig_client(&rig);
+			assert_true(attempt(&client, requests[i], "HTTP/1.1 200 "));
+			end_close(&client);
+			n += n < 60 ? 1 : 5; /* the rest is libssl's handshake with the cluster */
+		} while (atomic_load(&hit));
+		assert_true(n > 5);
+	}
+	assert_true(failures > 10);
+	shutdown(rig.cluster_fd, SHUT_RDWR);
+	shutdown(rig.authd_fd, SHUT_RDWR);
+	pthread_join(cluster.thread, NULL);
+	pthread_join(authd.thread, NULL);
+	rig_stop(&rig);
+}
+
+static void
+a_handshake_that_runs_out_of_memory_hurts_nobody_else(void **state)
+{
+	(void)state;
+	rig_start(&rig, NULL);
+	rig_run(&rig, mark_thread, NULL);
+	bool again = true;
+	for (long n = 1; again; n += 3) {
+		struct sockaddr_in a;
+		socklen_t an = sizeof(a);
+		struct end client = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .ssl = SSL_new(rig.client_tls) };
+		assert_int_equal(getsockname(rig.listen_fd, (struct sockaddr *)&a, &an), 0);
+		end_patience(&client);
+		atomic_store(&hit, false);
+		atomic_store(&countdown, n);
+		assert_int_equal(connect(client.fd, (struct sockaddr *)&a, an), 0);
+		SSL_set_fd(client.ssl, client.fd);
+		if (SSL_connect(client.ssl) == 1)
+			attempt(&client, HEAD("GET", "/api") "\r\n", "HTTP/1.1 401 ");
+		again = atomic_load(&hit);
+		atomic_store(&countdown, 0);
+		end_reset(&client);
+		client = rig_client(&rig);
+		assert_true(attempt(&client, HEAD("GET", "/api") "\r\n", "HTTP/1.1 401 "));
+		end_close(&client);
+	}
+	rig_stop(&rig);
+}
+
+int
+main(void)
+{
+	log_set_level(LOG_LEVEL_ERROR + 1);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_failing_allocation_hurts_at_most_one_request),
+		cmocka_unit_test(a_handshake_that_runs_out_of_memory_hurts_nobody_else),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "authd/app.h"
+#include "authd/directory.h"
 #include "authd/limiter.h"
 #include "authd/routes.h"
 #include "oidc/base64url.h"
@@ -36,6 +37,16 @@ log_configure(const struct generation *g)
 	log_setup("authd", 2, (enum log_level)g->config->log.level, (enum log_format)g->config->log.format);
 }
 
+void
+app_password_cost_update(struct authd *app)
+{
+	struct generation *g = app_generation_acquire(app);
+	struct directory d = { .generation = g, .store = app->store };
+
+	password_pool_set_cost(app->passwords, directory_password_cost(&d));
+	app_generation_release(g);
+}
+
 static enum err
 pools_start(struct authd *app, char *why, size_t why_n)
 {
@@ -43,7 +54,7 @@ pools_start(struct authd *app, char *why, size_t why_n)
 
 	app->passwords = password_pool_new(0, 0);
 	if (app->passwords)
-		password_pool_set_cost(app->passwords, authd_config_password_cost(app->generation->config));
+		app_password_cost_update(app);
 	app->limiter = limiter_new(app->clock, app->rng);
 	app->server = server_new(&o);
 	if (app->passwords && app->limiter && app->server)
@@ -147,7 +158,7 @@ generation_switch(struct authd *app, struct generation *new, char *why, size_t w
 	pthread_mutex_unlock(&app->generation_lock);
 	keys_reconfigure(app->keys, &ko);
 	app->keys_due_ms = 0;
-	password_pool_set_cost(app->passwords, authd_config_password_cost(new->config));
+	app_password_cost_update(app);
 	log_configure(new);
 	app_generation_release(old);
 	return OK;

@@ -71,6 +71,8 @@ MUST_CHECK enum err app_start(struct authd *app, const char *config_path, char *
 bool app_stop(struct authd *app);
 /* Validate, then switch. On an error the old configuration stays in force. */
 MUST_CHECK enum err app_reload(struct authd *app, const char *config_path, char *why, size_t why_n);
+/* After a change of anybody's hash: what an unknown person costs. Any thread. */
+void app_password_cost_update(struct authd *app);
 /* What is due now: keys, listeners. Returns milliseconds until it should be called again. */
 int64_t app_tick(struct authd *app);
 

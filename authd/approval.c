@@ -34,7 +34,7 @@ approval_open(struct approval *p, struct request *r, struct slice id)
 		e = session_find(r, &session);
 	if (e == OK && !slice_eq(session.record.sid, p->a.sid))
 		e = E_EMPTY;
-	if (e == E_EMPTY || (e == OK && !authorization_client(r, &p->a)))
+	if (e == E_EMPTY || (e == OK && p->a.client_id.n == 0))
 		page_expired(r);
 	else if (e != OK)
 		page_unavailable(r);

@@ -87,14 +87,21 @@ enum err
 authorization_lookup(struct request *r, struct slice id, struct record_auth_request *a)
 {
 	struct looking l = { r, id, a };
+	struct directory d = directory_of(r);
+	const struct client *client;
+	enum err e = store_read(r->app->store, look, &l);
 
-	return store_read(r->app->store, look, &l);
+	/* What was asked for by a client that is gone is nobody's: it must not be taken for the console's. */
+	return e == OK && a->client_id.n ? directory_client(&d, a->client_id, &client) : e;
 }
 
 const struct client *
-authorization_client(const struct request *r, const struct record_auth_request *a)
+authorization_client(struct request *r, const struct record_auth_request *a)
 {
-	return a->client_id.n ? authd_config_client(r->generation->config, a->client_id) : NULL;
+	struct directory d = directory_of(r);
+	const struct client *client;
+
+	return a->client_id.n && directory_client(&d, a->client_id, &client) == OK ? client : NULL;
 }
 
 /* ---- approval ---- */

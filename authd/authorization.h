@@ -3,7 +3,7 @@
 #ifndef AUTHD_AUTHORIZATION_H
 #define AUTHD_AUTHORIZATION_H
 
-#include "authd/app.h"
+#include "authd/directory.h"
 #include "authd/session.h"
 #include "oidc/authorization_request.h"
 
@@ -17,9 +17,10 @@ struct record_auth_request authorization_record(struct request *r, const struct 
 MUST_CHECK enum err authorization_put(struct store_txn *t, struct slice id, const struct record_auth_request *a);
 /* The one that id names, if it was started by the browser that sent login_cookie. OK; E_EMPTY. */
 MUST_CHECK enum err authorization_get(struct store_txn *t, struct slice id, struct slice login_cookie, struct arena *arena, struct record_auth_request *a);
+/* The same outside a transaction, for a client that there still is (or the console). */
 MUST_CHECK enum err authorization_lookup(struct request *r, struct slice id, struct record_auth_request *a);
-/* The client of a record; NULL: the console, or no longer configured (then the record's client_id is not empty). */
-const struct client *authorization_client(const struct request *r, const struct record_auth_request *a);
+/* The client of a record that authorization_lookup found; NULL: the console. */
+const struct client *authorization_client(struct request *r, const struct record_auth_request *a);
 
 /* ---- approval ---- */
 

@@ -22,6 +22,7 @@ struct authorize {
 	struct record_auth_request record;
 	struct session session;
 	bool has_session;
+	bool unreadable; /* the store could not tell about a client */
 	struct slice id, login_secret;
 	unsigned char browser_hash[32];
 	struct authorization_code code;
@@ -30,14 +31,22 @@ struct authorize {
 static const struct client *
 client_find(void *arg, struct slice id)
 {
-	return authd_config_client(arg, id);
+	struct authorize *a = arg;
+	struct directory d = directory_of(a->r);
+	const struct client *client;
+	enum err e = directory_client(&d, id, &client);
+
+	a->unreadable |= e != OK && e != E_EMPTY;
+	return e == OK ? client : NULL;
 }
 
 static struct authorization_rules
-rules_of(const struct generation *g)
+rules_of(struct authorize *a)
 {
+	const struct generation *g = a->r->generation;
+
 	return (struct authorization_rules){ .response_types = 1u << RESPONSE_CODE, .pkce_plain = g->config->oauth2.pkce_plain,
-		.pkce_enforce = g->config->oauth2.pkce_enforce, .client_find = client_find, .arg = g->config };
+		.pkce_enforce = g->config->oauth2.pkce_enforce, .client_find = client_find, .arg = a };
 }
 
 /* ---- facts ---- */
@@ -229,10 +238,15 @@ decide(struct authorize *a)
 static void
 parse(struct authorize *a, const struct form *form)
 {
-	struct authorization_rules rules = rules_of(a->r->generation);
+	struct authorization_rules rules = rules_of(a);
 	struct authorization_error error = { 0 };
 
-	switch (authorization_request_parse(form, &rules, &a->request, &a->client, &error)) {
+	enum authorization_outcome outcome = authorization_request_parse(form, &rules, &a->request, &a->client, &error);
+	if (a->unreadable) {
+		page_unavailable(a->r);
+		return;
+	}
+	switch (outcome) {
 	case AUTHORIZATION_OK:
 		decide(a);
 		return;

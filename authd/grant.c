@@ -251,13 +251,14 @@ refresh_verdict(const struct grant_refreshment *g, struct slice hash, bool *rota
 
 /* Whom the family is for now: the connector's news first, then what the configuration says. */
 static enum err
-refresh_person(struct grant_refreshment *g)
+refresh_person(struct store_txn *t, struct grant_refreshment *g)
 {
+	struct directory d = directory_in(g->generation, t, g->arena);
 	enum err e;
 
 	if (g->reread && person_same(g->reread, &g->record.user))
 		g->record.user = *g->reread;
-	e = g->end ? E_DENIED : person_refresh(g->generation, g->arena, &g->record.user);
+	e = g->end ? E_DENIED : person_refresh(&d, &g->record.user);
 	if (e == E_DENIED)
 		g->verdict = GRANT_PERSON_GONE;
 	return e == E_DENIED ? OK : e;
@@ -306,7 +307,7 @@ grant_refresh(struct store_txn *t, void *refreshment)
 	if (e != OK)
 		return e == E_EMPTY ? OK : e;
 	g->verdict = refresh_verdict(g, hash, &rotated);
-	if (g->verdict == GRANT_OK && (e = refresh_person(g)) != OK)
+	if (g->verdict == GRANT_OK && (e = refresh_person(t, g)) != OK)
 		return e;
 	if (g->verdict == GRANT_REPLAYED || g->verdict == GRANT_PERSON_GONE)
 		return family_put_ended(t, key, &g->record, g->now_s);

@@ -187,13 +187,20 @@ static void
 check(struct request *r, struct attempt *t, struct slice password)
 {
 	unsigned wait_s = limiter_attempt(r->app->limiter, t->login, r->address);
+	struct directory d = directory_of(r);
 	enum err e;
 
 	if (wait_s) {
 		too_many(r, t, wait_s);
 		return;
 	}
-	t->entry = person_find_password(r->generation->config, t->login);
+	e = directory_account_by_login(&d, t->login, &t->entry);
+	if (e == E_EMPTY)
+		t->entry = NULL;
+	else if (e != OK) {
+		page_unavailable(r);
+		return;
+	}
 	r->state = t;
 	request_wait(r, checked);
 	e = password_check(r->app->passwords, password, slice_str(t->entry ? t->entry->hash : ""), on_checked, r);

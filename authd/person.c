@@ -1,33 +1,5 @@
 #include "authd/person.h"
 
-const struct authd_password *
-person_find_password(const struct authd_config *c, struct slice login)
-{
-	const struct authd_password *found = authd_config_password(c, login);
-	const struct authd_password *all = c->passwords.items;
-	size_t n = 0;
-
-	if (found || login.n == 0)
-		return found;
-	for (size_t i = 0; i < c->passwords.n; i++)
-		if (all[i].username && slice_eq_str(login, all[i].username)) {
-			found = &all[i];
-			n++;
-		}
-	return n == 1 ? found : NULL;
-}
-
-static const struct authd_password *
-password_by_user_id(const struct authd_config *c, struct slice user_id)
-{
-	const struct authd_password *all = c->passwords.items;
-
-	for (size_t i = 0; i < c->passwords.n; i++)
-		if (slice_eq_str(user_id, all[i].user_id))
-			return &all[i];
-	return NULL;
-}
-
 static enum err
 groups_from_strings(struct arena *arena, const struct config_strings *from, struct record_strings *to)
 {
@@ -83,14 +55,17 @@ person_same(const struct record_user *a, const struct record_user *b)
 }
 
 enum err
-person_refresh(const struct generation *g, struct arena *arena, struct record_user *user)
+person_refresh(const struct directory *d, struct record_user *user)
 {
 	const struct authd_password *p;
+	enum err e;
 
 	if (!slice_eq_str(user->connector_id, AUTHD_PASSWORD_CONNECTOR))
-		return app_generation_connector(g, user->connector_id) ? OK : E_DENIED;
-	p = g->config->enable_password_db ? password_by_user_id(g->config, user->user_id) : NULL;
-	return p ? person_from_password(arena, p, user) : E_DENIED;
+		return app_generation_connector(d->generation, user->connector_id) ? OK : E_DENIED;
+	if (!d->generation->config->enable_password_db)
+		return E_DENIED;
+	e = directory_account(d, user->user_id, &p);
+	return e == OK ? person_from_password(d->arena, p, user) : e == E_EMPTY ? E_DENIED : e;
 }
 
 struct token_person

@@ -1,20 +1,18 @@
-/* person.h - record_user: made from a local password entry, copied, compared, and brought up to date with the configuration. */
+/* person.h - record_user: made from a local account, copied, compared, and brought up to date with the directory. */
 #ifndef AUTHD_PERSON_H
 #define AUTHD_PERSON_H
 
-#include "authd/app.h"
+#include "authd/directory.h"
 #include "oidc/token_claims.h"
 
-/* The local password entry somebody means who types login: a mail address, or a user name that only one entry has. NULL: none. */
-const struct authd_password *person_find_password(const struct authd_config *c, struct slice login);
 MUST_CHECK enum err person_from_password(struct arena *arena, const struct authd_password *p, struct record_user *out);
 MUST_CHECK enum err person_copy(struct arena *arena, const struct record_user *from, struct record_user *to);
 /* The same identity: connector and user id. */
 bool person_same(const struct record_user *a, const struct record_user *b);
 
-/* Whether the person is still known: the connector is configured and, for local passwords, so is the entry, whose present groups, names and address are then
- * taken over. OK; E_DENIED: no longer; E_NOMEM. */
-MUST_CHECK enum err person_refresh(const struct generation *g, struct arena *arena, struct record_user *user);
+/* Whether the person is still known: the connector is configured and, for local passwords, there still is an account, whose present groups, names and
+ * address are then taken over. OK; E_DENIED: no longer; E_NOMEM, E_SYSTEM, E_FORMAT: the store could not tell. */
+MUST_CHECK enum err person_refresh(const struct directory *d, struct record_user *user);
 
 /* As claims print it; borrows from user. */
 struct token_person person_claims(const struct record_user *user);

@@ -139,6 +139,41 @@ static const struct field approval_fields[] = {
 	END,
 };
 
+static const struct field client_fields[] = {
+	SLICE(1, record_client, secret_hash),
+	SLICE(2, record_client, name),
+	SLICE(3, record_client, logo_url),
+	SLICE(4, record_client, backchannel_logout_uri),
+	STRINGS(5, record_client, redirect_uris),
+	STRINGS(6, record_client, trusted_peers),
+	STRINGS(7, record_client, allowed_connectors),
+	STRINGS(8, record_client, post_logout_redirect_uris),
+	BOOL(9, record_client, public),
+	INT(10, record_client, created_at),
+	INT(11, record_client, expires_at),
+	END,
+};
+
+static const struct field account_fields[] = {
+	SLICE(1, record_account, hash),
+	SLICE(2, record_account, email),
+	SLICE(3, record_account, username),
+	SLICE(4, record_account, name),
+	SLICE(5, record_account, preferred_username),
+	STRINGS(6, record_account, groups),
+	BOOL(7, record_account, email_verified),
+	INT(8, record_account, created_at),
+	INT(9, record_account, changed_at),
+	INT(10, record_account, expires_at),
+	END,
+};
+
+static const struct field account_name_fields[] = {
+	SLICE(1, record_account_name, user_id),
+	INT(2, record_account_name, expires_at),
+	END,
+};
+
 static const struct {
 	const struct field *fields;
 	size_t size, expires_at;
@@ -151,6 +186,9 @@ static const struct {
 	[RECORD_REFRESH] = KIND(refresh_fields, record_refresh, "refresh"),
 	[RECORD_KEY] = KIND(key_fields, record_key, "key"),
 	[RECORD_APPROVAL] = KIND(approval_fields, record_approval, "approval"),
+	[RECORD_CLIENT] = KIND(client_fields, record_client, "client"),
+	[RECORD_ACCOUNT] = KIND(account_fields, record_account, "account"),
+	[RECORD_ACCOUNT_NAME] = KIND(account_name_fields, record_account_name, "account_name"),
 };
 
 const char *

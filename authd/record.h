@@ -95,7 +95,34 @@ struct record_approval {
 	int64_t approved_at, expires_at;
 };
 
-enum record_kind { RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_KINDS };
+/* A client beside those of the configuration. Key: its id. */
+struct record_client {
+	struct slice secret_hash; /* SHA-256; empty: a public client without a secret */
+	struct slice name, logo_url, backchannel_logout_uri;
+	struct record_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris;
+	bool public;
+	int64_t created_at, expires_at; /* expires_at 0: never */
+};
+
+/* Somebody with a local password, beside those of the configuration. Key: user id. */
+struct record_account {
+	struct slice hash; /* bcrypt */
+	struct slice email, username, name, preferred_username;
+	struct record_strings groups;
+	bool email_verified;
+	int64_t created_at, changed_at, expires_at; /* expires_at 0: never */
+};
+/* What somebody may type to sign in. Key: "email:" and the address in lower case, or "username:" and the user name. */
+struct record_account_name {
+	struct slice user_id;
+	int64_t expires_at; /* 0: never */
+};
+
+/* A kind's number stands in its records' checksums: new ones go last. */
+enum record_kind {
+	RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_CLIENT, RECORD_ACCOUNT,
+	RECORD_ACCOUNT_NAME, RECORD_KINDS
+};
 
 /* "session", "refresh" …, for messages and tables. */
 const char *record_kind_name(enum record_kind kind);

@@ -33,6 +33,7 @@ session_touch(const struct authd_config *c, struct record_session *s, int64_t no
 enum err
 session_find(struct request *r, struct session *out)
 {
+	struct directory d = directory_of(r);
 	struct slice key;
 	enum err e;
 
@@ -44,7 +45,7 @@ session_find(struct request *r, struct session *out)
 	if (e == OK && request_now_s(r) >= session_expires_at(r->generation->config, &out->record))
 		return E_EMPTY;
 	if (e == OK)
-		e = person_refresh(r->generation, &r->arena, &out->record.user);
+		e = person_refresh(&d, &out->record.user);
 	return e == E_DENIED ? E_EMPTY : e;
 }
 

@@ -70,9 +70,13 @@ signed_in_store(struct store_txn *t, void *arg)
 {
 	struct signed_in *s = arg;
 	bool approved;
+	struct directory d = directory_in(s->r->generation, t, &s->r->arena);
+	const struct client *client;
 	enum err e = authorization_get(t, s->id, s->login_cookie, &s->r->arena, &s->a);
 
 	s->outcome = OUTCOME_GONE;
+	if (e == OK && s->a.client_id.n)
+		e = directory_client(&d, s->a.client_id, &client);
 	if (e != OK)
 		return e == E_EMPTY ? OK : e;
 	e = session_replace(t, s);

@@ -1,5 +1,6 @@
 /* The token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3, 12): who asks, for what grant, one store write, the tokens. */
 #include <openssl/crypto.h>
+#include "authd/directory.h"
 #include "authd/grant.h"
 #include "authd/mint.h"
 #include "authd/person.h"
@@ -74,17 +75,19 @@ refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdic
 static bool
 secret_ok(const struct client *c, const struct client_credentials *given)
 {
-	if (!c->secret)
+	if (!client_has_secret(c))
 		return c->public && given->secret.n == 0;
-	return given->how != CLIENT_AUTH_NONE && slice_eq_secret(slice_str(c->secret), given->secret);
+	return given->how != CLIENT_AUTH_NONE && directory_secret_ok(c, given->secret);
 }
 
-static const struct client *
-client_authenticate(const struct generation *g, const struct client_credentials *given)
+/* E_EMPTY: unknown, or its secret is wrong. */
+static enum err
+client_authenticate(struct request *r, const struct client_credentials *given, const struct client **out)
 {
-	const struct client *c = authd_config_client(g->config, given->id);
+	struct directory d = directory_of(r);
+	enum err e = directory_client(&d, given->id, out);
 
-	return c && secret_ok(c, given) ? c : NULL;
+	return e == OK && !secret_ok(*out, given) ? E_EMPTY : e;
 }
 
 /* ---- answers ---- */
@@ -271,9 +274,12 @@ token_request(struct request *r, struct slice rest)
 			refuse_unavailable(r);
 		return;
 	}
-	t->client = client_authenticate(r->generation, &t->request.client);
-	if (!t->client) {
-		refuse_with(r, 401, "invalid_client", "unknown client, or its secret is wrong");
+	e = client_authenticate(r, &t->request.client, &t->client);
+	if (e != OK) {
+		if (e == E_EMPTY)
+			refuse_with(r, 401, "invalid_client", "unknown client, or its secret is wrong");
+		else
+			refuse_unavailable(r);
 		return;
 	}
 	r->state = t;

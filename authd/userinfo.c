@@ -57,11 +57,14 @@ token_take(struct request *r, struct slice *token)
 static void
 answer(struct request *r, const struct own_token *own, struct grant *g)
 {
+	struct directory d = directory_of(r);
 	struct token_person person;
 	struct buf body;
+	enum err e = person_refresh(&d, &g->user);
 
-	if (person_refresh(r->generation, &r->arena, &g->user) != OK) {
-		refuse(r, 401, "invalid_token", "the person is no longer known here");
+	if (e != OK) {
+		refuse(r, e == E_DENIED ? 401 : 503, e == E_DENIED ? "invalid_token" : "temporarily_unavailable",
+			e == E_DENIED ? "the person is no longer known here" : "the store cannot be read just now");
 		return;
 	}
 	person = person_claims(&g->user);

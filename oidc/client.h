@@ -6,7 +6,8 @@
 
 struct client {
 	const char *id;
-	const char *secret; /* NULL: none is asked for (only public clients have none; one that has a secret must present it) */
+	const char *secret;       /* NULL: none is asked for (only public clients have none; one that has a secret must present it) */
+	struct slice secret_hash; /* SHA-256 of the secret where only that is known; then secret is NULL */
 	const char *name;
 	const char *const *redirect_uris;
 	size_t redirect_uri_n;
@@ -20,6 +21,12 @@ struct client {
 	const char *logo_url;
 	bool public;
 };
+
+static inline bool
+client_has_secret(const struct client *c)
+{
+	return c->secret || c->secret_hash.n;
+}
 
 /* Exact match; for a public client http://127.0.0.1, http://[::1] and http://localhost match any port with the registered path
  * (RFC 8252 section 7.3). A public client with no registered URI at all may use any loopback URI and urn:ietf:wg:oauth:2.0:oob (dex). */

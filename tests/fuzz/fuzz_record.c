@@ -22,6 +22,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct record_refresh refresh;
 		struct record_key key;
 		struct record_approval approval;
+		struct record_client client;
+		struct record_account account;
+		struct record_account_name account_name;
 	} record;
 	struct arena arena;
 	struct buf once, twice;

@@ -529,8 +529,11 @@ rig_client_with(struct rig *r, const char *sni, int rcvbuf)
 	end_patience(&e);
 	assert_int_equal(connect(e.fd, (struct sockaddr *)&a, n), 0);
 	assert_non_null(e.ssl = SSL_new(r->client_tls));
-	if (sni)
-		SSL_set_tlsext_host_name(e.ssl, sni);
+	char name[64]; /* libssl's macro wants it writable */
+	if (sni) {
+		snprintf(name, sizeof(name), "%s", sni);
+		SSL_set_tlsext_host_name(e.ssl, name);
+	}
 	SSL_set_fd(e.ssl, e.fd);
 	assert_int_equal(SSL_connect(e.ssl), 1);
 	return e;

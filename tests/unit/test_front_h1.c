@@ -481,7 +481,8 @@ a_session_resumes(void **state)
 	assert_int_equal(getsockname(rig.listen_fd, (struct sockaddr *)&a, &n), 0);
 	assert_int_equal(connect(again.fd, (struct sockaddr *)&a, n), 0);
 	SSL_set_fd(again.ssl, again.fd);
-	SSL_set_tlsext_host_name(again.ssl, "gate.test");
+	static char name[] = "gate.test";
+	SSL_set_tlsext_host_name(again.ssl, name);
 	SSL_set_session(again.ssl, session);
 	assert_int_equal(SSL_connect(again.ssl), 1);
 	assert_true(SSL_session_reused(again.ssl));

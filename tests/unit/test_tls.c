@@ -88,7 +88,8 @@ visit(SSL_CTX *ctx, int version, SSL_SESSION *session, bool *reused)
 
 	if (version)
 		SSL_set_max_proto_version(client, version);
-	SSL_set_tlsext_host_name(client, "api.test");
+	static char name[] = "api.test";
+	SSL_set_tlsext_host_name(client, name);
 	if (session)
 		SSL_set_session(client, session);
 	assert_true(shake(client, server));

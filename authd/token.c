@@ -1,11 +1,9 @@
 /* The token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3, 12): who asks, for what grant, one store write, the tokens. */
-#include <openssl/crypto.h>
-#include "authd/directory.h"
+#include "authd/client_endpoint.h"
 #include "authd/grant.h"
 #include "authd/mint.h"
 #include "authd/person.h"
 #include "authd/routes.h"
-#include "oidc/token_request.h"
 #include "shared/log.h"
 
 struct token {
@@ -20,44 +18,6 @@ struct token {
 	bool is_reread;
 };
 
-static void
-send_json(struct request *r, int status, struct buf *body)
-{
-	response_header(r, "Cache-Control", SLICE_LIT("no-store"));
-	response_header(r, "Pragma", SLICE_LIT("no-cache"));
-	response_header(r, "X-Content-Type-Options", SLICE_LIT("nosniff"));
-	response_send(r, status, "application/json", body);
-}
-
-static void
-refuse(struct request *r, const struct token_error *e)
-{
-	struct buf body;
-
-	log_info("token refused", LOG_STR("error", e->error), LOG_STR("reason", e->description), LOG_SLICE("address", r->address), LOG_REQ(r->id));
-	buf_init(&body, 0);
-	token_error_print(e, &body);
-	if (e->status == 401 && request_header(r, "Authorization").p)
-		response_header(r, "WWW-Authenticate", SLICE_LIT("Basic realm=\"token\"")); /* RFC 6749 5.2: only to who tried it */
-	send_json(r, e->status, &body);
-}
-
-static void
-refuse_with(struct request *r, int status, const char *error, const char *description)
-{
-	struct token_error e = { .error = error, .status = status };
-
-	memcpy(e.description, description, strnlen(description, sizeof e.description - 1));
-	refuse(r, &e);
-}
-
-static void
-refuse_unavailable(struct request *r)
-{
-	response_header(r, "Retry-After", SLICE_LIT("5"));
-	refuse_with(r, 503, "temporarily_unavailable", "the issuer cannot store or sign just now; try again");
-}
-
 /* What was wrong with a code or refresh token stays in our log: the client is told one thing (RFC 6749 5.2). */
 static void
 refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdict)
@@ -67,27 +27,7 @@ refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdic
 	log_write(ends ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "grant refused",
 		(const struct log_field[]){ LOG_STR("client", t->client->id), LOG_STR("reason", grant_verdict_text(verdict)), LOG_SLICE("address", r->address),
 			LOG_REQ(r->id), { NULL, LOG_KIND_INT, { NULL, 0 }, 0 } });
-	refuse_with(r, 400, "invalid_grant", "the grant is unknown, expired, used, ended, or of another client");
-}
-
-/* ---- the client ---- */
-
-static bool
-secret_ok(const struct client *c, const struct client_credentials *given)
-{
-	if (!client_has_secret(c))
-		return c->public && given->secret.n == 0;
-	return given->how != CLIENT_AUTH_NONE && directory_secret_ok(c, given->secret);
-}
-
-/* E_EMPTY: unknown, or its secret is wrong. */
-static enum err
-client_authenticate(struct request *r, const struct client_credentials *given, const struct client **out)
-{
-	struct directory d = directory_of(r);
-	enum err e = directory_client(&d, given->id, out);
-
-	return e == OK && !secret_ok(*out, given) ? E_EMPTY : e;
+	client_endpoint_refuse_with(r, 400, "invalid_grant", "the grant is unknown, expired, used, ended, or of another client");
 }
 
 /* ---- answers ---- */
@@ -99,12 +39,12 @@ answer(struct request *r, const struct mint *m)
 
 	buf_init(&body, 0);
 	if (mint_answer(r, m, &body) == OK) {
-		send_json(r, 200, &body);
+		client_endpoint_send(r, 200, &body);
 		return;
 	}
 	log_error("tokens could not be signed", LOG_REQ(r->id));
 	buf_fini_secret(&body);
-	refuse_unavailable(r);
+	client_endpoint_unavailable(r);
 }
 
 static void
@@ -114,7 +54,7 @@ code_redeemed(struct request *r, enum err result)
 	const struct grant_redemption *g = &t->redemption;
 
 	if (result != OK) {
-		refuse_unavailable(r);
+		client_endpoint_unavailable(r);
 	} else if (g->verdict != GRANT_OK) {
 		refuse_grant(r, t, g->verdict);
 	} else {
@@ -137,7 +77,7 @@ code_redeem(struct request *r, struct token *t)
 	if (g->handle.p && g->secret.p && g->chain_secret.p)
 		request_write(r, grant_redeem_code, g, code_redeemed);
 	else
-		refuse_unavailable(r);
+		client_endpoint_unavailable(r);
 }
 
 /* ---- refresh ---- */
@@ -149,7 +89,7 @@ refreshed(struct request *r, enum err result)
 	const struct grant_refreshment *g = &t->refreshment;
 
 	if (result != OK) {
-		refuse_unavailable(r);
+		client_endpoint_unavailable(r);
 	} else if (g->verdict != GRANT_OK) {
 		refuse_grant(r, t, g->verdict);
 	} else {
@@ -216,12 +156,12 @@ refresh(struct request *r, struct token *t)
 	struct connector *c = e == OK ? app_generation_connector(r->generation, family.user.connector_id) : NULL;
 
 	if (e == OK && !scope_within(t->request.scope, family.scope)) {
-		refuse_with(r, 400, "invalid_scope", "more is asked for than was granted");
+		client_endpoint_refuse_with(r, 400, "invalid_scope", "more is asked for than was granted");
 		return;
 	}
 	t->scope = t->request.scope;
 	if (e != OK && e != E_EMPTY)
-		refuse_unavailable(r);
+		client_endpoint_unavailable(r);
 	else if (c)
 		refresh_reread(r, c, &family.user);
 	else
@@ -246,7 +186,7 @@ token_answer(struct request *r, struct token *t)
 	default:
 		break;
 	}
-	refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
+	client_endpoint_refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
 }
 
 void
@@ -259,27 +199,27 @@ token_request(struct request *r, struct slice rest)
 
 	(void)rest;
 	if (!t || !form) {
-		refuse_unavailable(r);
+		client_endpoint_unavailable(r);
 		return;
 	}
 	if (form_parse(r->body, &r->arena, form) != OK) {
-		refuse_with(r, 400, "invalid_request", "the body is no urlencoded form");
+		client_endpoint_refuse_with(r, 400, "invalid_request", "the body is no urlencoded form");
 		return;
 	}
 	e = token_request_parse(request_header(r, "Content-Type"), request_header(r, "Authorization"), r->query, form, &r->arena, &t->request, &error);
 	if (e != OK) {
 		if (error.error)
-			refuse(r, &error);
+			client_endpoint_refuse(r, &error);
 		else
-			refuse_unavailable(r);
+			client_endpoint_unavailable(r);
 		return;
 	}
-	e = client_authenticate(r, &t->request.client, &t->client);
+	e = client_endpoint_authenticate(r, &t->request.client, &t->client);
 	if (e != OK) {
 		if (e == E_EMPTY)
-			refuse_with(r, 401, "invalid_client", "unknown client, or its secret is wrong");
+			client_endpoint_refuse_with(r, 401, "invalid_client", "unknown client, or its secret is wrong");
 		else
-			refuse_unavailable(r);
+			client_endpoint_unavailable(r);
 		return;
 	}
 	r->state = t;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include "proxyd/client.h"
 #include "proxyd/front_h1.h"
+#include "proxyd/front_h2.h"
 #include "proxyd/tls_peer.h"
 #include "shared/log.h"
 
@@ -108,6 +109,14 @@ client_close(struct client *c)
 }
 
 void
+client_drain_all(struct gateway *g)
+{
+	for (struct client *c = g->clients; c; c = c->next)
+		if (c->state == CLIENT_OPEN && c->protocol->drain)
+			c->protocol->drain(c);
+}
+
+void
 client_close_all(struct gateway *g)
 {
 	while (g->clients)
@@ -180,6 +189,18 @@ take_certificate(struct client *c)
 		c->certificate = authenticator_certificate(c->gateway->authenticator, x, expires_at);
 }
 
+/* By ALPN (tls.c); who says nothing speaks HTTP/1.1. */
+static const struct client_protocol *
+chosen_protocol(const struct client *c)
+{
+	const unsigned char *name = NULL;
+	unsigned n = 0;
+
+	if (c->transport.ssl)
+		SSL_get0_alpn_selected(c->transport.ssl, &name, &n);
+	return n == 2 && memcmp(name, "h2", 2) == 0 ? &front_h2_protocol : &front_h1_protocol;
+}
+
 static void
 proceed_handshake(struct client *c)
 {
@@ -192,10 +213,9 @@ proceed_handshake(struct client *c)
 		refuse_handshake(c);
 		return;
 	}
-	/* ALPN offers only HTTP/1.1 (tls.c); who says nothing speaks it too. */
 	take_certificate(c);
 	c->state = CLIENT_OPEN;
-	c->protocol = &front_h1_protocol;
+	c->protocol = chosen_protocol(c);
 	if (c->protocol->open(c))
 		c->protocol->on_ready(c);
 	else

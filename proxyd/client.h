@@ -1,6 +1,6 @@
 /* client.h - a client's connection: accepted, TLS handshake, handed to the front its ALPN chose, ended so that nothing of an answer is lost.
  *
- * Owns: the transport, its timer, its place in the gateway's list. The front (front_h1) owns what it made of it. */
+ * Owns: the transport, its timer, its place in the gateway's list. The front (front_h1, front_h2) owns what it made of it. */
 #ifndef PROXYD_CLIENT_H
 #define PROXYD_CLIENT_H
 
@@ -18,6 +18,8 @@ struct client_protocol {
 	void (*on_timer)(struct client *c);
 	/* The client is being closed or ended: let go of everything but c->front itself, which is freed with the client. */
 	void (*close)(struct client *c);
+	/* The worker drains: bring the connection to its end without failing what runs. NULL: its next answer says so. */
+	void (*drain)(struct client *c);
 };
 
 enum client_state { CLIENT_HANDSHAKE, CLIENT_OPEN, CLIENT_LINGER, CLIENT_CLOSED };
@@ -49,6 +51,8 @@ void client_timer_set(struct client *c, uint64_t delay_ms);
 void client_end(struct client *c);
 /* Close now. */
 void client_close(struct client *c);
+/* g->draining has been set: tell all clients. */
+void client_drain_all(struct gateway *g);
 /* Close all of a gateway's clients. */
 void client_close_all(struct gateway *g);
 

@@ -353,6 +353,14 @@ is_stalling(const struct exchange *x)
 	return x->phase == EXCHANGE_RELAYING && (x->blocked || (!x->up_done && !x->up_broken));
 }
 
+static uint64_t
+stall_limit_ms(const struct exchange *x)
+{
+	uint64_t limit = (uint64_t)x->gateway->config->limits.body_timeout_ms;
+
+	return x->blocked && x->context.stall_ms && x->context.stall_ms < limit ? x->context.stall_ms : limit;
+}
+
 static void
 watch_for_stall(struct exchange *x, uint64_t delay_ms)
 {
@@ -365,7 +373,7 @@ static void
 on_timer(struct loop_timer *t)
 {
 	struct exchange *x = OWNER(struct exchange, timer, t);
-	uint64_t limit = (uint64_t)x->gateway->config->limits.body_timeout_ms, still = loop_now_ms(x->gateway->loop) - x->moved_ms;
+	uint64_t limit = stall_limit_ms(x), still = loop_now_ms(x->gateway->loop) - x->moved_ms;
 
 	if (!is_stalling(x))
 		return;
@@ -395,8 +403,11 @@ settle(struct exchange *x)
 		request_put(x->gateway, x->request);
 		x->request = NULL;
 	}
-	if (is_stalling(x) && x->timer.heap_index == 0)
-		watch_for_stall(x, (uint64_t)x->gateway->config->limits.body_timeout_ms);
+	if (!is_stalling(x))
+		return;
+	uint64_t limit = stall_limit_ms(x);
+	if (x->timer.heap_index == 0 || x->timer.due_ms > loop_now_ms(x->gateway->loop) + limit)
+		watch_for_stall(x, limit);
 }
 
 static void

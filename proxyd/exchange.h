@@ -61,6 +61,7 @@ struct front_context {
 	struct slice sni; /* .p NULL: none */
 	bool tls;
 	const struct shown_certificate *certificate;
+	uint64_t stall_ms; /* how long an answer may wait for the client to take it; 0: limits.bodyTimeout */
 };
 
 #define EXCHANGE_ID_BYTES 16

@@ -12,7 +12,7 @@ static const uint64_t response_drops = HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HT
 	HTTP_FIELD_BIT(FIELD_X_REQUEST_ID);
 
 #define IDENTITY_BEGINS SLICE_LIT("Impersonate-User: ")
-#define HSTS SLICE_LIT("Strict-Transport-Security: max-age=31536000\r\n")
+#define HSTS SLICE_LIT("Strict-Transport-Security: " FORWARD_HSTS "\r\n")
 /* Everything that is written besides copied slices: names, blanks, versions, framing, the longest number. */
 #define FIXED_BYTES_MAX 512
 
@@ -290,6 +290,15 @@ put_response_extras(struct writer *w, const struct http_head *h, const struct re
 		put_header(w, SLICE_LIT("X-Request-Id"), c->request_id);
 }
 
+bool
+forward_response_passes(const struct http_header *f, const struct response_context *c)
+{
+	if (f->hop || response_drops >> f->field & 1)
+		return false;
+	/* A pod behind a proxy subresource would choose whose session its visitors have. */
+	return f->field != FIELD_SET_COOKIE || !cookie_is_ours(cookie_name(f->value), c->session_cookie);
+}
+
 enum err
 forward_response(const struct http_head *h, const struct response_context *c, struct buf *out)
 {
@@ -308,10 +317,8 @@ forward_response(const struct http_head *h, const struct response_context *c, st
 	PUT_LIT(&w, "\r\n");
 	for (size_t i = 0; i < h->header_n; i++) {
 		const struct http_header *f = &h->headers[i];
-		if (f->hop || response_drops >> f->field & 1)
+		if (!forward_response_passes(f, c))
 			continue;
-		if (f->field == FIELD_SET_COOKIE && cookie_is_ours(cookie_name(f->value), c->session_cookie))
-			continue; /* a pod behind a proxy subresource would choose whose session its visitors have */
 		has_hsts |= f->field == FIELD_STRICT_TRANSPORT_SECURITY;
 		put_header(&w, f->name, f->value);
 	}

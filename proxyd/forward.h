@@ -55,5 +55,8 @@ struct response_context {
 	struct slice session_cookie; /* as in forward_target: an upstream that is not ours must not set it; empty: anything may be set (authd) */
 };
 MUST_CHECK enum err forward_response(const struct http_head *h, const struct response_context *c, struct buf *out);
+/* Which headers of an answer pass, for whoever writes its head in another form (HTTP/2). */
+bool forward_response_passes(const struct http_header *f, const struct response_context *c);
+#define FORWARD_HSTS "max-age=31536000" /* RFC 6797, a year */
 
 #endif

@@ -186,7 +186,7 @@ tls_add_authorities(X509_STORE *store, STACK_OF(X509_NAME) *names, struct slice 
 static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
+	static const unsigned char ours[] = "\x02h2\x08http/1.1"; /* in this order, whatever the client's */
 	unsigned char *chosen;
 
 	(void)ssl, (void)arg;

@@ -163,8 +163,8 @@ on_client_gone(struct gateway *g, const struct client *c)
 
 /* ---- master ---- */
 
-/* Connections go on until they are through: each next request is answered with Connection: close. Idle ones stay until they send it, or the
- * end: closing them now could cross with a request that is on its way. */
+/* Connections go on until they are through. HTTP/1.1: each next request is answered with Connection: close, and idle ones stay until they send it,
+ * or the end: closing them now could cross with a request that is on its way. HTTP/2 has GOAWAY for that. */
 static void
 drain(struct worker *w, uint32_t within_ms)
 {
@@ -179,6 +179,7 @@ drain(struct worker *w, uint32_t within_ms)
 	g->draining = true;
 	process_title_set("proxyd: worker %u (generation %u, draining)", w->start->index, w->start->generation);
 	log_info("draining", LOG_UINT("connections", g->client_n));
+	client_drain_all(g);
 	if (g->client_n == 0 || loop_timer_set(g->loop, &w->drain, within_ms))
 		loop_stop(g->loop);
 }

@@ -229,12 +229,14 @@ alpn(SSL_CTX *ctx, const unsigned char *protocols, unsigned n, const char *want)
 }
 
 static void
-alpn_chooses_http11_and_refuses_strangers(void **state)
+alpn_chooses_http2_before_http11_and_refuses_strangers(void **state)
 {
 	SSL_CTX *ctx = server_with(secret_a, "l", false);
 
 	(void)state;
-	assert_true(alpn(ctx, (const unsigned char *)"\x02h2\x08http/1.1", 12, "http/1.1"));
+	assert_true(alpn(ctx, (const unsigned char *)"\x02h2\x08http/1.1", 12, "h2"));
+	assert_true(alpn(ctx, (const unsigned char *)"\x08http/1.1\x02h2", 12, "h2"));
+	assert_true(alpn(ctx, (const unsigned char *)"\x08http/1.1", 9, "http/1.1"));
 	assert_false(alpn(ctx, (const unsigned char *)"\x03xyz", 4, NULL));
 	SSL_CTX_free(ctx);
 }
@@ -382,7 +384,7 @@ main(void)
 		cmocka_unit_test(a_ticket_of_another_secret_or_listener_is_a_full_handshake),
 		cmocka_unit_test(a_ticket_is_good_through_the_next_period_and_not_after_it),
 		cmocka_unit_test(versions_and_ciphers_that_are_no_longer_good_are_refused),
-		cmocka_unit_test(alpn_chooses_http11_and_refuses_strangers),
+		cmocka_unit_test(alpn_chooses_http2_before_http11_and_refuses_strangers),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(a_certificate_and_a_key_that_do_not_belong_together_are_refused),
 		cmocka_unit_test(an_upstream_is_trusted_by_its_ca_and_its_name_or_address),

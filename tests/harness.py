@@ -106,13 +106,14 @@ class Program:
         return subprocess.run([BUILD / self.name, "--check", self.config_file], capture_output=True, text=True, timeout=30)
 
     def wait_state(self, wanted, timeout_s=START_S):
-        """Waits for a line of sd_notify(3)."""
+        """Waits for a message with that line of sd_notify(3), and returns it."""
         deadline = time.monotonic() + timeout_s
         while True:
             self.notify.settimeout(0.1)
             try:
-                if wanted in self.notify.recv(4096).decode().splitlines():
-                    return
+                message = self.notify.recv(4096).decode()
+                if wanted in message.splitlines():
+                    return message
             except TimeoutError:
                 pass
             if self.process.poll() is not None:
@@ -133,7 +134,8 @@ class Program:
         """HUP, and wait until the new configuration serves."""
         self._forget_states()
         self.send_signal(signal.SIGHUP)
-        self.wait_state("READY=1")
+        state = self.wait_state("READY=1")
+        assert "fail" not in state, f"{state}\n{self.log_tail()}"
 
     def stop(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:

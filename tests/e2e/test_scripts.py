@@ -1,5 +1,6 @@
 """The project's own checkers find what they are there to find."""
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -133,3 +134,10 @@ def test_unit_tests_are_counted_once_and_a_program_that_dies_counts_as_a_failure
     dies.chmod(0o755)
     done = subprocess.run([ROOT / "tests/run-unit", program, dies], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout.splitlines()[-1] == "2 passed, 2 failed"
+
+
+def test_scripts_install_every_library_that_the_build_asks_for():
+    make = (ROOT / "GNUmakefile").read_text()
+    wanted = {pair.split("=")[1] for pair in re.search(r"^PACKAGES := ((?:.*\\\n)*.*)", make, re.MULTILINE).group(1).replace("\\\n", " ").split()}
+    listed = subprocess.run(["bash", "-c", f'. {ROOT}/scripts/lib.sh; echo "${{PACKAGES_BUILD[@]}}"'], capture_output=True, text=True)
+    assert len(wanted) > 5 and wanted <= set(listed.stdout.split())

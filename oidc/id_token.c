@@ -115,6 +115,23 @@ id_token_peek_issuer(struct arena *arena, const struct jws *jws)
 	return iss.p ? iss : SLICE_NONE;
 }
 
+int64_t
+id_token_peek_expiry(const struct jws *jws)
+{
+	int64_t exp = 0;
+	json_t *claims;
+	struct buf text;
+
+	buf_init(&text, 0);
+	if (read_payload(jws, &text, &claims) == ID_TOKEN_OK) {
+		if (!strict_json_integer(json_object_get(claims, "exp"), 1, ID_TOKEN_TIME_MAX, &exp))
+			exp = 0;
+		json_decref(claims);
+	}
+	buf_fini(&text);
+	return exp;
+}
+
 static enum id_token_verdict
 identify(const json_t *claims, const struct id_token_policy *policy, int64_t now_s, struct arena *arena, struct identity *out)
 {

@@ -53,6 +53,8 @@ struct id_token_policy {
 
 /* iss of a token that has been split and not verified, to choose the policy by. Slice in arena; empty when malformed. */
 struct slice id_token_peek_issuer(struct arena *arena, const struct jws *jws);
+/* exp of such a token; 0: none, or none that can be read. */
+int64_t id_token_peek_expiry(const struct jws *jws);
 
 /* The whole way: split, key, signature, claims, mapping. *out's slices live in arena; untouched unless ID_TOKEN_OK.
  * extra: authentication.kubernetes.io/credential-id = JTI=<jti> where the token has a jti (Kubernetes >= 1.32).

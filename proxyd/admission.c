@@ -150,6 +150,36 @@ admission_on_session(struct session_wait *w, enum session_answer answer_is, stru
 }
 
 static void
+ask_review(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+
+	x->phase = EXCHANGE_ASKING;
+	if (!g->token_reviews || review_client_ask(g->token_reviews, x->to, authenticator_question(g->authenticator), &x->review))
+		admission_on_token_review(&x->review, REVIEW_UNKNOWN, NULL, "too many wait for reviews");
+}
+
+void
+admission_on_token_review(struct review_wait *w, enum review_verdict verdict, struct principal *principal, const char *why)
+{
+	struct exchange *x = OWNER(struct exchange, review, w);
+
+	x->why = why;
+	switch (verdict) {
+	case REVIEW_YES:
+		x->principal = principal;
+		admit(x);
+		break;
+	case REVIEW_NO:
+		answer_unauthorized(x);
+		break;
+	case REVIEW_UNKNOWN:
+		exchange_answer(x, 503, "the cluster does not say whose this token is; try again");
+		break;
+	}
+}
+
+static void
 authenticate_caller(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
@@ -167,6 +197,9 @@ authenticate_caller(struct exchange *x)
 		/* fall through */
 	case AUTHENTICATION_NONE:
 		answer_unauthorized(x);
+		break;
+	case AUTHENTICATION_ASK_REVIEW:
+		ask_review(x);
 		break;
 	case AUTHENTICATION_ASK_SESSION:
 		ask_session(x);

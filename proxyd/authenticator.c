@@ -5,6 +5,7 @@
 #include "proxyd/issuer_keys.h"
 #include "proxyd/principal.h"
 #include "proxyd/token_file.h"
+#include "proxyd/token_review.h"
 #include "proxyd/websocket_token.h"
 
 /* A cookie is 256 bits in some spelling; anything much longer is not ours and is not carried to authd. */
@@ -22,6 +23,8 @@ struct authenticator {
 	struct refusal_table refusals;
 	struct authenticator_stats stats;
 	struct credential_hasher hasher;
+	struct review_question question;
+	struct buf question_body; /* holds the token that is asked about */
 	bool wants_keys;
 };
 
@@ -30,6 +33,8 @@ struct finding {
 	enum authentication result;
 	const char *why;
 	bool unknown_key, lasting; /* lasting: true of this credential as long as the keys do not change */
+	bool foreign;              /* no issuer of ours claims it, so a cluster may know it */
+	int64_t refresh_at;        /* 0: never */
 	struct issuer *issuer;     /* NULL: no keys are involved */
 	struct identity identity;  /* in the arena, or the configuration's; with AUTHENTICATED */
 };
@@ -43,6 +48,7 @@ authenticator_new(const struct proxyd_config *config, const struct clock *clock)
 		return NULL;
 	a->config = config;
 	a->clock = clock;
+	buf_init(&a->question_body, 0);
 	if (credential_hasher_init(&a->hasher) != OK || identity_table_init(&a->table, (size_t)config->limits.identities) != OK ||
 		issuer_keys_init(&a->keys, config) != OK) {
 		authenticator_free(a);
@@ -59,6 +65,7 @@ authenticator_free(struct authenticator *a)
 	identity_table_fini(&a->table);
 	issuer_keys_fini(&a->keys);
 	credential_hasher_fini(&a->hasher);
+	buf_fini_secret(&a->question_body);
 	free(a);
 }
 
@@ -97,17 +104,38 @@ refuse(struct authenticator *a, const char *text, const char **why)
 	return AUTHENTICATION_REFUSED;
 }
 
+/* Three parts. What looks like a JWT and cannot be read as one is nobody's: another reader might find an issuer in it. */
+static bool
+looks_like_jwt(struct slice token)
+{
+	size_t dots = 0;
+
+	for (size_t i = 0; i < token.n; i++)
+		dots += token.p[i] == '.';
+	return dots == 2;
+}
+
 /* Whose token it says it is. One issuer needs no look: its name is compared again once the signature holds. */
 static struct issuer *
 issuer_of(struct authenticator *a, struct slice token, struct arena *arena, struct finding *f)
 {
+	bool reviews = a->config->authentication.token_review.enabled;
 	struct jws jws;
 
 	f->why = "malformed";
-	if (jws_split(token, (size_t)a->config->limits.token_bytes, &jws) != JWS_OK)
+	if (jws_split(token, (size_t)a->config->limits.token_bytes, &jws) != JWS_OK) {
+		f->foreign = reviews && !looks_like_jwt(token);
 		return NULL;
+	}
 	f->why = "wrong_issuer";
-	return a->keys.n == 1 ? &a->keys.issuers[0] : issuer_keys_find(&a->keys, id_token_peek_issuer(arena, &jws));
+	if (a->keys.n == 1 && !reviews)
+		return &a->keys.issuers[0];
+	struct slice iss = id_token_peek_issuer(arena, &jws);
+	struct issuer *issuer = issuer_keys_find(&a->keys, iss);
+	f->foreign = reviews && !issuer && iss.p;
+	if (f->foreign)
+		f->identity.expires_at = id_token_peek_expiry(&jws);
+	return issuer;
 }
 
 /* What a token says, and whether that is so. session: as authd's answer for a cookie, else as a bearer token. */
@@ -168,6 +196,8 @@ recall(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYT
 		return NULL;
 	if (clock_now_s(a->clock) >= e->principal->expires_at)
 		f.result = AUTHENTICATION_REFUSED;
+	else if (!e->issuer && e->refresh_at && clock_now_s(a->clock) >= e->refresh_at)
+		f.result = AUTHENTICATION_REFUSED; /* a cluster's word, which has to be asked for again */
 	else if (e->issuer && e->epoch != e->issuer->epoch) {
 		arena_init(&arena, SCRATCH_BYTES_MAX);
 		judge(a, session ? principal_token(e->principal) : token, session, &arena, &f);
@@ -182,32 +212,113 @@ recall(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYT
 	return NULL;
 }
 
-static enum authentication
-authenticate_token(struct authenticator *a, struct slice token, struct principal **out, const char **why)
+/* What is known of a credential by its digest. False: nothing, or no longer. */
+static bool
+known(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], struct slice token, struct principal **out, const char **why,
+	enum authentication *result)
 {
-	unsigned char digest[CREDENTIAL_DIGEST_BYTES];
-	struct finding f;
-	struct arena arena;
-	int64_t now_s = clock_now_s(a->clock);
+	const struct identity_entry *entry = recall(a, digest, token, false);
 
-	if (token.n > (size_t)a->config->limits.token_bytes)
-		return refuse(a, "token longer than the limit", why);
-	if (!digest_of(a, CREDENTIAL_BEARER, token, digest)) {
-		*why = "failed";
-		return AUTHENTICATION_UNAVAILABLE;
-	}
-	struct identity_entry *entry = recall(a, digest, token, false);
 	if (entry) {
 		a->stats.hits++;
 		principal_ref(entry->principal);
 		*out = entry->principal;
-		return AUTHENTICATED;
+		*result = AUTHENTICATED;
+		return true;
 	}
-	const struct refusal *refusal = refusal_find(&a->refusals, digest, a->keys.epoch, now_s);
-	if (refusal) {
-		a->wants_keys |= refusal->unknown_key;
-		return refuse(a, refusal->why, why);
+	const struct refusal *refusal = refusal_find(&a->refusals, digest, a->keys.epoch, clock_now_s(a->clock));
+	if (!refusal)
+		return false;
+	a->wants_keys |= refusal->unknown_key;
+	*result = refuse(a, refusal->why, why);
+	return true;
+}
+
+/* Judged good: remembered, and given to the caller. */
+static enum authentication
+take_in(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], struct finding *f, struct principal **out)
+{
+	const struct identity_entry *entry = remember(a, digest, SLICE_NONE, f->refresh_at, f);
+
+	if (entry) {
+		principal_ref(entry->principal);
+		*out = entry->principal;
 	}
+	return f->result;
+}
+
+/* expires_at: what the token says of itself; 0: nothing. */
+static enum authentication
+prepare_review(struct authenticator *a, struct slice token, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], int64_t expires_at, const char **why)
+{
+	struct review_question *q = &a->question;
+
+	if (expires_at && clock_now_s(a->clock) >= expires_at + PROXYD_SKEW_S)
+		return refuse(a, "expired", why);
+	if (!token_review_may_ask(token))
+		return refuse(a, "malformed", why);
+	memcpy(q->digest, digest, sizeof(q->digest));
+	q->expires_at = expires_at ? expires_at + PROXYD_SKEW_S : ID_TOKEN_TIME_MAX;
+	buf_fini_secret(&a->question_body);
+	token_review_print(token, &a->config->authentication.token_review.audiences, &a->question_body);
+	q->body = buf_slice(&a->question_body);
+	*why = buf_ok(&a->question_body) ? "the cluster has to be asked" : "failed";
+	return buf_ok(&a->question_body) ? AUTHENTICATION_ASK_REVIEW : AUTHENTICATION_UNAVAILABLE;
+}
+
+const struct review_question *
+authenticator_question(const struct authenticator *a)
+{
+	return &a->question;
+}
+
+enum authentication
+authenticator_reviewed(struct authenticator *a, const struct review_question *q, struct slice answer, struct principal **out, const char **why)
+{
+	struct finding f = { .result = AUTHENTICATED };
+	int64_t now_s = clock_now_s(a->clock);
+	struct arena arena;
+
+	*out = NULL;
+	a->stats.reviews++;
+	arena_init(&arena, SCRATCH_BYTES_MAX);
+	switch (token_review_read(answer, &a->config->authentication.token_review.audiences, &arena, &f.identity, why)) {
+	case TOKEN_REVIEW_YES:
+		f.identity.expires_at = q->expires_at;
+		f.refresh_at = now_s + REVIEWED_LIFETIME_S;
+		take_in(a, q->digest, &f, out);
+		*why = f.why;
+		break;
+	case TOKEN_REVIEW_NO:
+		f.result = refuse(a, *why, why);
+		refusal_put(&a->refusals, q->digest, *why, false, a->keys.epoch, now_s + REVIEW_REFUSED_LIFETIME_S);
+		break;
+	case TOKEN_REVIEW_BROKEN:
+		f.result = AUTHENTICATION_UNAVAILABLE;
+		break;
+	}
+	arena_fini(&arena);
+	return f.result;
+}
+
+static enum authentication
+authenticate_token(struct authenticator *a, struct slice token, struct slice cluster, struct principal **out, const char **why)
+{
+	unsigned char digest[CREDENTIAL_DIGEST_BYTES], at_cluster[CREDENTIAL_DIGEST_BYTES];
+	bool may_ask = a->config->authentication.token_review.enabled && cluster.n;
+	enum authentication result;
+	struct finding f;
+	struct arena arena;
+
+	if (token.n > (size_t)a->config->limits.token_bytes)
+		return refuse(a, "token longer than the limit", why);
+	if (!digest_of(a, CREDENTIAL_BEARER, token, digest) ||
+		(may_ask && !credential_digest(&a->hasher, CREDENTIAL_REVIEWED, cluster, token, at_cluster))) {
+		*why = "failed";
+		return AUTHENTICATION_UNAVAILABLE;
+	}
+	if (known(a, digest, token, out, why, &result) || (may_ask && known(a, at_cluster, token, out, why, &result)))
+		return result;
 	a->stats.misses++;
 	const struct identity *listed = token_file_find(&a->config->tokens, digest);
 	arena_init(&arena, SCRATCH_BYTES_MAX);
@@ -215,19 +326,17 @@ authenticate_token(struct authenticator *a, struct slice token, struct principal
 		f = (struct finding){ .result = AUTHENTICATED, .identity = *listed };
 	else
 		judge(a, token, false, &arena, &f);
-	entry = f.result == AUTHENTICATED ? remember(a, digest, SLICE_NONE, 0, &f) : NULL;
+	result = f.result == AUTHENTICATED ? take_in(a, digest, &f, out) : f.result;
 	arena_fini(&arena);
 	a->wants_keys |= f.unknown_key;
 	*why = f.why;
-	if (entry) {
-		principal_ref(entry->principal);
-		*out = entry->principal;
-	} else if (f.result == AUTHENTICATION_REFUSED) {
-		if (f.lasting)
-			refusal_put(&a->refusals, digest, f.why, f.unknown_key, a->keys.epoch, now_s);
-		return refuse(a, f.why, why);
-	}
-	return f.result;
+	if (result != AUTHENTICATION_REFUSED)
+		return result;
+	if (f.foreign && may_ask)
+		return prepare_review(a, token, at_cluster, f.identity.expires_at, why);
+	if (f.lasting && !f.foreign)
+		refusal_put(&a->refusals, digest, f.why, f.unknown_key, a->keys.epoch, clock_now_s(a->clock) + REFUSAL_LIFETIME_S);
+	return refuse(a, f.why, why);
 }
 
 /* RFC 6750 section 2.1; the scheme's name is caseless (RFC 9110 section 11.1). Empty: something else, or nothing behind it. */
@@ -244,7 +353,7 @@ bearer_token(struct slice value)
 }
 
 static enum authentication
-authenticate_websocket(struct authenticator *a, struct slice encoded, struct principal **out, const char **why)
+authenticate_websocket(struct authenticator *a, struct slice encoded, struct slice cluster, struct principal **out, const char **why)
 {
 	enum authentication result;
 	struct arena arena;
@@ -260,7 +369,7 @@ authenticate_websocket(struct authenticator *a, struct slice encoded, struct pri
 	} else if (base64url_decode(encoded, token, encoded.n, &n) != OK || n == 0) {
 		result = refuse(a, "malformed", why);
 	} else {
-		result = authenticate_token(a, slice_of(token, n), out, why);
+		result = authenticate_token(a, slice_of(token, n), cluster, out, why);
 	}
 	arena_fini_secret(&arena);
 	return result;
@@ -364,10 +473,10 @@ authenticate(struct authenticator *a, const struct http_head *h, const struct ca
 	if (certificate)
 		return authenticate_certificate(a, h, certificate, out, why);
 	if (among_protocols == WEBSOCKET_TOKEN_FOUND)
-		return authenticate_websocket(a, token, out, why);
+		return authenticate_websocket(a, token, caller->cluster, out, why);
 	if (h->authorization >= 0) {
 		token = bearer_token(h->headers[h->authorization].value);
-		return token.n ? authenticate_token(a, token, out, why) : refuse(a, "Authorization is no bearer token", why);
+		return token.n ? authenticate_token(a, token, caller->cluster, out, why) : refuse(a, "Authorization is no bearer token", why);
 	}
 	cookie = a->config->session_jwt ? http_cookie(h, a->config->authentication.session.cookie_name) : SLICE_NONE;
 	if (cookie.n)
@@ -437,5 +546,5 @@ authenticator_session_gone(struct authenticator *a, struct slice cookie)
 	struct identity_entry *entry = identity_table_find(&a->table, digest);
 	if (entry)
 		identity_table_remove(&a->table, entry);
-	refusal_put(&a->refusals, digest, "session is gone", false, a->keys.epoch, clock_now_s(a->clock));
+	refusal_put(&a->refusals, digest, "session is gone", false, a->keys.epoch, clock_now_s(a->clock) + REFUSAL_LIFETIME_S);
 }

@@ -7,6 +7,7 @@
 
 #include <openssl/x509.h>
 #include "proxyd/config.h"
+#include "proxyd/credential_digest.h"
 #include "oidc/identity.h"
 #include "proxyd/http_head.h"
 #include "proxyd/keycache.h"
@@ -28,6 +29,7 @@ enum authentication {
 	AUTHENTICATED,
 	AUTHENTICATION_NONE,        /* no credential: 401, or to the sign-in page for a browser */
 	AUTHENTICATION_REFUSED,     /* 401 of one shape, whatever was wrong */
+	AUTHENTICATION_ASK_REVIEW,  /* a token that the cluster has to be asked about: authenticator_question says what */
 	AUTHENTICATION_ASK_SESSION, /* a session cookie that is unknown here, or due for a refresh (then *out is also set): ask authd */
 	AUTHENTICATION_UNAVAILABLE  /* no keys of its issuer yet, or no memory: 503; says nothing about the credential */
 };
@@ -59,6 +61,21 @@ bool authenticator_wants_keys(struct authenticator *a);
 enum authentication authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out,
 	const char **why);
 
+/* With AUTHENTICATION_ASK_REVIEW, until the next call of authenticate. */
+struct review_question {
+	unsigned char digest[CREDENTIAL_DIGEST_BYTES]; /* of everything that is asked, the cluster included */
+	struct slice body;                             /* the object to be sent */
+	int64_t expires_at;                            /* of what is asked about; NumericDate */
+};
+const struct review_question *authenticator_question(const struct authenticator *a);
+/* How long a cluster's word counts, and how long its refusal. */
+#define REVIEWED_LIFETIME_S 10
+#define REVIEW_REFUSED_LIFETIME_S 5
+/* The cluster's answer: read, and remembered under the question's digest. AUTHENTICATED with *out, AUTHENTICATION_REFUSED, or AUTHENTICATION_UNAVAILABLE:
+ * it is no answer. */
+enum authentication authenticator_reviewed(struct authenticator *a, const struct review_question *q, struct slice answer, struct principal **out,
+	const char **why);
+
 /* The certificate of a connection (tls_peer.h), once, for all its requests. x NULL: none was shown. The reference in it is
  * the caller's. */
 struct shown_certificate authenticator_certificate(struct authenticator *a, X509 *x, int64_t expires_at);
@@ -71,7 +88,7 @@ enum authentication authenticator_session(struct authenticator *a, struct slice 
 void authenticator_session_gone(struct authenticator *a, struct slice cookie);
 
 struct authenticator_stats {
-	uint64_t hits, misses, refused, signatures;
+	uint64_t hits, misses, refused, signatures, reviews;
 	size_t entries;
 };
 void authenticator_stats(const struct authenticator *a, struct authenticator_stats *out);

@@ -68,12 +68,16 @@ ITEMS(jwt_table, proxyd_jwt,
 TABLE(session_table,
 	ROW("issuer", CONFIG_STRING, proxyd_config, authentication.session.issuer, PLAIN),
 	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"));
+TABLE(token_review_table,
+	ROW("enabled", CONFIG_BOOL, proxyd_config, authentication.token_review.enabled, PLAIN, .fallback = "false"),
+	ROW("audiences", CONFIG_STRING_LIST, proxyd_config, authentication.token_review.audiences, PLAIN, .max = 16));
 TABLE(client_certificate_table,
 	ROW("certificateAuthority", CONFIG_STRING, proxyd_config, authentication.client_certificate.certificate_authority, NEEDED));
 TABLE(authentication_table,
 	ROW("jwt", CONFIG_BLOCK_LIST, proxyd_config, authentication.jwt, PLAIN, .table = &jwt_table, .max = KEYCACHE_ISSUERS_MAX),
 	BLOCK("session", session_table, PLAIN),
 	BLOCK("clientCertificate", client_certificate_table, PLAIN),
+	BLOCK("tokenReview", token_review_table, PLAIN),
 	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, PLAIN | CONFIG_FILE));
 
 ITEMS(cluster_table, proxyd_cluster,

@@ -187,16 +187,27 @@ check_ca(struct check *k, const char *key, const char *ca, struct slice *pem)
 }
 
 static enum err
-check_audiences(struct check *k, size_t i, const struct config_strings *audiences)
+check_audiences(struct check *k, const char *key, const struct config_strings *audiences)
 {
 	for (size_t a = 0; a < audiences->n; a++) {
 		if (!*audiences->items[a])
-			return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.audiences[%zu]", i, a), "expected an audience, found \"\"");
+			return REFUSE(k, KEY_OF("%s[%zu]", key, a), "expected an audience, found \"\"");
 		for (size_t b = 0; b < a; b++)
 			if (strcmp(audiences->items[a], audiences->items[b]) == 0)
-				return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.audiences[%zu]", i, a), "\"%s\" occurs twice", audiences->items[a]);
+				return REFUSE(k, KEY_OF("%s[%zu]", key, a), "\"%s\" occurs twice", audiences->items[a]);
 	}
 	return OK;
+}
+
+static enum err
+check_token_review(struct check *k)
+{
+	const char *key = "authentication.tokenReview.audiences";
+	const struct config_strings *audiences = &k->c->authentication.token_review.audiences;
+
+	if (audiences->n && !k->c->authentication.token_review.enabled)
+		return REFUSE(k, key, "needs enabled: true beside it");
+	return check_audiences(k, key, audiences);
 }
 
 /* As in Kubernetes: whoever names a claim says its prefix too, "" for none, so that nobody gets unprefixed names by forgetting it. */
@@ -257,7 +268,7 @@ check_jwt(struct check *k, size_t i)
 	if (!e)
 		e = check_ca(k, KEY_OF("authentication.jwt[%zu].issuer.certificateAuthority", i), j->issuer.certificate_authority, &j->ca_pem);
 	if (!e)
-		e = check_audiences(k, i, &j->issuer.audiences);
+		e = check_audiences(k, KEY_OF("authentication.jwt[%zu].issuer.audiences", i), &j->issuer.audiences);
 	if (!e)
 		e = check_mapping(k, i, "username", j->claim_mappings.username.claim, j->claim_mappings.username.prefix);
 	if (!e)
@@ -422,7 +433,8 @@ check_user(struct check *k)
 static bool
 can_be_reached(const struct proxyd_config *c)
 {
-	return c->authentication.jwt.n || c->authentication.client_certificate.ca_pem.n || c->authentication.token_file;
+	return c->authentication.jwt.n || c->authentication.client_certificate.ca_pem.n || c->authentication.token_file ||
+		c->authentication.token_review.enabled;
 }
 
 enum err
@@ -444,11 +456,13 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 			&c->authentication.client_certificate.ca_pem);
 	if (!err)
 		err = check_token_file(&k);
+	if (!err)
+		err = check_token_review(&k);
 	for (size_t i = 0; i < c->clusters.n && !err; i++)
 		err = check_cluster(&k, i);
 	if (!err && c->clusters.n && !can_be_reached(c))
 		err = REFUSE(&k, "authentication.jwt",
-			"expected at least one issuer, or clientCertificate or tokenFile: without any of them nobody can reach a cluster");
+			"expected at least one issuer, or clientCertificate, tokenFile or tokenReview: without any of them nobody can reach a cluster");
 	for (size_t i = 0; i < c->routes.n && !err; i++)
 		err = check_route(&k, i);
 	if (!err && c->routes.n)

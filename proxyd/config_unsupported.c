@@ -13,7 +13,6 @@ static const struct {
 	{ "jwt", "is not supported here; it belongs under `authentication:`" },
 	{ "audit", LATER },
 	{ "authentication.anonymous", "is not supported: every request to a cluster needs a caller that was authenticated" },
-	{ "authentication.tokenReview", LATER },
 	{ "authentication.jwt[].issuer.egressSelectorType", LATER },
 	{ "authentication.jwt[].userValidationRules", CEL },
 	{ "authentication.jwt[].claimValidationRules[].expression", CEL },

@@ -74,6 +74,7 @@ exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const 
 	x->request = request;
 	x->method = request->head.method;
 	x->wait.on_answer = admission_on_session;
+	x->review.on_answer = admission_on_token_review;
 	x->call.on_connected = on_connected;
 	x->call.on_failed = on_upstream_failed;
 	x->call.on_ready = on_upstream_ready;
@@ -191,6 +192,7 @@ finish(struct exchange *x)
 		loop_timer_clear(g->loop, &x->timer);
 	if (x->wait.ask)
 		session_client_cancel(g->sessions, &x->wait);
+	review_client_cancel(&x->review);
 	upstream_finish(&x->call, false);
 	log_request(x);
 	principal_unref(x->principal);

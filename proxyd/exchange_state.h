@@ -3,6 +3,7 @@
 #define PROXYD_EXCHANGE_STATE_H
 
 #include "proxyd/exchange.h"
+#include "proxyd/review_client.h"
 #include "proxyd/route.h"
 #include "proxyd/session_client.h"
 
@@ -18,6 +19,7 @@ struct exchange {
 	struct destination *to;   /* NULL: not routed, or nowhere */
 	struct principal *principal;
 	struct session_wait wait;
+	struct review_wait review;
 	struct upstream_call call;
 	struct loop_timer timer;  /* a body that does not move */
 	struct loop_deferred turn; /* somebody else's turn; queued: on the loop's list */
@@ -64,6 +66,7 @@ void exchange_forward(struct exchange *x);
 /* admission.c: from the parsed head to exchange_forward, or to an answer of our own. */
 void admission_start(struct exchange *x);
 void admission_on_session(struct session_wait *w, enum session_answer answer, struct principal *principal);
+void admission_on_token_review(struct review_wait *w, enum review_verdict verdict, struct principal *principal, const char *why);
 /* A Host header without its port; .p NULL: an address, or none. */
 struct slice admission_host_name(struct slice host);
 

@@ -14,6 +14,7 @@
 
 struct router;
 struct session_client;
+struct review_client;
 struct exchange;
 struct request;
 struct client;
@@ -36,6 +37,7 @@ struct gateway {
 	struct authenticator *authenticator;
 	struct router *router;
 	struct session_client *sessions; /* NULL: no browser sessions configured */
+	struct review_client *token_reviews; /* NULL: not configured */
 	struct http_limits request_limits, answer_limits;
 	struct block_pool blocks;
 	struct access_log access_log;
@@ -56,7 +58,7 @@ struct gateway {
 	struct gateway_stats stats;
 };
 
-/* Prepares limits, pools and ids; loop, config, clock, authenticator, router and sessions are the caller's to set before. E_SYSTEM: no randomness. */
+/* Prepares limits, pools and ids; loop, config, clock, authenticator, router, sessions and reviews are the caller's to set before. E_SYSTEM: no randomness. */
 MUST_CHECK enum err gateway_init(struct gateway *g);
 /* Frees pools and lists. All connections have to be gone. */
 void gateway_fini(struct gateway *g);

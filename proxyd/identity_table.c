@@ -100,10 +100,10 @@ refusal_find(const struct refusal_table *t, const unsigned char digest[CREDENTIA
 
 void
 refusal_put(struct refusal_table *t, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], const char *why, bool unknown_key, uint64_t epoch,
-	int64_t now_s)
+	int64_t until)
 {
 	struct refusal *r = &t->slots[digest_index(digest, REFUSALS)];
 
-	*r = (struct refusal){ .why = why, .unknown_key = unknown_key, .epoch = epoch, .until = now_s + REFUSAL_LIFETIME_S };
+	*r = (struct refusal){ .why = why, .unknown_key = unknown_key, .epoch = epoch, .until = until };
 	memcpy(r->digest, digest, CREDENTIAL_DIGEST_BYTES);
 }

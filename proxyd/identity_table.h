@@ -16,7 +16,7 @@ struct identity_entry {
 	struct principal *principal; /* NULL: free */
 	struct issuer *issuer;       /* NULL: no keys are involved */
 	uint64_t epoch;              /* of the issuer's keys when this was verified */
-	int64_t refresh_at;          /* sessions: when to ask next; 0: never */
+	int64_t refresh_at;          /* sessions and reviewed tokens: when to ask next; 0: never */
 	uint64_t used;               /* last use, counted in uses */
 };
 struct identity_table {
@@ -51,6 +51,6 @@ struct refusal_table {
 };
 const struct refusal *refusal_find(const struct refusal_table *t, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], uint64_t epoch, int64_t now_s);
 void refusal_put(struct refusal_table *t, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], const char *why, bool unknown_key, uint64_t epoch,
-	int64_t now_s);
+	int64_t until);
 
 #endif

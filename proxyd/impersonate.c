@@ -12,9 +12,14 @@ values_ok(const struct slice *values, size_t n)
 	return true;
 }
 
-/* Keys travel in a header's name, where case is lost: they are lower case or they would arrive as another key. */
-static bool
-key_ok(struct slice key)
+bool
+impersonate_extra_key_is_ours(struct slice key)
+{
+	return slice_has_prefix(key, SLICE_LIT(IMPERSONATE_OUR_EXTRA));
+}
+
+bool
+impersonate_extra_key_ok(struct slice key)
 {
 	for (size_t i = 0; i < key.n; i++)
 		if (key.p[i] >= 'A' && key.p[i] <= 'Z')
@@ -30,7 +35,7 @@ check(const struct identity *id)
 	if (!identity_value_ok(id->username) || !values_ok(id->groups, id->group_n) || (id->uid.n && !identity_value_ok(id->uid)))
 		return E_FORMAT;
 	for (size_t i = 0; i < id->extra_n; i++)
-		if (!key_ok(id->extra[i].key) || !values_ok(id->extra[i].values, id->extra[i].n))
+		if (!impersonate_extra_key_ok(id->extra[i].key) || !values_ok(id->extra[i].values, id->extra[i].n))
 			return E_FORMAT;
 	return OK;
 }

@@ -9,4 +9,10 @@
  * Fails closed: E_FORMAT when any value is not identity_value_ok or the user name is empty; E_LIMIT. Nothing is appended then. */
 MUST_CHECK enum err impersonate_block(const struct identity *id, struct buf *out);
 
+/* An extra's key that arrives as it was: not empty, no control characters, no capitals (it travels in a header's name, where case is lost). */
+bool impersonate_extra_key_ok(struct slice key);
+/* Keys below "gatehouse/" say what the gateway knows of a caller; nobody else gets to write them. */
+#define IMPERSONATE_OUR_EXTRA "gatehouse/"
+bool impersonate_extra_key_is_ours(struct slice key);
+
 #endif

@@ -47,6 +47,8 @@ static const char help[] =
 	"      claimValidationRules: [{claim: hd, requiredValue: example.com}]\n"
 	"    session: {issuer: URL, cookieName: __Host-gatehouse}   # default: the first issuer behind a socket\n"
 	"    clientCertificate: {certificateAuthority: FILE}   # asked for, not demanded; CN is the user, each O a group\n"
+	"    tokenReview: {enabled: false, audiences: []}      # ask the request's cluster about tokens of no issuer above:\n"
+	"                                          # service accounts; needs the role gatehouse-reviewer there\n"
 	"    tokenFile: FILE                       # lines of token,user,uid,\"group1,group2\"; read again by HUP\n"
 	"  clusters:                               # the one called \"default\", or the first, is served at /\n"
 	"  - {name: default, kubeconfig: FILE, context: NAME, impersonateOthers: refuse}\n"

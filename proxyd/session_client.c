@@ -2,8 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <jansson.h>
-#include "proxyd/http_chunk.h"
-#include "proxyd/http_head.h"
+#include "proxyd/http_answer.h"
 #include "proxyd/session_client.h"
 #include "shared/buf.h"
 #include "shared/log.h"
@@ -206,57 +205,6 @@ on_failed(struct upstream_call *call, enum upstream_failure failure, const char 
 	fail(OWNER(struct session_ask, call, call), why);
 }
 
-static bool
-decode_chunked(struct slice in, struct buf *out, bool *bad)
-{
-	struct http_chunk chunk;
-	struct slice run;
-	const char *why;
-	enum http_chunk_event event;
-
-	http_chunk_init(&chunk);
-	while ((event = http_chunk_next(&chunk, &in, &run, &why)) == CHUNK_DATA)
-		buf_add_slice(out, run);
-	*bad = event == CHUNK_BAD || !buf_ok(out);
-	return event == CHUNK_END;
-}
-
-enum answer_state { ANSWER_MORE, ANSWER_WHOLE, ANSWER_BAD };
-
-/* The answer is small: it is looked at from its start each time more of it has come. body is appended to. */
-static enum answer_state
-parse_answer(struct session_ask *a, bool ended, struct buf *body)
-{
-	static const struct http_limits limits = { SESSION_ANSWER_BYTES_MAX, 1024 };
-	struct http_head *h = &a->client->head;
-	struct slice in = { a->answer->data, a->answer->to };
-	size_t scanned = 0, head_bytes;
-	const char *why;
-	bool bad = false;
-
-	enum http_verdict v = http_response_parse(in.p, in.n, &scanned, &limits, METHOD_POST, h, &head_bytes, &why);
-	if (v != HTTP_OK)
-		return v == HTTP_MORE ? ANSWER_MORE : ANSWER_BAD;
-	in = slice_of(in.p + head_bytes, in.n - head_bytes);
-	switch (h->framing) {
-	case FRAMING_NONE:
-		return ANSWER_WHOLE;
-	case FRAMING_LENGTH:
-		if (in.n < h->content_length)
-			return ANSWER_MORE;
-		buf_add(body, in.p, (size_t)h->content_length);
-		return buf_ok(body) ? ANSWER_WHOLE : ANSWER_BAD;
-	case FRAMING_CHUNKED:
-		return decode_chunked(in, body, &bad) ? ANSWER_WHOLE : bad ? ANSWER_BAD : ANSWER_MORE;
-	case FRAMING_CLOSE:
-		if (!ended)
-			return ANSWER_MORE;
-		buf_add_slice(body, in);
-		return buf_ok(body) ? ANSWER_WHOLE : ANSWER_BAD;
-	}
-	return ANSWER_BAD;
-}
-
 /* {"id_token": "…", "refresh_after": seconds}, verified like any other token. */
 static void
 conclude_with(struct session_ask *a, struct slice body)
@@ -291,20 +239,22 @@ conclude_with(struct session_ask *a, struct slice body)
 static void
 take_answer(struct session_ask *a, enum io io)
 {
+	static const struct http_limits limits = { SESSION_ANSWER_BYTES_MAX, 1024 };
 	struct buf body;
+	bool keep;
 
 	buf_init(&body, SESSION_ANSWER_BYTES_MAX);
-	switch (parse_answer(a, io == IO_EOF, &body)) {
-	case ANSWER_MORE:
+	switch (http_answer_parse(slice_of(a->answer->data, a->answer->to), io == IO_EOF, &limits, METHOD_POST, &a->client->head, &body, &keep)) {
+	case HTTP_ANSWER_MORE:
 		if (io == IO_EOF || io == IO_FAILED)
 			fail(a, "the connection ended before the answer did");
 		else if (a->answer->to == a->answer->bytes)
 			fail(a, "the answer is too long");
 		break;
-	case ANSWER_BAD:
+	case HTTP_ANSWER_BAD:
 		fail(a, "not an HTTP answer");
 		break;
-	case ANSWER_WHOLE:
+	case HTTP_ANSWER_WHOLE:
 		if (a->client->head.status == 200) {
 			conclude_with(a, buf_slice(&body));
 		} else if (a->client->head.status == 401) {

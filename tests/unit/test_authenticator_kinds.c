@@ -1,14 +1,20 @@
-/* Who is calling, beside tokens of an issuer and sessions: the static token file, clients' certificates. */
+/* Who is calling, beside tokens of an issuer and sessions: the static token file, clients' certificates, and tokens that a
+ * cluster is asked about. */
 #include "http_cases.h"
 #include <openssl/evp.h>
 #include "proxyd/authenticator.h"
 #include "proxyd/token_file.h"
+#include "tokens.h"
 
 #define NOW 1800000000
 #define JANES "janes-token-0123456789"
 #define JOES "joes-token-0123456789"
 
+#define ISSUER "https://gw.example/oidc"
+#define CLUSTERS_OWN "https://kubernetes.default.svc"
+
 struct fixture {
+	struct proxyd_jwt jwt;
 	struct proxyd_config config;
 	struct arena arena;
 	struct clock_fixed clock;
@@ -245,6 +251,234 @@ certificate_in_a_browser_counts_for_our_own_pages_only(void **state)
 			fail_msg("%zu: %s %s", i, cases[i].method, cases[i].lines);
 }
 
+/* Tokens that a cluster is asked about */
+
+/* An authenticator that asks clusters, and trusts one issuer, whose keys it does not have. */
+static void
+with_reviews(struct fixture *x)
+{
+	static const char *const client[] = { "client" };
+
+	x->jwt.policy = (struct id_token_policy){ .issuer = ISSUER, .audiences = client, .audience_n = 1, .username_prefix = "", .token_bytes_max = 8192,
+		.how = IDENTITY_JWT };
+	x->config.authentication.jwt = (struct config_list){ &x->jwt, 1 };
+	x->config.authentication.token_review.enabled = true;
+	authenticator_free(x->a);
+	x->a = authenticator_new(&x->config, &x->clock.clock);
+	assert_non_null(x->a);
+	x->caller.cluster = SLICE_LIT("default");
+}
+
+/* header and payload as given, a signature of anybody's. */
+static const char *
+jwt(const char *header, const char *payload)
+{
+	static char text[4][4000];
+	static unsigned turn;
+	struct buf out;
+
+	buf_init(&out, 0);
+	token_join(&out, slice_str(header), slice_str(payload), "signature", 9);
+	char *to = text[turn++ % 4];
+	snprintf(to, sizeof(text[0]), "%s", out.p);
+	buf_fini(&out);
+	return to;
+}
+#define RS256 "{\"alg\":\"RS256\",\"kid\":\"k\"}"
+#define ANSWER(status) "{\"kind\":\"TokenReview\",\"apiVersion\":\"authentication.k8s.io/v1\",\"status\":" status "}"
+#define DEPLOYER ANSWER("{\"authenticated\":true,\"user\":{\"username\":\"system:serviceaccount:ci:deployer\",\"uid\":\"u\",\"groups\":[\"system:serviceaccounts\"]}}")
+
+static enum authentication
+answer(struct fixture *x, const char *text)
+{
+	struct review_question q = *authenticator_question(x->a);
+
+	principal_unref(x->p);
+	return authenticator_reviewed(x->a, &q, slice_str(text), &x->p, &x->why);
+}
+
+static void
+token_of_no_issuer_is_asked_about_and_remembered_for_seconds(void **state)
+{
+	struct fixture *x = *state;
+	const char *t = jwt(RS256, "{\"iss\":\"" CLUSTERS_OWN "\",\"sub\":\"system:serviceaccount:ci:deployer\",\"exp\":1800003600}");
+	char body[5000];
+
+	with_reviews(x);
+	assert_int_equal(bearer(x, t), AUTHENTICATION_ASK_REVIEW);
+	assert_null(x->p);
+	snprintf(body, sizeof(body), "{\"apiVersion\":\"authentication.k8s.io/v1\",\"kind\":\"TokenReview\",\"spec\":{\"token\":\"%s\"}}", t);
+	assert_true(slice_eq_str(authenticator_question(x->a)->body, body));
+	assert_int_equal(answer(x, DEPLOYER), AUTHENTICATED);
+	assert_int_equal(x->p->identity.how, IDENTITY_TOKEN_REVIEW);
+	assert_int_equal(x->p->expires_at, 1800003600 + PROXYD_SKEW_S);
+	assert_true(slice_has_prefix(x->p->headers, SLICE_LIT("Impersonate-User: system:serviceaccount:ci:deployer\r\nImpersonate-Group: system:serviceaccounts\r\n")));
+	assert_int_equal(bearer(x, t), AUTHENTICATED);
+	clock_fixed_advance(&x->clock, REVIEWED_LIFETIME_S - 1);
+	assert_int_equal(bearer(x, t), AUTHENTICATED);
+	assert_true(slice_eq_str(x->p->identity.username, "system:serviceaccount:ci:deployer"));
+	clock_fixed_advance(&x->clock, 1);
+	assert_int_equal(bearer(x, t), AUTHENTICATION_ASK_REVIEW);
+	assert_null(x->p);
+	assert_int_equal(stats(x).entries, 0);
+	assert_int_equal(stats(x).reviews, 1);
+}
+
+/* What one cluster says of a token is nothing to another: each has a serviceaccount "admin" of its own. */
+static void
+answer_of_one_cluster_is_not_anothers(void **state)
+{
+	struct fixture *x = *state;
+
+	with_reviews(x);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, DEPLOYER), AUTHENTICATED);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATED);
+	x->caller.cluster = SLICE_LIT("second");
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, ANSWER("{}")), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_REFUSED);
+	x->caller.cluster = SLICE_LIT("default");
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATED);
+	x->caller.cluster = SLICE_NONE; /* a path that leads to no cluster */
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_REFUSED);
+	x->caller.cluster = SLICE_LIT("default");
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATED); /* and that refusal is not held against it here */
+}
+
+static void
+refusal_is_remembered_briefly(void **state)
+{
+	struct fixture *x = *state;
+
+	with_reviews(x);
+	assert_int_equal(bearer(x, "garbage"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, ANSWER("{\"authenticated\":false}")), AUTHENTICATION_REFUSED);
+	clock_fixed_advance(&x->clock, REVIEW_REFUSED_LIFETIME_S - 1);
+	assert_int_equal(bearer(x, "garbage"), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "the cluster does not know the token");
+	clock_fixed_advance(&x->clock, 1);
+	assert_int_equal(bearer(x, "garbage"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, DEPLOYER), AUTHENTICATED);
+	assert_int_equal(bearer(x, "garbage"), AUTHENTICATED);
+}
+
+static void
+what_is_no_answer_is_not_remembered(void **state)
+{
+	struct fixture *x = *state;
+
+	with_reviews(x);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, "<html>"), AUTHENTICATION_UNAVAILABLE);
+	assert_null(x->p);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+}
+
+static void
+answer_for_other_audiences_is_a_refusal(void **state)
+{
+	struct fixture *x = *state;
+	static const char *audiences[] = { "gatehouse" };
+
+	with_reviews(x);
+	x->config.authentication.token_review.audiences = (struct config_strings){ audiences, 1 };
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_non_null(strstr(authenticator_question(x->a)->body.p, "\"audiences\":[\"gatehouse\"]"));
+	assert_int_equal(answer(x, ANSWER("{\"authenticated\":true,\"user\":{\"username\":\"jane\"},\"audiences\":[\"vault\"]}")), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "the token is for none of the audiences");
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_REFUSED);
+}
+
+/* A token that says it is of a trusted issuer is that issuer's to prove, whatever a cluster would say: it may read tokens less strictly than we do. */
+static void
+token_of_a_trusted_issuer_is_never_asked_about(void **state)
+{
+	struct fixture *x = *state;
+	static const struct {
+		const char *header, *payload;
+		enum authentication expected;
+	} cases[] = {
+		{ RS256, "{\"iss\":\"" ISSUER "\"}", AUTHENTICATION_UNAVAILABLE }, /* its keys are not there yet */
+		{ "{\"alg\":\"none\"}", "{\"iss\":\"" ISSUER "\"}", AUTHENTICATION_REFUSED },
+		{ "{\"alg\":\"HS256\"}", "{\"iss\":\"" ISSUER "\"}", AUTHENTICATION_REFUSED },
+		{ "{\"alg\":\"RS256\",\"crit\":[\"b64\"]}", "{\"iss\":\"" ISSUER "\"}", AUTHENTICATION_REFUSED },
+		{ RS256, "{\"iss\":\"" CLUSTERS_OWN "\",\"iss\":\"" ISSUER "\"}", AUTHENTICATION_REFUSED },
+		{ RS256, "{\"iss\":\"" ISSUER "\",\"iss\":\"" CLUSTERS_OWN "\"}", AUTHENTICATION_REFUSED },
+		{ RS256, "{\"sub\":\"nobody's\"}", AUTHENTICATION_REFUSED },
+		{ RS256, "{\"iss\":7}", AUTHENTICATION_REFUSED },
+		{ RS256, "{\"iss\":\"\"}", AUTHENTICATION_REFUSED },
+		{ RS256, "[\"" CLUSTERS_OWN "\"]", AUTHENTICATION_REFUSED },
+		{ RS256, "{\"iss\":\"" ISSUER "/\"}", AUTHENTICATION_ASK_REVIEW }, /* another name is another issuer */
+		{ RS256, "{\"iss\":\"" CLUSTERS_OWN "\"}", AUTHENTICATION_ASK_REVIEW },
+		{ RS256, "{\"iss\":\"kubernetes/serviceaccount\"}", AUTHENTICATION_ASK_REVIEW }, /* of a Secret, without an end */
+	};
+
+	with_reviews(x);
+	for (size_t i = 0; i < COUNT(cases); i++)
+		if (bearer(x, jwt(cases[i].header, cases[i].payload)) != cases[i].expected)
+			fail_msg("%s %s", cases[i].header, cases[i].payload);
+	assert_int_equal(bearer(x, "a.b.c"), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, ".."), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, "a.b"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(bearer(x, "a.b.c.d.e"), AUTHENTICATION_ASK_REVIEW);
+}
+
+static void
+token_of_the_file_is_never_asked_about(void **state)
+{
+	struct fixture *x = *state;
+
+	with_reviews(x);
+	assert_int_equal(bearer(x, JANES), AUTHENTICATED);
+	assert_int_equal(x->p->identity.how, IDENTITY_TOKEN_FILE);
+}
+
+static void
+tokens_that_are_over_too_long_or_no_text_are_not_asked_about(void **state)
+{
+	struct fixture *x = *state;
+	char long_one[8194], payload[200];
+
+	with_reviews(x);
+	snprintf(payload, sizeof(payload), "{\"iss\":\"" CLUSTERS_OWN "\",\"exp\":%d}", NOW - PROXYD_SKEW_S);
+	assert_int_equal(bearer(x, jwt(RS256, payload)), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "expired");
+	snprintf(payload, sizeof(payload), "{\"iss\":\"" CLUSTERS_OWN "\",\"exp\":%d}", NOW - PROXYD_SKEW_S + 1);
+	assert_int_equal(bearer(x, jwt(RS256, payload)), AUTHENTICATION_ASK_REVIEW);
+	memset(long_one, 'a', 8193);
+	long_one[8193] = '\0';
+	assert_int_equal(bearer(x, long_one), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, long_one + 1), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(bearer(x, "\xc3\xa9"), AUTHENTICATION_REFUSED);
+	assert_int_equal(ask(x, "GET", "Authorization: Bearer \r\n"), AUTHENTICATION_REFUSED);
+}
+
+static void
+without_the_configuration_nobody_is_asked(void **state)
+{
+	struct fixture *x = *state;
+
+	x->caller.cluster = SLICE_LIT("default");
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, jwt(RS256, "{\"iss\":\"" CLUSTERS_OWN "\"}")), AUTHENTICATION_REFUSED);
+}
+
+static void
+token_among_websocket_protocols_is_asked_about_too(void **state)
+{
+	struct fixture *x = *state;
+	struct review_question q;
+
+	with_reviews(x);
+	assert_int_equal(ask(x, "GET", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: v5.channel.k8s.io, "
+				       "base64url.bearer.authorization.k8s.io.b3BhcXVl\r\n"), AUTHENTICATION_ASK_REVIEW);
+	q = *authenticator_question(x->a);
+	assert_non_null(strstr(q.body.p, "\"token\":\"opaque\""));
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_memory_equal(authenticator_question(x->a)->digest, q.digest, sizeof(q.digest)); /* one question */
+}
+
 int
 main(void)
 {
@@ -257,6 +491,16 @@ main(void)
 		cmocka_unit_test_setup_teardown(token_beside_a_certificate_is_refused_whoever_they_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(certificate_wins_over_a_cookie, setup, teardown),
 		cmocka_unit_test_setup_teardown(certificate_in_a_browser_counts_for_our_own_pages_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(token_of_no_issuer_is_asked_about_and_remembered_for_seconds, setup, teardown),
+		cmocka_unit_test_setup_teardown(answer_of_one_cluster_is_not_anothers, setup, teardown),
+		cmocka_unit_test_setup_teardown(refusal_is_remembered_briefly, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_no_answer_is_not_remembered, setup, teardown),
+		cmocka_unit_test_setup_teardown(answer_for_other_audiences_is_a_refusal, setup, teardown),
+		cmocka_unit_test_setup_teardown(token_of_a_trusted_issuer_is_never_asked_about, setup, teardown),
+		cmocka_unit_test_setup_teardown(token_of_the_file_is_never_asked_about, setup, teardown),
+		cmocka_unit_test_setup_teardown(tokens_that_are_over_too_long_or_no_text_are_not_asked_about, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_the_configuration_nobody_is_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(token_among_websocket_protocols_is_asked_about_too, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -300,6 +300,11 @@ each_way_to_say_who_calls_is_reason_enough_for_a_cluster(void **state)
 	proxyd_config_free(c);
 	c = load_ok(*state, LISTEN "authentication: {clientCertificate: {certificateAuthority: @/cert.pem}}\nclusters: [{name: a, kubeconfig: @/kube}]\n");
 	assert_true(c->authentication.client_certificate.ca_pem.n > 100);
+	assert_false(c->authentication.token_review.enabled);
+	proxyd_config_free(c);
+	c = load_ok(*state, LISTEN "authentication: {tokenReview: {enabled: true, audiences: [x]}}\nclusters: [{name: a, kubeconfig: @/kube}]\n");
+	assert_true(c->authentication.token_review.enabled);
+	assert_string_equal(c->authentication.token_review.audiences.items[0], "x");
 	proxyd_config_free(c);
 }
 
@@ -450,7 +455,6 @@ a_feature_that_does_not_exist_is_said_not_to_be_supported(void **state)
 		{ LISTEN "jwt: []\n", ":2: jwt: is not supported here; it belongs under" },
 		{ LISTEN "audit:\n  file: x\n", ":2: audit: is not supported" },
 		{ LISTEN "authentication:\n  anonymous: {enabled: true}\n", ":3: authentication.anonymous: is not supported" },
-		{ LISTEN "authentication:\n  tokenReview: {enabled: true}\n", ":3: authentication.tokenReview: is not supported" },
 		{ JWT(", userValidationRules: []"), ":4: authentication.jwt[0].userValidationRules: is not supported" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {egressSelectorType: cluster}\n",
 			":4: authentication.jwt[0].issuer.egressSelectorType: is not supported" },
@@ -517,6 +521,10 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 		{ LISTEN "clusters:\n- {name: a, kubeconfig: @/kube}\n", ":1: authentication.jwt: expected at least one issuer" },
 		{ LISTEN "authentication: {tokenFile: [x]}\n", ":2: authentication.tokenFile: expected" },
 		{ LISTEN "authentication:\n  clientCertificate: {}\n", ":3: authentication.clientCertificate.certificateAuthority: expected" },
+		{ LISTEN "authentication:\n  tokenReview: {enabled: yes}\n", ":3: authentication.tokenReview.enabled: expected true or false" },
+		{ LISTEN "authentication:\n  tokenReview: {audiences: [a]}\n", ":3: authentication.tokenReview.audiences: needs enabled: true" },
+		{ LISTEN "authentication:\n  tokenReview: {enabled: true, audiences: ['']}\n", ":3: authentication.tokenReview.audiences[0]: expected an audience" },
+		{ LISTEN "authentication:\n  tokenReview: {enabled: true, audiences: [a, a]}\n", ":3: authentication.tokenReview.audiences[1]: \"a\" occurs twice" },
 		{ LISTEN "authentication:\n  clientCertificate: x\n", ":3: authentication.clientCertificate: expected a map" },
 		{ LISTEN "routes:\n- {path: oidc, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
 		{ LISTEN "routes:\n- {path: /oidc/, to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },

@@ -130,12 +130,12 @@ class Program:
     def send_signal(self, number):
         self.process.send_signal(number)
 
-    def reload(self):
-        """HUP, and wait until the new configuration serves."""
+    def reload(self, fails=False):
+        """HUP, and wait until the new configuration serves; or, where it is to fail, until the old one goes on."""
         self._forget_states()
         self.send_signal(signal.SIGHUP)
         state = self.wait_state("READY=1")
-        assert "fail" not in state, f"{state}\n{self.log_tail()}"
+        assert ("reload failed" in state) == fails, f"{state}\n{self.log_tail()}"
 
     def stop(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:

@@ -131,7 +131,7 @@ def test_a_reload_takes_new_clients_and_people_and_keeps_sessions(tmp_path):
 def test_a_bad_reload_keeps_the_old_and_says_why(tmp_path, change, wanted):
     with Authd(tmp_path) as authd:
         authd.program.write_config(authd.configuration(**change))
-        authd.program.reload()
+        authd.program.reload(fails=True)
         line = [x for x in authd.log().splitlines() if "configuration not reloaded" in x][-1]
         assert str(authd.program.config_file) in line and wanted in line
         if "restart" not in wanted:
@@ -143,7 +143,7 @@ def test_a_reload_that_cannot_listen_changes_nothing(tmp_path):
     with Authd(tmp_path) as authd, socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         authd.program.write_config(authd.configuration(web={"http": f"127.0.0.1:{port}"}, frontend={"issuer": "Other"}))
-        authd.program.reload()
+        authd.program.reload(fails=True)
         assert f"cannot listen on 127.0.0.1:{port}" in authd.log()
         assert "Other" not in authd.browser().get("/console/").text
 
@@ -275,7 +275,7 @@ def test_a_certificate_that_does_not_fit_its_key_keeps_the_old_one(tmp_path):
     authd.program.write_config(authd.configuration(web=web))
     with authd:
         authd.program.write_config(authd.configuration(web=web | {"tlsCert": str(other)}))
-        authd.program.reload()
+        authd.program.reload(fails=True)
         assert "configuration not reloaded" in authd.log()
         assert requests.get(f"https://localhost:{port}/oidc/healthz", verify=str(certificates.ca), timeout=20).status_code == 200
 

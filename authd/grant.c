@@ -314,25 +314,55 @@ grant_refresh(struct store_txn *t, void *refreshment)
 	return g->verdict == GRANT_OK ? refresh_use(t, g, key, handle, secret, rotated) : OK;
 }
 
-enum err
-grant_peek_refresh(struct store *s, struct slice token, struct slice client_id, struct arena *arena, struct record_refresh *out)
-{
-	struct slice sid, handle, secret, key, hash;
+/* Where a refresh token's family is, and the hash to compare. */
+struct place {
+	struct slice key, hash;
 	unsigned char bytes[32];
-	enum err e;
+};
+
+static enum err
+token_place(struct slice token, struct arena *arena, struct place *out)
+{
+	struct slice sid, handle, secret;
 
 	if (!token_split(token, &sid, &handle, &secret))
 		return E_EMPTY;
-	key = family_key(arena, sid, handle);
-	hash = store_hash(secret, bytes);
-	if (!key.p || !hash.n)
-		return E_NOMEM;
-	e = store_lookup(s, RECORD_REFRESH, key, arena, out);
+	out->key = family_key(arena, sid, handle);
+	out->hash = store_hash(secret, out->bytes);
+	return out->key.p && out->hash.n ? OK : E_NOMEM;
+}
+
+enum err
+grant_peek_refresh(struct store *s, struct slice token, struct slice client_id, struct arena *arena, struct record_refresh *out)
+{
+	struct place at;
+	enum err e = token_place(token, arena, &at);
+
+	if (e == OK)
+		e = store_lookup(s, RECORD_REFRESH, at.key, arena, out);
 	if (e != OK)
 		return e;
 	if (out->ended || !slice_eq(out->client_id, client_id))
 		return E_EMPTY;
-	return hash_is(hash, out->current_hash) || hash_is(hash, out->previous_hash) ? OK : E_EMPTY;
+	return hash_is(at.hash, out->current_hash) || hash_is(at.hash, out->previous_hash) ? OK : E_EMPTY;
+}
+
+enum err
+grant_find_refresh(struct store *s, const struct generation *g, struct slice token, struct slice client_id, int64_t now_s, struct arena *arena,
+	struct record_refresh *out)
+{
+	struct grant_refreshment look = { .generation = g, .arena = arena, .token = token, .client_id = client_id, .now_s = now_s };
+	struct place at;
+	bool rotated;
+	enum err e = token_place(token, arena, &at);
+
+	if (e == OK)
+		e = store_lookup(s, RECORD_REFRESH, at.key, arena, &look.record);
+	if (e == OK && refresh_verdict(&look, at.hash, &rotated) != GRANT_OK)
+		e = E_EMPTY;
+	if (e == OK)
+		*out = look.record;
+	return e;
 }
 
 /* ---- grants, sessions ---- */
@@ -377,6 +407,52 @@ grant_find(struct store *s, struct slice grant_id, struct arena *arena, struct g
 	if (slice_has_prefix(grant_id, slice_str(REFRESH_PREFIX)))
 		return grant_find_family(s, slice_of(rest.p + refresh_n, rest.n - refresh_n), arena, out);
 	return E_EMPTY;
+}
+
+/* Whatever secret stands behind the handle: who knows the handle has, or had, a token of this family. */
+static enum err
+revoke_family(struct store_txn *t, struct grant_revocation *g)
+{
+	struct record_refresh f;
+	struct place at;
+	enum err e = token_place(g->token, g->arena, &at);
+
+	if (e == OK)
+		e = store_get(t, RECORD_REFRESH, at.key, g->arena, &f);
+	if (e == E_EMPTY || (e == OK && (f.ended || !slice_eq(f.client_id, g->client_id))))
+		return OK;
+	if (e != OK)
+		return e;
+	g->found = true;
+	return family_put_ended(t, at.key, &f, g->now_s);
+}
+
+static enum err
+revoke_code(struct store_txn *t, struct grant_revocation *g, struct slice text)
+{
+	unsigned char key[32];
+	size_t n;
+	enum err e = base64url_decode(text, key, sizeof key, &n) == OK ? store_delete(t, RECORD_CODE, slice_of((const char *)key, n)) : E_EMPTY;
+
+	g->found = e == OK;
+	return e == E_EMPTY ? OK : e;
+}
+
+enum err
+grant_revoke(struct store_txn *t, void *revocation)
+{
+	struct grant_revocation *g = revocation;
+	struct slice code = slice_str(CODE_PREFIX), refresh = slice_str(REFRESH_PREFIX), id = g->grant_id;
+
+	g->found = false;
+	if (!id.n)
+		return revoke_family(t, g);
+	if (slice_has_prefix(id, code))
+		return revoke_code(t, g, slice_of(id.p + code.n, id.n - code.n));
+	if (!slice_has_prefix(id, refresh))
+		return OK;
+	g->found = true;
+	return family_end(t, slice_of(id.p + refresh.n, id.n - refresh.n), g->arena, g->now_s);
 }
 
 struct ending {

@@ -64,6 +64,22 @@ MUST_CHECK enum err grant_refresh(struct store_txn *t, void *refreshment);
 /* The family a token belongs to, for a look before the write. OK only for its present or previous secret and this client. */
 MUST_CHECK enum err grant_peek_refresh(struct store *s, struct slice token, struct slice client_id, struct arena *arena, struct record_refresh *out);
 
+/* Whether a refresh token could be used now, as grant_refresh would decide. E_EMPTY: it could not. */
+MUST_CHECK enum err grant_find_refresh(struct store *s, const struct generation *g, struct slice token, struct slice client_id, int64_t now_s,
+	struct arena *arena, struct record_refresh *out);
+
+/* End a client's own grant (RFC 7009 section 2.1). Arguments of grant_revoke, inside a store write. */
+struct grant_revocation {
+	struct arena *arena;
+	struct slice token;     /* taken for a refresh token */
+	struct slice grant_id;  /* of an access token, which is known to be the client's; .n 0: it is none */
+	struct slice client_id;
+	int64_t now_s;
+	/* result */
+	bool found;
+};
+MUST_CHECK enum err grant_revoke(struct store_txn *t, void *revocation);
+
 /* The person and scope behind an access token's grant. E_EMPTY: it has ended. */
 struct grant {
 	struct record_user user;

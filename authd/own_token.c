@@ -8,7 +8,8 @@ claims_read(struct arena *arena, struct slice claims, struct own_token *out)
 	const struct {
 		const char *name;
 		struct slice *to;
-	} wanted[] = { { "sub", &out->sub }, { "scope", &out->scope }, { "grant", &out->grant }, { "client_id", &out->client_id } };
+	} wanted[] = { { "sub", &out->sub }, { "scope", &out->scope }, { "grant", &out->grant }, { "client_id", &out->client_id },
+		{ "sid", &out->sid }, { "jti", &out->jti } };
 	json_t *root;
 	enum err e = strict_json_parse(claims, &root);
 
@@ -20,6 +21,9 @@ claims_read(struct arena *arena, struct slice claims, struct own_token *out)
 		if (!wanted[i].to->p)
 			e = E_NOMEM;
 	}
+	/* integers, if there at all: id_token_open has seen to that */
+	out->issued_at = json_integer_value(json_object_get(root, "iat"));
+	out->expires_at = json_integer_value(json_object_get(root, "exp"));
 	json_decref(root);
 	return e;
 }

@@ -5,7 +5,8 @@
 #include "authd/app.h"
 
 struct own_token {
-	struct slice sub, scope, grant, client_id; /* in the arena; .n 0: the token has none */
+	struct slice sub, scope, grant, client_id, sid, jti; /* in the arena; .n 0: the token has none */
+	int64_t issued_at, expires_at;
 };
 /* typ: "at+jwt" or "JWT". OK; E_DENIED: it is not ours, not of that kind, or has expired (unless allowed); E_NOMEM. */
 MUST_CHECK enum err own_token_open(struct request *r, struct slice token, const char *typ, bool allow_expired, struct own_token *out);

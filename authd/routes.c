@@ -31,6 +31,8 @@ static const struct route routes[] = {
 	{ "/approval", METHOD_GET, 0, approval_page },
 	{ "/approval", METHOD_POST, 0, approval_submit },
 	{ "/token", METHOD_POST, ROUTE_CORS, token_request },
+	{ "/token/revoke", METHOD_POST, ROUTE_CORS, revoke_request },
+	{ "/token/introspect", METHOD_POST, ROUTE_CORS, introspect_request },
 	{ "/userinfo", METHOD_GET | METHOD_POST, ROUTE_CORS, userinfo_request },
 	{ "/internal/session", METHOD_POST, ROUTE_ROOT | ROUTE_INTERNAL, internal_session },
 	{ "/console", METHOD_GET, ROUTE_ROOT, console_home },

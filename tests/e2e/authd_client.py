@@ -110,6 +110,13 @@ class Authd:
     def refresh(self, token, client=CLI, **more):
         return self.token({"grant_type": "refresh_token", "refresh_token": token, "client_id": client} | more)
 
+    def revoke(self, given, /, auth=None, client=CLI, **more):
+        form = {"token": given} | ({} if auth else {"client_id": client}) | more
+        return requests.post(f"{self.issuer}/token/revoke", data=form, auth=auth and _Basic(*auth), timeout=20)
+
+    def introspect(self, given, /, auth=(WEB, WEB_SECRET), **more):
+        return requests.post(f"{self.issuer}/token/introspect", data={"token": given} | more, auth=auth and _Basic(*auth), timeout=20)
+
     def userinfo(self, access_token):
         return self.get("/oidc/userinfo", headers={"Authorization": f"Bearer {access_token}"})
 

@@ -457,6 +457,74 @@ ending_a_session_ends_its_families_and_no_others(void **state)
 	assert_int_equal(refreshed(g.refresh_token).verdict, GRANT_UNKNOWN);
 }
 
+static struct grant_redemption
+family_redeemed(void)
+{
+	struct grant_redemption g = redemption(code_issued("openid offline_access"));
+
+	assert_int_equal(redeem(&g), GRANT_OK);
+	return g;
+}
+
+static bool
+revoke_token(struct slice token, struct slice grant_id, const char *client)
+{
+	struct grant_revocation g = { .arena = &arena, .token = token, .grant_id = grant_id, .client_id = slice_str(client), .now_s = now_s() };
+
+	assert_int_equal(store_write_wait(store, grant_revoke, &g), OK);
+	return g.found;
+}
+
+/* RFC 7009 2.1: the server also SHOULD invalidate all access tokens based on the same grant. */
+static void
+revoking_a_refresh_token_ends_its_family_for_its_own_client_only(void **state)
+{
+	(void)state;
+	struct grant_redemption g = family_redeemed();
+	struct record_refresh f;
+
+	assert_false(revoke_token(g.refresh_token, SLICE_NONE, "other"));
+	assert_int_equal(grant_find_refresh(store, &generation, g.refresh_token, SLICE_LIT(CLIENT), now_s(), &arena, &f), OK);
+	assert_int_equal(grant_find_refresh(store, &generation, g.refresh_token, SLICE_LIT("other"), now_s(), &arena, &f), E_EMPTY);
+	assert_true(revoke_token(g.refresh_token, SLICE_NONE, CLIENT));
+	assert_false(grant_lives(g.grant_id));
+	assert_int_equal(grant_find_refresh(store, &generation, g.refresh_token, SLICE_LIT(CLIENT), now_s(), &arena, &f), E_EMPTY);
+	assert_false(revoke_token(g.refresh_token, SLICE_NONE, CLIENT));
+	assert_false(revoke_token(SLICE_LIT("never.issued.token"), SLICE_NONE, CLIENT));
+	assert_false(revoke_token(SLICE_LIT("x"), SLICE_NONE, CLIENT));
+}
+
+static void
+a_rotated_token_is_found_as_long_as_it_could_be_used_and_revokes_always(void **state)
+{
+	(void)state;
+	struct grant_redemption g = family_redeemed();
+	struct record_refresh f;
+
+	assert_int_equal(refreshed(g.refresh_token).verdict, GRANT_OK);
+	assert_int_equal(grant_find_refresh(store, &generation, g.refresh_token, SLICE_LIT(CLIENT), now_s(), &arena, &f), OK);
+	clock_fixed_advance(&store_unit_clock, 4);
+	assert_int_equal(grant_find_refresh(store, &generation, g.refresh_token, SLICE_LIT(CLIENT), now_s(), &arena, &f), E_EMPTY);
+	assert_true(revoke_token(g.refresh_token, SLICE_NONE, CLIENT));
+	assert_false(grant_lives(g.grant_id));
+}
+
+static void
+revoking_an_access_token_ends_its_grant(void **state)
+{
+	(void)state;
+	struct grant_redemption with = family_redeemed(), without = redemption(code_issued("openid"));
+
+	assert_int_equal(redeem(&without), GRANT_OK);
+	assert_true(revoke_token(SLICE_LIT("jwt"), with.grant_id, CLIENT));
+	assert_true(revoke_token(SLICE_LIT("jwt"), without.grant_id, CLIENT));
+	assert_false(grant_lives(with.grant_id));
+	assert_false(grant_lives(without.grant_id));
+	assert_false(revoke_token(SLICE_LIT("jwt"), without.grant_id, CLIENT));
+	assert_false(revoke_token(SLICE_LIT("jwt"), SLICE_LIT("code:!"), CLIENT));
+	assert_false(revoke_token(SLICE_LIT("jwt"), SLICE_LIT("other:x"), CLIENT));
+}
+
 static void
 grants_of_unknown_names_have_ended(void **state)
 {
@@ -488,6 +556,9 @@ main(void)
 		GRANT_TEST(an_ancestor_further_back_ends_the_family_even_inside_the_interval),
 		GRANT_TEST(without_rotation_the_same_token_goes_on),
 		GRANT_TEST(another_client_may_not_use_a_refresh_token_and_ends_nothing),
+		GRANT_TEST(revoking_a_refresh_token_ends_its_family_for_its_own_client_only),
+		GRANT_TEST(a_rotated_token_is_found_as_long_as_it_could_be_used_and_revokes_always),
+		GRANT_TEST(revoking_an_access_token_ends_its_grant),
 		GRANT_TEST(what_an_access_token_tells_is_not_enough_to_end_a_family),
 		GRANT_TEST(malformed_refresh_tokens_are_unknown),
 		GRANT_TEST(a_family_ends_by_its_absolute_lifetime_and_by_not_being_used),

@@ -176,6 +176,9 @@ admission_on_token_review(struct review_wait *w, enum review_verdict verdict, st
 	case REVIEW_UNKNOWN:
 		exchange_answer(x, 503, "the cluster does not say whose this token is; try again");
 		break;
+	case REVIEW_DENIED:
+		exchange_answer(x, 502, "the gateway may not ask this cluster whose token this is");
+		break;
 	}
 }
 

@@ -178,7 +178,7 @@ fail_for_good(struct review *r, const char *what, const char *why)
 {
 	if (may_say(r->client))
 		log_error(what, LOG_STR("cluster", r->to->name), LOG_STR("verb", "create"), LOG_STR("resource", r->client->o.resource));
-	conclude(r, REVIEW_UNKNOWN, NULL, why);
+	conclude(r, REVIEW_DENIED, NULL, why);
 }
 
 static void

@@ -18,7 +18,8 @@ struct review_client;
 enum review_verdict {
 	REVIEW_YES,
 	REVIEW_NO,
-	REVIEW_UNKNOWN /* no answer, or none that can be believed: 503 */
+	REVIEW_UNKNOWN, /* no answer, or none that can be believed: 503 */
+	REVIEW_DENIED   /* the gateway may not ask: somebody has to change that, and asking again does not help. 502 */
 };
 
 struct review_wait {

@@ -432,9 +432,10 @@ def test_a_cluster_that_does_not_answer_is_waited_for_five_seconds(tmp_path, ca,
 def test_a_role_that_lacks_the_right_to_ask_is_said_in_the_log(tmp_path, ca, upstream, reviewer, status, message, reason):
     reviewer.answer = status, JSON, b"{}"
     with Proxyd(tmp_path, config(ca, upstream, reviews(), workers=1)) as proxyd:
-        assert is_503(request(proxyd.address, "GET", "/api", ca, token="opaque-token"))
+        got, headers, _ = request(proxyd.address, "GET", "/api", ca, token="opaque-token")
+        assert got == 502 and not headers["Retry-After"], "trying again does not help"
         proxyd.wait_log(message, level="error", cluster="default", verb="create", resource="tokenreviews")
-        proxyd.wait_log("request", status=503, reason=reason)
+        proxyd.wait_log("request", status=502, reason=reason)
 
 
 def test_each_cluster_is_asked_for_itself(tmp_path, ca, upstream, reviewer):

@@ -4,6 +4,7 @@
 #include "authd/app.h"
 #include "authd/directory.h"
 #include "authd/limiter.h"
+#include "authd/revocation.h"
 #include "authd/routes.h"
 #include "oidc/base64url.h"
 #include "shared/log.h"
@@ -70,7 +71,9 @@ storage_open(struct authd *app, char *why, size_t why_n)
 	struct keys_options ko = keys_options_of(app, app->generation);
 	enum err e = store_open(&o, &app->store, why, why_n);
 
-	return e == OK ? keys_open(app->store, &ko, &app->keys, why, why_n) : e;
+	if (e == OK)
+		e = keys_open(app->store, &ko, &app->keys, why, why_n);
+	return e == OK ? revocations_open(app->store, app->rng, &app->revocations, why, why_n) : e;
 }
 
 static enum err
@@ -123,6 +126,7 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 bool
 app_stop(struct authd *app)
 {
+	revocations_stop(app->revocations); /* who waits for news would be waited for */
 	bool drained = !app->server || server_quiesce(app->server, STOP_DEADLINE_MS);
 
 	if (!drained) {
@@ -137,6 +141,7 @@ app_stop(struct authd *app)
 		fetcher_free(app->fetcher);
 	keys_close(app->keys);
 	store_close(app->store);
+	revocations_close(app->revocations); /* which the store has told until now */
 	limiter_free(app->limiter);
 	pthread_mutex_destroy(&app->generation_lock);
 	return true;
@@ -182,6 +187,7 @@ app_tick(struct authd *app)
 	int64_t next_s = 60;
 
 	server_tick(app->server);
+	revocations_tick(app->revocations, now_ms);
 	if (now_ms < app->keys_due_ms)
 		return TICK_MS;
 	if (keys_tick(app->keys, &next_s) != OK) {

@@ -19,6 +19,7 @@
 #define AUTH_REQUESTS_MAX 10000 /* sign-ins under way; about 1 KiB each. The ones that expire first make room for new ones */
 
 struct limiter;
+struct revocations;
 
 struct generation {
 	atomic_uint refs;
@@ -43,6 +44,7 @@ struct authd {
 	struct fetcher *fetcher;
 	struct limiter *limiter;
 	struct server *server;
+	struct revocations *revocations;
 	pthread_mutex_t generation_lock;
 	struct generation *generation; /* the current one */
 	uint64_t keys_due_ms;          /* app_tick's */

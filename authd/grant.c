@@ -2,6 +2,7 @@
 #include <openssl/hmac.h>
 #include "authd/grant.h"
 #include "authd/person.h"
+#include "authd/revocation.h"
 #include "oidc/authorization_request.h"
 #include "oidc/base64url.h"
 
@@ -193,6 +194,8 @@ grant_redeem_code(struct store_txn *t, void *redemption)
 	enum err e = key.n ? store_get(t, RECORD_CODE, key, g->arena, &g->record) : E_NOMEM;
 
 	g->refresh_token = g->grant_id = SLICE_NONE;
+	if (e == OK)
+		e = revocation_check(t, g->record.sid, g->arena); /* signed out since */
 	if (e != OK) {
 		g->verdict = GRANT_UNKNOWN;
 		return e == E_EMPTY ? OK : e;
@@ -367,6 +370,22 @@ grant_find_refresh(struct store *s, const struct generation *g, struct slice tok
 
 /* ---- grants, sessions ---- */
 
+struct code_look {
+	struct slice key;
+	struct arena *arena;
+	struct record_code *out;
+};
+
+/* Families end with their session; a code's record would not know. */
+static enum err
+look_at_code(struct store_txn *t, void *arg)
+{
+	const struct code_look *l = arg;
+	enum err e = store_get(t, RECORD_CODE, l->key, l->arena, l->out);
+
+	return e == OK ? revocation_check(t, l->out->sid, l->arena) : e;
+}
+
 static enum err
 grant_find_code(struct store *s, struct slice text, struct arena *arena, struct grant *out)
 {
@@ -377,7 +396,7 @@ grant_find_code(struct store *s, struct slice text, struct arena *arena, struct 
 
 	if (base64url_decode(text, key, sizeof key, &n) != OK)
 		return E_EMPTY;
-	e = store_lookup(s, RECORD_CODE, slice_of((const char *)key, n), arena, &c);
+	e = store_read(s, look_at_code, &(struct code_look){ slice_of((const char *)key, n), arena, &c });
 	if (e == OK)
 		*out = (struct grant){ c.user, c.scope, c.client_id };
 	return e;

@@ -174,6 +174,25 @@ static const struct field account_name_fields[] = {
 	END,
 };
 
+static const struct field revocation_fields[] = {
+	SLICE(1, record_revocation, sid),
+	INT(2, record_revocation, expires_at),
+	END,
+};
+
+static const struct field ended_fields[] = {
+	INT(1, record_ended, sequence),
+	INT(2, record_ended, expires_at),
+	END,
+};
+
+static const struct field feed_fields[] = {
+	SLICE(1, record_feed, epoch),
+	INT(2, record_feed, sequence),
+	INT(3, record_feed, expires_at),
+	END,
+};
+
 static const struct {
 	const struct field *fields;
 	size_t size, expires_at;
@@ -189,6 +208,9 @@ static const struct {
 	[RECORD_CLIENT] = KIND(client_fields, record_client, "client"),
 	[RECORD_ACCOUNT] = KIND(account_fields, record_account, "account"),
 	[RECORD_ACCOUNT_NAME] = KIND(account_name_fields, record_account_name, "account_name"),
+	[RECORD_REVOCATION] = KIND(revocation_fields, record_revocation, "revocation"),
+	[RECORD_ENDED] = KIND(ended_fields, record_ended, "ended"),
+	[RECORD_FEED] = KIND(feed_fields, record_feed, "feed"),
 };
 
 const char *

@@ -118,10 +118,26 @@ struct record_account_name {
 	int64_t expires_at; /* 0: never */
 };
 
+/* A session that was ended before its tokens expired, for who follows such news. Key: its sequence number, 8 bytes, big-endian. */
+struct record_revocation {
+	struct slice sid;
+	int64_t expires_at;  /* when the last token with this sid has expired */
+};
+/* The same by its sid. */
+struct record_ended {
+	int64_t sequence, expires_at;
+};
+/* Of the news as a whole: one record. */
+struct record_feed {
+	struct slice epoch;  /* random: a store that was made anew is noticed by it */
+	int64_t sequence;    /* last number given */
+	int64_t expires_at;  /* 0: never */
+};
+
 /* A kind's number stands in its records' checksums: new ones go last. */
 enum record_kind {
 	RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_CLIENT, RECORD_ACCOUNT,
-	RECORD_ACCOUNT_NAME, RECORD_KINDS
+	RECORD_ACCOUNT_NAME, RECORD_REVOCATION, RECORD_ENDED, RECORD_FEED, RECORD_KINDS
 };
 
 /* "session", "refresh" …, for messages and tables. */

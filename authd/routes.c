@@ -35,6 +35,7 @@ static const struct route routes[] = {
 	{ "/token/introspect", METHOD_POST, ROUTE_CORS, introspect_request },
 	{ "/userinfo", METHOD_GET | METHOD_POST, ROUTE_CORS, userinfo_request },
 	{ "/internal/session", METHOD_POST, ROUTE_ROOT | ROUTE_INTERNAL, internal_session },
+	{ "/internal/revocations", METHOD_GET, ROUTE_ROOT | ROUTE_INTERNAL, internal_revocations },
 	{ "/console", METHOD_GET, ROUTE_ROOT, console_home },
 	{ "/console/", METHOD_GET, ROUTE_ROOT, console_home },
 	{ "/console/signin", METHOD_GET, ROUTE_ROOT, console_sign_in },

@@ -1,6 +1,7 @@
 #include "authd/browser.h"
 #include "authd/grant.h"
 #include "authd/person.h"
+#include "authd/revocation.h"
 #include "authd/session.h"
 
 #define TOUCH_S_MAX 60
@@ -99,5 +100,7 @@ session_end(struct store_txn *t, struct slice key, struct slice sid, struct aren
 {
 	enum err e = store_delete(t, RECORD_SESSION, key);
 
-	return e == OK || e == E_EMPTY ? grant_end_session(t, sid, arena, now_s) : e;
+	if (e == OK || e == E_EMPTY)
+		e = revocation_put(t, sid, arena, now_s);
+	return e == OK ? grant_end_session(t, sid, arena, now_s) : e;
 }

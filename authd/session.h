@@ -35,7 +35,7 @@ MUST_CHECK enum err session_prepare(struct request *r, const struct record_user 
 void session_cookie_set(struct request *r, const struct session *s);
 void session_cookie_clear(struct request *r);
 
-/* Inside a store write: delete the session and end the refresh token families that carry its sid. */
+/* Inside a store write: delete the session, end the refresh token families that carry its sid, and note that every token with it has ended (revocation.h). */
 MUST_CHECK enum err session_end(struct store_txn *t, struct slice key, struct slice sid, struct arena *arena, int64_t now_s);
 
 #endif

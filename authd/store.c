@@ -67,6 +67,14 @@ store_close(struct store *s)
 	store_destroy(s);
 }
 
+void
+store_watch(struct store *s, enum record_kind kind, void (*fn)(void *arg), void *arg)
+{
+	s->watch_kind = kind;
+	s->watch_arg = arg;
+	s->watch = fn;
+}
+
 bool
 store_reading(void)
 {

@@ -54,12 +54,19 @@ MUST_CHECK enum err store_each(struct store_txn *t, enum record_kind kind, struc
 /* The same for the records whose key starts with prefix, and no others are looked at. */
 MUST_CHECK enum err store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
+/* The same for the records whose key comes after a key. */
+MUST_CHECK enum err store_each_after(struct store_txn *t, enum record_kind kind, struct slice after, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
 /* Unexpired and not yet purged ones together: an upper bound, O(1). */
 size_t store_count(struct store_txn *t, enum record_kind kind);
 /* Bounded table: when a kind has more than max records, delete those that expire first (at most STORE_TRIM_MAX at a call; records that
  * never expire stay). *gone: how many went. */
 #define STORE_TRIM_MAX 10000
 MUST_CHECK enum err store_trim(struct store_txn *t, enum record_kind kind, size_t max, size_t *gone);
+
+/* Call fn(arg) on the writer thread after each commit in which a record of that kind was put, before the writers of that group hear of it. fn must be
+ * short. One watch per store; set before the first write. */
+void store_watch(struct store *s, enum record_kind kind, void (*fn)(void *arg), void *arg);
 
 /* Convenience: one record by store_read. */
 MUST_CHECK enum err store_lookup(struct store *s, enum record_kind kind, struct slice key, struct arena *arena, void *record);

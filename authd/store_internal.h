@@ -46,6 +46,7 @@ struct store_txn {
 	int rc;                 /* LMDB's first failure in this function */
 	int64_t now_s;
 	int64_t soonest;        /* earliest expiry put; 0: none */
+	bool watched;           /* a record of the watched kind was put */
 };
 
 struct store {
@@ -75,6 +76,9 @@ struct store {
 	int64_t next_expiry;      /* earliest in the database, or earlier; INT64_MAX: none */
 	uint64_t purge_after_ms;  /* not before (CLOCK_MONOTONIC) */
 	struct buf scratch;
+	enum record_kind watch_kind;
+	void (*watch)(void *arg); /* NULL: nobody watches */
+	void *watch_arg;
 
 	atomic_bool failing;      /* the last commit failed */
 	atomic_uint_fast64_t writes, groups, failed_groups, purged, growths;

@@ -170,6 +170,7 @@ store_put(struct store_txn *t, enum record_kind kind, struct slice key, const vo
 		e = note_expiry(t, kind, at, key);
 	if (e != OK)
 		return e;
+	t->watched |= t->s->watch && kind == t->s->watch_kind;
 	MDB_val k = val(key), v = val(buf_slice(value));
 	int rc = mdb_put(t->mdb, t->s->records[kind], &k, &v, 0);
 	OPENSSL_cleanse(value->p, value->n); /* a private key among others */
@@ -259,12 +260,12 @@ next_record(struct store_txn *t, enum record_kind kind, struct slice prefix, str
 
 /* No cursor stays open over a visit: it would not survive the nested transaction that the visit's first change begins. Finding the
  * place again costs about a microsecond. */
-enum err
-store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena,
+static enum err
+each(struct store_txn *t, enum record_kind kind, struct slice prefix, struct slice after, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
 {
 	char bytes[STORE_KEY_BYTES_MAX];
-	struct slice key = SLICE_NONE;
+	struct slice key = after;
 	void *record = NULL;
 	enum err e;
 
@@ -277,10 +278,24 @@ store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefi
 }
 
 enum err
+store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
+{
+	return each(t, kind, prefix, SLICE_NONE, arena, visit, arg);
+}
+
+enum err
+store_each_after(struct store_txn *t, enum record_kind kind, struct slice after, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
+{
+	return each(t, kind, SLICE_NONE, after, arena, visit, arg);
+}
+
+enum err
 store_each(struct store_txn *t, enum record_kind kind, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
 {
-	return store_each_prefix(t, kind, SLICE_NONE, arena, visit, arg);
+	return each(t, kind, SLICE_NONE, SLICE_NONE, arena, visit, arg);
 }
 
 size_t

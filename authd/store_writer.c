@@ -62,7 +62,7 @@ run_op(struct store_txn *t, struct store_op *op)
 
 /* One transaction. Returns LMDB's or errno's code when nothing of it is visible. */
 static int
-try_group(struct store *s, struct store_op *ops, int64_t *soonest)
+try_group(struct store *s, struct store_op *ops, int64_t *soonest, bool *watched)
 {
 	struct store_txn t = { .s = s, .writing = true };
 	int rc = mdb_txn_begin(s->env, NULL, 0, &t.group);
@@ -77,6 +77,7 @@ try_group(struct store *s, struct store_op *ops, int64_t *soonest)
 		}
 	}
 	*soonest = t.soonest;
+	*watched = t.watched;
 	return mdb_txn_commit(t.group);
 }
 
@@ -106,16 +107,19 @@ static int
 run_group(struct store *s, struct store_op *ops)
 {
 	int64_t soonest = 0;
+	bool watched = false;
 	int rc;
 
 	/* Each round doubles the map: at most log2(largest / smallest) of them. */
 	do {
-		rc = try_group(s, ops, &soonest);
+		rc = try_group(s, ops, &soonest, &watched);
 	} while (rc == MDB_MAP_FULL && grow(s));
 	rc = write_error(s, rc);
 	note_commit(s, rc);
 	if (!rc && soonest && soonest < s->next_expiry)
 		s->next_expiry = soonest;
+	if (!rc && watched)
+		s->watch(s->watch_arg);
 	return rc;
 }
 

@@ -1,0 +1,127 @@
+"""authd's news of ended sessions, as proxyd's keeper reads them."""
+import concurrent.futures
+import json
+import shutil
+import time
+import urllib.parse
+
+import pytest
+
+from authd_client import CLI, CLI_URI, Authd, fields
+
+LIFETIME_S = 24 * 3600
+
+
+@pytest.fixture
+def authd(tmp_path):
+    with Authd(tmp_path) as authd:
+        yield authd
+
+
+def news(authd, last=None):
+    """The next answer after `last`."""
+    query = "?" + urllib.parse.urlencode({"epoch": last["epoch"], "after": last["sequence"]}) if last else ""
+    status, headers, body = authd.over_socket("GET", f"/internal/revocations{query}")
+    assert status == 200 and headers["Cache-Control"] == "no-store", (status, body)
+    return json.loads(body)
+
+
+def signed_in(authd):
+    """A browser and the sid of its session."""
+    browser = authd.browser()
+    browser.sign_in()
+    claims = authd.verified(browser.tokens()["id_token"], CLI)
+    return browser, claims["sid"]
+
+
+def sign_out(browser):
+    page = browser.get("/console/")
+    answer = browser.post("/console/signout", fields(page.text))
+    assert "You are signed out" in answer.text
+
+
+def test_a_fresh_reader_gets_the_whole_live_set_at_once(authd):
+    first = news(authd)
+    assert first["revoked"] == [] and first["sequence"] == 0 and first["epoch"]
+    sids = []
+    for _ in range(3):
+        browser, sid = signed_in(authd)
+        sign_out(browser)
+        sids.append(sid)
+    answer = news(authd)
+    assert [r["sid"] for r in answer["revoked"]] == sids and answer["epoch"] == first["epoch"]
+    for r in answer["revoked"]:
+        assert 0 < r["until"] - time.time() - LIFETIME_S < 120  # until the last token of the session has expired
+    assert [r["sid"] for r in news(authd, answer | {"sequence": answer["sequence"] - 1})["revoked"]] == sids[2:]
+
+
+def test_a_reader_that_knows_all_is_held_until_there_is_news(authd):
+    (ended, sid), (living, _) = signed_in(authd), signed_in(authd)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(news, authd, news(authd)) for _ in range(3)]
+        assert living.get("/console/").status_code == 200
+        assert not any(w.done() for w in waiting)
+        sign_out(ended)
+        began = time.monotonic()
+        assert all([r["sid"] for r in w.result(5)["revoked"]] == [sid] for w in waiting)
+        assert time.monotonic() - began < 1
+
+
+def test_the_list_survives_a_restart_and_who_waited_is_answered(authd):
+    last = news(authd)
+    browser, sid = signed_in(authd)
+    sign_out(browser)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        last_news = news(authd, last)
+        waiting = pool.submit(news, authd, last_news)
+        authd.over_socket("GET", "/oidc/healthz")
+        began = time.monotonic()
+        authd.program.stop()
+        assert time.monotonic() - began < 10, "the stop waited for who waits for news"
+        assert waiting.result(5)["revoked"] == []
+    authd.program.start()
+    again = news(authd, last)
+    assert [r["sid"] for r in again["revoked"]] == [sid] and again["epoch"] == last["epoch"]
+    other, other_sid = signed_in(authd)
+    sign_out(other)
+    assert [r["sid"] for r in news(authd, again)["revoked"]] == [other_sid], "numbers go on after a restart"
+
+
+def test_a_store_that_was_made_anew_is_noticed(authd):
+    browser, _ = signed_in(authd)
+    sign_out(browser)
+    last = news(authd)
+    authd.program.stop()
+    shutil.rmtree(authd.folder / "store")
+    authd.program.start()
+    answer = news(authd, last)  # at once, though `after` is past all numbers
+    assert answer["epoch"] != last["epoch"] and answer["revoked"] == [] and answer["sequence"] == 0
+
+
+def test_a_number_that_is_none_counts_as_zero(authd):
+    browser, sid = signed_in(authd)
+    sign_out(browser)
+    for bad in ("x", "-1", "99999999999999999999", "1e3", ""):
+        status, _, body = authd.over_socket("GET", f"/internal/revocations?epoch={news(authd)['epoch']}&after={bad}")
+        assert status == 200 and [r["sid"] for r in json.loads(body)["revoked"]] == [sid]
+    assert authd.over_socket("GET", "/internal/revocations?epoch=%00")[0] == 400
+
+
+def test_only_the_socket_has_the_news(authd):
+    assert authd.get("/internal/revocations").status_code == 404
+    assert authd.get("/oidc/internal/revocations").status_code == 404
+
+
+def test_what_a_session_was_granted_ends_with_it(authd):
+    browser, sid = signed_in(authd)
+    with_refresh, without = browser.tokens(scope="openid offline_access"), browser.tokens()
+    code, verifier = browser.code()
+    other, _ = signed_in(authd)
+    others = other.tokens(scope="openid offline_access")
+    sign_out(browser)
+    assert authd.userinfo(with_refresh["access_token"]).status_code == 401
+    assert authd.userinfo(without["access_token"]).status_code == 401
+    assert authd.refresh(with_refresh["refresh_token"]).json()["error"] == "invalid_grant"
+    assert authd.redeem(code, verifier, CLI_URI).json()["error"] == "invalid_grant", "a code of a session that has ended"
+    assert authd.userinfo(others["access_token"]).status_code == 200
+    assert authd.refresh(others["refresh_token"]).status_code == 200

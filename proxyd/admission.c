@@ -92,10 +92,6 @@ admit(struct exchange *x)
 		exchange_answer(x, 404, "there is no cluster of this name here");
 		return;
 	}
-	if (h->upgrade != UPGRADE_NONE) {
-		exchange_answer(x, 501, "upgrades are not carried");
-		return;
-	}
 	exchange_forward(x);
 }
 

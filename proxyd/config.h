@@ -81,6 +81,7 @@ struct proxyd_config {
 		int64_t body_timeout_ms;     /* 1m: no byte of a request body that is being sent */
 		int64_t upstream_connect_timeout_ms; /* 5s */
 		int64_t upstream_idle_timeout_ms;    /* 60s: below Go's 90 s, so that we close first */
+		int64_t tunnel_idle_timeout_ms; /* 1h: an upgraded connection without a byte either way */
 		int64_t drain_timeout_ms;    /* 30s: how long old workers live after HUP or QUIT */
 		int64_t connections;         /* per worker; 0: from the open files limit */
 		int64_t connections_per_address; /* 0: no limit */

@@ -12,6 +12,7 @@ static void on_upstream_ready(struct upstream_call *call);
 static void on_timer(struct loop_timer *t);
 static void on_turn(struct loop_deferred *d);
 static void conclude(struct exchange *x, enum relay r);
+static void run_tunnel(struct exchange *x);
 static void finish(struct exchange *x);
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
@@ -73,6 +74,7 @@ exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const 
 	x->context = *context;
 	x->request = request;
 	x->method = request->head.method;
+	x->upgrade = request->head.upgrade;
 	x->wait.on_answer = admission_on_session;
 	x->review.on_answer = admission_on_token_review;
 	x->call.on_connected = on_connected;
@@ -199,6 +201,8 @@ finish(struct exchange *x)
 	x->ops->over(x);
 	/* The front has let go of what it held of the blocks. */
 	relay_release(x);
+	if (x->phase == EXCHANGE_TUNNEL)
+		tunnel_release(&x->tunnel);
 	request_put(g, x->request);
 	free(x->path_kept);
 	if (x->turn_queued)
@@ -275,10 +279,11 @@ connect_upstream(struct exchange *x, bool fresh)
 void
 exchange_forward(struct exchange *x)
 {
-	/* On a local socket a new connection costs a few microseconds: what must not be sent twice never meets a stale one there. */
+	/* What an upgrade leaves on a connection is nobody else's; nor may it meet a stale one, for it is never sent twice.
+	 * On a local socket a new connection costs a few microseconds: what must not be sent twice never meets a stale one there. */
 	bool safe = x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_OPTIONS;
 
-	connect_upstream(x, !safe && x->to->forward.kind == FORWARD_AUTHD);
+	connect_upstream(x, x->upgrade != UPGRADE_NONE || (!safe && x->to->forward.kind == FORWARD_AUTHD));
 }
 
 /* ---- the course of things ---- */
@@ -288,6 +293,16 @@ exchange_start(struct exchange *x)
 {
 	x->gateway->stats.requests++;
 	admission_start(x);
+}
+
+/* Whatever moves bytes now. */
+static void
+run(struct exchange *x)
+{
+	if (x->phase == EXCHANGE_RELAYING)
+		conclude(x, relay_run(x));
+	else if (x->phase == EXCHANGE_TUNNEL)
+		run_tunnel(x);
 }
 
 static void
@@ -310,9 +325,7 @@ on_upstream_failed(struct upstream_call *call, enum upstream_failure failure, co
 static void
 on_upstream_ready(struct upstream_call *call)
 {
-	struct exchange *x = OWNER(struct exchange, call, call);
-
-	conclude(x, relay_run(x));
+	run(OWNER(struct exchange, call, call));
 }
 
 void
@@ -331,9 +344,15 @@ exchange_front_ready(struct exchange *x)
 }
 
 void
+exchange_tunnel_ready(struct exchange *x)
+{
+	run(x);
+}
+
+void
 exchange_abort(struct exchange *x)
 {
-	x->why = "client closed the connection";
+	x->why = x->gateway->stopping ? "the gateway stopped" : "client closed the connection";
 	finish(x);
 }
 
@@ -345,8 +364,8 @@ on_turn(struct loop_deferred *d)
 	x->turn_queued = false;
 	if (x->dead)
 		recycle(x);
-	else if (x->phase == EXCHANGE_RELAYING)
-		conclude(x, relay_run(x));
+	else
+		run(x);
 }
 
 static bool
@@ -370,11 +389,31 @@ watch_for_stall(struct exchange *x, uint64_t delay_ms)
 		log_warn("no memory for a timer", LOG_SLICE("request_id", exchange_id(x)));
 }
 
+/* A tunnel is never too slow, only forgotten. */
+static void
+on_tunnel_timer(struct exchange *x)
+{
+	uint64_t limit = (uint64_t)x->gateway->config->limits.tunnel_idle_timeout_ms, still = loop_now_ms(x->gateway->loop) - x->moved_ms;
+
+	if (still < limit) {
+		watch_for_stall(x, limit - still);
+		return;
+	}
+	x->why = "nothing went through the tunnel for limits.tunnelIdleTimeout";
+	x->ops->cut(x);
+	finish(x);
+}
+
 /* Armed once and only for bodies that had to wait; it looks whether they still do. */
 static void
 on_timer(struct loop_timer *t)
 {
 	struct exchange *x = OWNER(struct exchange, timer, t);
+
+	if (x->phase == EXCHANGE_TUNNEL) {
+		on_tunnel_timer(x);
+		return;
+	}
 	uint64_t limit = stall_limit_ms(x), still = loop_now_ms(x->gateway->loop) - x->moved_ms;
 
 	if (!is_stalling(x))
@@ -395,21 +434,120 @@ on_timer(struct loop_timer *t)
 	}
 }
 
+/* A long answer, or a tunnel, goes on without the request's head. */
+static void
+release_head(struct exchange *x)
+{
+	x->path_kept = strndup(x->request->head.path.p, x->request->head.path.n);
+	x->ops->release_head(x);
+	request_put(x->gateway, x->request);
+	x->request = NULL;
+}
+
 /* Nothing to do before the next event. A long answer goes on without the request's head, so that a watch costs no more than its two connections. */
 static void
 settle(struct exchange *x)
 {
-	if (x->request && x->down_head && x->up_done) {
-		x->path_kept = strndup(x->request->head.path.p, x->request->head.path.n);
-		x->ops->release_head(x);
-		request_put(x->gateway, x->request);
-		x->request = NULL;
-	}
+	if (x->request && x->down_head && x->up_done)
+		release_head(x);
 	if (!is_stalling(x))
 		return;
 	uint64_t limit = stall_limit_ms(x);
 	if (x->timer.heap_index == 0 || x->timer.due_ms > loop_now_ms(x->gateway->loop) + limit)
 		watch_for_stall(x, limit);
+}
+
+static void
+take_turn(struct exchange *x)
+{
+	if (x->turn_queued)
+		return;
+	x->turn_queued = true;
+	loop_defer(x->gateway->loop, &x->turn);
+}
+
+/* ---- tunnels ---- */
+
+static void
+run_tunnel(struct exchange *x)
+{
+	struct tunnel *t = &x->tunnel;
+	uint64_t moved = t->up.bytes + t->down.bytes;
+	enum tunnel_state state = tunnel_run(t);
+
+	if (t->up.bytes + t->down.bytes != moved)
+		x->moved_ms = loop_now_ms(x->gateway->loop);
+	x->bytes_up = t->up.bytes;
+	x->bytes_down = t->down.bytes;
+	switch (state) {
+	case TUNNEL_WAITS:
+		return;
+	case TUNNEL_TURN:
+		take_turn(x);
+		return;
+	case TUNNEL_DONE:
+		break;
+	case TUNNEL_CLIENT_LOST:
+		x->why = "client closed the connection";
+		x->ops->cut(x);
+		break;
+	case TUNNEL_UPSTREAM_LOST:
+		x->why = "the upstream cut the connection";
+		x->ops->cut(x);
+		break;
+	case TUNNEL_NO_MEMORY:
+		x->why = "out of memory";
+		x->ops->cut(x);
+		break;
+	}
+	finish(x);
+}
+
+/* The upstream has switched. From here on nobody looks at the bytes, nor at how long the identity is good that the request was let through with: as
+ * with the apiserver itself, authorization is for the request. */
+static void
+start_tunnel(struct exchange *x)
+{
+	struct gateway *g = x->gateway;
+	const char *why = NULL;
+	struct transport *client = x->ops->tunnel(x, &g->answer_head, &why);
+	struct block *b = x->down;
+
+	if (!client) {
+		if (why)
+			exchange_answer(x, 400, x->why = why);
+		else
+			exchange_abort(x);
+		return;
+	}
+	/* The head for the client takes the place of the one that came, before the bytes behind it. */
+	struct slice head = buf_slice(&g->scratch);
+	if (b->from < head.n) {
+		struct block *more = block_get(&g->blocks, head.n + (b->to - b->from));
+		if (more) {
+			memcpy(more->data + head.n, b->data + b->from, b->to - b->from);
+			more->from = head.n;
+			more->to = head.n + (b->to - b->from);
+		}
+		block_put(&g->blocks, b);
+		b = more;
+	}
+	x->down = NULL;
+	x->status = 101;
+	x->phase = EXCHANGE_TUNNEL;
+	tunnel_init(&x->tunnel, &g->blocks, client, x->call.transport);
+	if (!b) {
+		x->ops->cut(x);
+		finish(x);
+		return;
+	}
+	b->from -= head.n;
+	memcpy(b->data + b->from, head.p, head.n);
+	tunnel_begin_down(&x->tunnel, b, head.n, x->down_eof);
+	release_head(x);
+	x->moved_ms = loop_now_ms(g->loop);
+	watch_for_stall(x, (uint64_t)g->config->limits.tunnel_idle_timeout_ms);
+	run_tunnel(x);
 }
 
 static void
@@ -438,10 +576,10 @@ conclude(struct exchange *x, enum relay r)
 		break;
 	case RELAY_TURN:
 		settle(x);
-		if (!x->turn_queued) {
-			x->turn_queued = true;
-			loop_defer(x->gateway->loop, &x->turn);
-		}
+		take_turn(x);
+		break;
+	case RELAY_SWITCHED:
+		start_tunnel(x);
 		break;
 	case RELAY_DONE:
 		finish(x);

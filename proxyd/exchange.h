@@ -49,6 +49,10 @@ struct front_ops {
 	enum front_body (*read_body)(struct exchange *x, char *p, size_t n, size_t *got, const char **why);
 	/* The answer cannot be completed: the client has to notice. */
 	void (*cut)(struct exchange *x);
+	/* A 101 that was asked for: its head for this client is in g->scratch, behind whatever else is not written yet, and what returns is the
+	 * connection, for raw bytes. The front's part from now on: exchange_tunnel_ready, exchange_abort. NULL: *why says what forbids it, and the
+	 * answer is a 400; or it is NULL, and the client is gone. A front that has no upgrades is never asked. */
+	struct transport *(*tunnel)(struct exchange *x, const struct http_head *head, const char **why);
 	/* The request's head is not needed any more; its slices die. */
 	void (*release_head)(struct exchange *x);
 	/* Last call: the exchange does not exist afterwards. */
@@ -80,6 +84,8 @@ void exchange_describe(const struct exchange *x, struct response_context *c);
 void exchange_start(struct exchange *x);
 void exchange_body_ready(struct exchange *x);
 void exchange_front_ready(struct exchange *x);
+/* Of a tunnel: the client's connection may be read or written. */
+void exchange_tunnel_ready(struct exchange *x);
 /* The client has gone away. */
 void exchange_abort(struct exchange *x);
 

@@ -6,8 +6,9 @@
 #include "proxyd/review_client.h"
 #include "proxyd/route.h"
 #include "proxyd/session_client.h"
+#include "proxyd/tunnel.h"
 
-enum exchange_phase { EXCHANGE_ADMISSION, EXCHANGE_ASKING, EXCHANGE_CONNECTING, EXCHANGE_RELAYING };
+enum exchange_phase { EXCHANGE_ADMISSION, EXCHANGE_ASKING, EXCHANGE_CONNECTING, EXCHANGE_RELAYING, EXCHANGE_TUNNEL };
 
 struct exchange {
 	struct exchange *next;
@@ -21,16 +22,18 @@ struct exchange {
 	struct session_wait wait;
 	struct review_wait review;
 	struct upstream_call call;
-	struct loop_timer timer;  /* a body that does not move */
+	struct tunnel tunnel;     /* phase EXCHANGE_TUNNEL */
+	struct loop_timer timer;  /* a body or tunnel that does not move */
 	struct loop_deferred turn; /* somebody else's turn; queued: on the loop's list */
 	bool turn_queued, dead;
 	enum exchange_phase phase;
 	enum http_method method;
+	enum http_upgrade upgrade; /* asked for */
 	bool retried;
 	char *path_kept;          /* for the log, once the head is released */
 	const char *why;          /* static: what went wrong, for the log */
 	char id[EXCHANGE_ID_BYTES];
-	uint64_t started_ms, moved_ms; /* moved: a body byte, or the start */
+	uint64_t started_ms, moved_ms; /* moved: a byte of a body or tunnel, or the start */
 	uint64_t bytes_up, bytes_down;
 	unsigned status;          /* of the answer; 0: none yet */
 

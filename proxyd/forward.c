@@ -322,9 +322,11 @@ forward_response(const struct http_head *h, const struct response_context *c, st
 		has_hsts |= f->field == FIELD_STRICT_TRANSPORT_SECURITY;
 		put_header(&w, f->name, f->value);
 	}
-	if (h->status == 101)
+	if (h->status == 101) {
 		put_upgrade(&w, h->upgrade);
-	else if (h->status >= 200)
+		if (c->request_id.n)
+			put_header(&w, SLICE_LIT("X-Request-Id"), c->request_id);
+	} else if (h->status >= 200)
 		put_response_extras(&w, h, c, has_hsts);
 	PUT_LIT(&w, "\r\n");
 	buf_commit(out, (size_t)(w.p - (out->p + out->n)));

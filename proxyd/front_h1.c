@@ -14,6 +14,28 @@ op_cut(struct exchange *x)
 	h->gone = true;
 }
 
+/* What came before the 101 was written for a server that speaks HTTP, whatever the upgrade would have made of it. */
+static struct transport *
+op_tunnel(struct exchange *x, const struct http_head *head, const char **why)
+{
+	struct h1 *h = exchange_front(x);
+
+	/* The event that tells of them may stand behind the upstream's. */
+	h->client->transport.drained = false;
+	h->gone = !h1_look_ahead(h);
+	if (h->gone)
+		return NULL;
+	if (h1_has_pending(h)) {
+		*why = "bytes behind an upgrade request, before its answer";
+		return NULL;
+	}
+	h->gone = !h1_write_switch(h, x, head);
+	if (h->gone)
+		return NULL;
+	h->tunnel = h->answered = h->closes = true;
+	return &h->client->transport;
+}
+
 static void
 op_release_head(struct exchange *x)
 {
@@ -42,6 +64,7 @@ static const struct front_ops ops = {
 	.answer = h1_send_answer,
 	.read_body = h1_read_body,
 	.cut = op_cut,
+	.tunnel = op_tunnel,
 	.release_head = op_release_head,
 	.over = op_over,
 };
@@ -81,6 +104,7 @@ start(struct h1 *h, struct request *r, size_t head_bytes)
 		http_chunk_init(&r->chunk);
 	h->head_only = head->method == METHOD_HEAD;
 	h->keep_alive = head->keep_alive;
+	h->upgrade = head->upgrade != UPGRADE_NONE;
 	h->minor = head->minor;
 	h->closes = h->answered = false;
 	h->exchange = exchange_new(h1_gateway(h), &ops, h, &h->context, r);
@@ -108,6 +132,10 @@ parse(struct h1 *h)
 		return NEXT_GONE;
 	enum http_verdict v =
 		http_request_parse(b->data + b->from, b->to - b->from, &h->scanned, &g->request_limits, &r->head, &head_bytes, &why);
+	if (v == HTTP_OK && r->head.upgrade != UPGRADE_NONE && b->to - b->from > head_bytes) {
+		v = HTTP_BAD;
+		why = "bytes behind an upgrade request, before its answer";
+	}
 	if (v == HTTP_OK) {
 		start(h, r, head_bytes);
 		return NEXT_STARTED;
@@ -191,6 +219,11 @@ h1_on_ready(struct client *c)
 	struct h1 *h = c->front;
 
 	h->running = true;
+	if (h->tunnel && h->exchange) {
+		exchange_tunnel_ready(h->exchange);
+		proceed(h);
+		return;
+	}
 	if (h->out) {
 		enum io io = h1_flush(h);
 		if (io == IO_FAILED && h->exchange) {

@@ -45,6 +45,7 @@ struct gateway {
 	struct http_head answer_head; /* a head being read from an upstream; the same */
 	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */
 	bool draining;                /* answer "Connection: close" from now on */
+	bool stopping;                /* whatever still runs is cut by us */
 
 	/* lists of what is free */
 	struct exchange *exchanges;

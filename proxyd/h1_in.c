@@ -10,6 +10,12 @@ pending(const struct h1 *h)
 	return h->in && h->in->from < h->in->to ? h->in : NULL;
 }
 
+bool
+h1_has_pending(const struct h1 *h)
+{
+	return pending(h) != NULL;
+}
+
 void
 h1_unpin(struct h1 *h)
 {

@@ -107,7 +107,7 @@ write_head(struct h1 *h, struct exchange *x, const struct http_head *head)
 	h->framing = head->framing;
 	if (head->framing == FRAMING_CHUNKED || head->framing == FRAMING_CLOSE)
 		h->framing = h->minor ? FRAMING_CHUNKED : FRAMING_CLOSE;
-	h->closes = !h->keep_alive || !h->body_done || h->ended || h->framing == FRAMING_CLOSE || h1_gateway(h)->draining;
+	h->closes = !h->keep_alive || h->upgrade || !h->body_done || h->ended || h->framing == FRAMING_CLOSE || h1_gateway(h)->draining;
 	struct response_context context = { .framing = h->framing, .close = h->closes, .minor = h->minor };
 	exchange_describe(x, &context);
 	buf_reset(out);
@@ -116,6 +116,20 @@ write_head(struct h1 *h, struct exchange *x, const struct http_head *head)
 		return false;
 	}
 	return true;
+}
+
+bool
+h1_write_switch(struct h1 *h, const struct exchange *x, const struct http_head *head)
+{
+	struct buf *out = &h1_gateway(h)->scratch;
+	struct response_context context = { .framing = FRAMING_NONE, .minor = h->minor };
+
+	exchange_describe(x, &context);
+	buf_reset(out);
+	if (h->out)
+		buf_add(out, h->out->data + h->out_at, h->out_end - h->out_at);
+	h1_drop_out(h);
+	return buf_ok(out) && forward_response(head, &context, out) == OK && buf_ok(out);
 }
 
 enum front_sent
@@ -177,7 +191,7 @@ h1_send_answer(struct exchange *x, struct status_answer *a, bool page)
 	struct buf *out = &h1_gateway(h)->scratch;
 
 	h1_skip_body(h);
-	h->closes = a->close = !h->keep_alive || !h->body_done || h->ended || h1_gateway(h)->draining;
+	h->closes = a->close = !h->keep_alive || h->upgrade || !h->body_done || h->ended || h1_gateway(h)->draining;
 	h->answered = true;
 	buf_reset(out);
 	status_write(a, page, h->head_only, h->minor, out);

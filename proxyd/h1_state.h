@@ -23,6 +23,8 @@ struct h1 {
 	uint64_t body_left;
 	bool body_done;
 	bool head_only, keep_alive;
+	bool upgrade;              /* it asks for one: this connection serves nothing after it */
+	bool tunnel;               /* and has got it: the transport is the exchange's to read and write */
 	unsigned minor;
 
 	/* the answer */
@@ -53,6 +55,8 @@ enum io h1_read_more(struct h1 *h);
 /* Between the end of a request and that of its answer: false when the client has gone away. One that sends its next request already is let in
  * for a block's worth. */
 bool h1_look_ahead(struct h1 *h);
+/* Bytes have come that nobody has looked at. */
+bool h1_has_pending(const struct h1 *h);
 /* The head's slices are dead: what stands behind it is the next to be read. */
 void h1_unpin(struct h1 *h);
 /* What is left of a body that has come already is dropped, so that the connection can go on. */
@@ -68,6 +72,8 @@ void h1_drop_out(struct h1 *h);
 enum front_sent h1_write(struct h1 *h, struct slice s);
 enum front_sent h1_send_interim(struct exchange *x, const struct http_head *head);
 enum front_sent h1_send(struct exchange *x, const struct http_head *head, struct block *b, size_t at, size_t n, bool end);
+/* A 101 for this client, and before it what is not written of interim answers, into the gateway's scratch. False: no memory or room. */
+bool h1_write_switch(struct h1 *h, const struct exchange *x, const struct http_head *head);
 void h1_send_answer(struct exchange *x, struct status_answer *a, bool page);
 
 #endif

@@ -207,7 +207,11 @@ take_head(struct exchange *x, enum relay *r)
 		b->from += head_bytes;
 		x->down_scanned = 0;
 		if (h->status == 101) {
-			x->why = "it switched protocols unasked";
+			/* RFC 9110 section 15.2.2. Anything but the protocol that was asked for is no answer (CVE-2018-1002105). */
+			if (x->upgrade != UPGRADE_NONE && h->upgrade == x->upgrade && x->up_done)
+				*r = RELAY_SWITCHED;
+			else
+				x->why = x->upgrade == UPGRADE_NONE ? "it switched protocols unasked" : "it switched to another protocol than asked";
 			return HEAD_ENDS;
 		}
 		if (h->status >= 200)
@@ -263,7 +267,7 @@ start_answer(struct exchange *x, const struct http_head **head)
 	if (h->status == 401 && x->to->forward.kind == FORWARD_CLUSTER && !(x->request && is_proxied(x->request->head.path)))
 		return RELAY_UPSTREAM_UNAUTHORIZED;
 	x->status = h->status;
-	x->keep = h->keep_alive && h->framing != FRAMING_CLOSE;
+	x->keep = h->keep_alive && h->framing != FRAMING_CLOSE && x->upgrade == UPGRADE_NONE;
 	x->down_framing = h->framing;
 	x->down_left = h->framing == FRAMING_LENGTH ? h->content_length : 0;
 	if (h->framing == FRAMING_CHUNKED)

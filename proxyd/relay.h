@@ -10,6 +10,7 @@ enum relay {
 	RELAY_WAITS,
 	RELAY_DONE,               /* the answer is out */
 	RELAY_TURN,               /* could go on, but others wait */
+	RELAY_SWITCHED,           /* x->gateway->answer_head is the 101 that was asked for; x->down: it and what came behind it */
 	RELAY_CLIENT_GONE,
 	RELAY_REQUEST_BAD,        /* x->why */
 	RELAY_REQUEST_TOO_LARGE,  /* with what we add */

@@ -302,16 +302,25 @@ transport_write(struct transport *t, const char *p, size_t n, size_t *put)
 	return IO_OK;
 }
 
+bool
+transport_say_end(struct transport *t)
+{
+	/* Called once more after it was written, SSL_shutdown would begin to read for the peer's. */
+	if (t->said_end || !t->ssl || !t->handshaken || t->cut || t->deaf)
+		return true;
+	ERR_clear_error();
+	int ret = SSL_shutdown(t->ssl);
+	t->said_end = ret >= 0 || SSL_get_error(t->ssl, ret) != SSL_ERROR_WANT_WRITE;
+	ERR_clear_error();
+	return t->said_end;
+}
+
 void
 transport_end(struct transport *t)
 {
 	if (t->watch.fd < 0)
 		return;
-	if (t->ssl && t->handshaken && !t->cut && !t->deaf) {
-		ERR_clear_error();
-		SSL_shutdown(t->ssl);
-		ERR_clear_error();
-	}
+	transport_say_end(t);
 	shutdown(t->watch.fd, SHUT_WR);
 }
 

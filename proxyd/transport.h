@@ -29,6 +29,7 @@ struct transport {
 	bool at_end;             /* and has been read */
 	bool cut;                /* failed for good: nothing more is tried, no close_notify */
 	bool deaf;               /* the peer takes no more; what it sent before may still be read */
+	bool said_end;           /* close_notify has been written, or there is none to write */
 	int error;               /* errno of a failed call; 0: none */
 	unsigned long tls_error; /* ERR_get_error() of a failed call; 0: none */
 };
@@ -53,7 +54,10 @@ enum io transport_write(struct transport *t, const char *p, size_t n, size_t *pu
 /* False: transport_read would return IO_AGAIN without looking. */
 bool transport_may_read(const struct transport *t);
 
-/* End our side: close_notify (with TLS), then FIN. Reading goes on: transport_discard. */
+/* close_notify, once everything before it was written. False: the kernel has no room for it; again when on_ready runs. transport_end would leave it
+ * out then, and the peer take the end for a truncation. Plain: true. */
+bool transport_say_end(struct transport *t);
+/* End our side: close_notify (with TLS), then FIN. Reading goes on: transport_read, transport_discard. */
 void transport_end(struct transport *t);
 /* Throw away what the peer still sends, undecrypted: IO_AGAIN, IO_EOF, IO_FAILED. At most TRANSPORT_DISCARD_MAX bytes a call; IO_OK: there is more. */
 #define TRANSPORT_DISCARD_MAX (1u << 20)

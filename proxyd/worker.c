@@ -394,6 +394,7 @@ worker_fini(struct worker *w)
 
 	accepting_stop(w);
 	g->on_client_gone = NULL;
+	g->stopping = true;
 	for (struct client *c = g->clients; c; c = c->next)
 		transport_end(&c->transport);
 	client_close_all(g);

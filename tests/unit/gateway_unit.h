@@ -435,6 +435,7 @@ rig_config(struct rig *r)
 	r->config.limits.header_timeout_ms = 10000;
 	r->config.limits.idle_timeout_ms = 60000;
 	r->config.limits.body_timeout_ms = 10000;
+	r->config.limits.tunnel_idle_timeout_ms = 60000;
 	r->config.limits.upstream_connect_timeout_ms = 5000;
 	r->config.limits.upstream_idle_timeout_ms = 60000;
 }

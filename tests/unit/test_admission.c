@@ -187,17 +187,6 @@ clusters_are_found_by_name_and_the_prefix_is_removed(void **state)
 }
 
 static void
-upgrades_are_answered_501_for_now(void **state)
-{
-	char answer[8192];
-
-	(void)state;
-	ask("GET /api/v1/namespaces/a/pods/b/exec HTTP/1.1\r\n" HOST ALICE "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-	    "Sec-WebSocket-Version: 13\r\n\r\n", answer, sizeof(answer));
-	assert_memory_equal(answer, "HTTP/1.1 501 ", 13);
-}
-
-static void
 a_connection_made_for_another_name_is_misdirected(void **state)
 {
 	static const struct {
@@ -642,7 +631,6 @@ main(void)
 		T(our_own_service_is_reached_without_a_credential_and_gets_what_the_client_sent),
 		T(impersonation_by_the_client_is_refused_everywhere),
 		T(clusters_are_found_by_name_and_the_prefix_is_removed),
-		T(upgrades_are_answered_501_for_now),
 		T(a_connection_made_for_another_name_is_misdirected),
 		T(while_there_are_no_keys_nobody_is_refused_but_asked_to_wait),
 		T(a_session_cookie_is_resolved_at_authd_and_the_request_goes_on),

@@ -310,14 +310,14 @@ answer_is_framed_for_this_client(void **state)
 }
 
 static void
-interim_answers_pass_without_additions(void **state)
+interim_answers_pass_without_additions_but_an_upgrades_has_the_request_id(void **state)
 {
 	struct response_context c = { .framing = FRAMING_NONE, .minor = 1, .close = true, .request_id = SLICE_LIT("rid"), .hsts = true };
 
 	(void)state;
 	answer_is("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", &c, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
 	answer_is("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4\r\n\r\n", &c,
-		"HTTP/1.1 101 Switching Protocols\r\nX-Stream-Protocol-Version: v4\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n");
+		"HTTP/1.1 101 Switching Protocols\r\nX-Stream-Protocol-Version: v4\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Request-Id: rid\r\n\r\n");
 }
 
 static void
@@ -367,7 +367,7 @@ main(void)
 		cmocka_unit_test(cluster_request_without_an_identity_is_never_written),
 		cmocka_unit_test(full_buffer_takes_nothing),
 		cmocka_unit_test(answer_is_framed_for_this_client),
-		cmocka_unit_test(interim_answers_pass_without_additions),
+		cmocka_unit_test(interim_answers_pass_without_additions_but_an_upgrades_has_the_request_id),
 		cmocka_unit_test(upstream_that_is_not_ours_sets_no_cookie_of_ours),
 		cmocka_unit_test(chunks_are_not_promised_to_http_1_0),
 	};

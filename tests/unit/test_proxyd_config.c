@@ -179,6 +179,7 @@ the_smallest_config_has_the_documented_defaults(void **state)
 	assert_int_equal(c->limits.body_timeout_ms, 60000);
 	assert_int_equal(c->limits.upstream_connect_timeout_ms, 5000);
 	assert_int_equal(c->limits.upstream_idle_timeout_ms, 60000);
+	assert_int_equal(c->limits.tunnel_idle_timeout_ms, 3600000);
 	assert_int_equal(c->limits.drain_timeout_ms, 30000);
 	assert_int_equal(c->limits.connections, 0);
 	assert_int_equal(c->limits.connections_per_address, 0);
@@ -209,7 +210,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"clusters: [{name: a, kubeconfig: @/kube, context: c}, {name: default, kubeconfig: @/kube, impersonateOthers: refuse}]\n"
 		"routes: [{path: /oidc, to: 'unix:/run/authd.sock'}, {path: /oidc/longer, to: 'unix:/run/b'}, {path: /c, to: 'unix:/run/c'}]\n"
 		"limits: {headerBytes: 4096, headerTimeout: 1s, idleTimeout: 2s, bodyTimeout: 3s, upstreamConnectTimeout: 4s, upstreamIdleTimeout: 5s,\n"
-		"  drainTimeout: 0, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
+		"  tunnelIdleTimeout: 6s, drainTimeout: 0, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
 		"admin: {address: '127.0.0.1:9443'}\nlog: {level: debug, format: text}\n");
 	const struct proxyd_listen *l = c->listen.items;
 	const struct proxyd_jwt *j = c->authentication.jwt.items;
@@ -260,6 +261,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_int_equal(c->limits.body_timeout_ms, 3000);
 	assert_int_equal(c->limits.upstream_connect_timeout_ms, 4000);
 	assert_int_equal(c->limits.upstream_idle_timeout_ms, 5000);
+	assert_int_equal(c->limits.tunnel_idle_timeout_ms, 6000);
 	assert_int_equal(c->limits.drain_timeout_ms, 0);
 	assert_int_equal(c->limits.connections, 7);
 	assert_int_equal(c->limits.connections_per_address, 8);

@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 import yaml
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -58,6 +58,11 @@ def stale(element):
         return False
     except StaleElementReferenceException:
         return True
+    except WebDriverException as e:
+        # chromedriver's words when the page changes while it looks
+        if "does not belong to the document" in (e.msg or ""):
+            return True
+        raise
 
 
 def picture(driver, name):

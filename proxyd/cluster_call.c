@@ -4,7 +4,7 @@
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
-#define REQUEST_HEAD_BYTES_MAX 20480 /* a credential of at most 16 KiB (route.c), path, host, our own lines */
+#define REQUEST_HEAD_BYTES_MAX 20480 /* a credential of at most 16 KiB (kubeconfig.h), path, host, our own lines */
 #define ANSWER_HEAD_BYTES_MAX 65536
 #define READ_BYTES 16384             /* a TLS record (RFC 8446 section 5.1) */
 
@@ -131,7 +131,6 @@ cluster_call_start(struct cluster_call *c, struct loop *loop, struct destination
 	c->call.on_connected = on_connected;
 	c->call.on_failed = on_failed;
 	c->call.on_ready = on_connected;
-	route_refresh_credential(to, loop_now_ms(loop));
 	buf_init(&c->request, REQUEST_HEAD_BYTES_MAX + body.n);
 	buf_init(&c->answer, ANSWER_HEAD_BYTES_MAX + CLUSTER_CALL_ANSWER_BYTES_MAX + READ_BYTES);
 	/* At once what is needed: an echo of the token is in the answer, too, and memory that is moved from is not wiped. */

@@ -22,7 +22,7 @@ control_receive(int sock, struct control_message *m, int *fd)
 
 	if (e)
 		return e;
-	bool known = got.kind >= CONTROL_READY && got.kind <= CONTROL_FAILED;
+	bool known = got.kind >= CONTROL_READY && got.kind < CONTROL_KINDS;
 	if (n != sizeof(got) || !known || !memchr(got.text, '\0', sizeof(got.text))) {
 		if (*fd >= 0)
 			close(*fd);

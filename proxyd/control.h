@@ -11,7 +11,9 @@ enum control_kind {
 	CONTROL_WANT_KEYS,    /* worker -> master -> keeper: an unknown kid was seen (rate-limited by the worker and by the keeper) */
 	CONTROL_DRAIN,        /* master -> worker: stop accepting, finish what runs; value: milliseconds until everything is cut */
 	CONTROL_STOP,         /* master -> child: end now */
-	CONTROL_FAILED        /* child -> master: could not start; text says why */
+	CONTROL_FAILED,       /* child -> master: could not start; text says why */
+	CONTROL_CREDENTIAL,   /* master -> worker: another token of a cluster, in a memfd (credentials.h); value: its index */
+	CONTROL_KINDS
 };
 struct control_message {
 	uint32_t kind;

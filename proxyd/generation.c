@@ -16,6 +16,7 @@ static void start_child(struct child *c);
 static void start_workers(struct generation *g);
 static void on_control(struct loop_watch *w, uint32_t events);
 static void on_respawn_due(struct loop_timer *t);
+static void on_credentials_due(struct loop_timer *t);
 static void on_deadline(struct loop_timer *t);
 static void tell_gone(struct loop_deferred *d);
 
@@ -50,6 +51,7 @@ generation_new(const struct generation_setup *setup)
 		.config = setup->config,
 		.listeners = setup->listeners,
 		.keycache_fd = -1,
+		.credentials_timer = { .on_due = on_credentials_due },
 		.deadline = { .on_due = on_deadline },
 		.gone = { .run = tell_gone },
 		.loop = setup->loop,
@@ -60,7 +62,9 @@ generation_new(const struct generation_setup *setup)
 	};
 	g->worker_n = g->config->workers ? (size_t)g->config->workers : cpu_count();
 	g->workers = calloc(g->worker_n, sizeof(*g->workers));
-	if (!g->workers || (setup->seed_fd >= 0 && (g->keycache_fd = fcntl(setup->seed_fd, F_DUPFD_CLOEXEC, 3)) < 0)) {
+	g->credentials = credentials_new(g->config);
+	if (!g->workers || !g->credentials || (setup->seed_fd >= 0 && (g->keycache_fd = fcntl(setup->seed_fd, F_DUPFD_CLOEXEC, 3)) < 0)) {
+		credentials_free(g->credentials);
 		free(g->workers);
 		free(g);
 		return NULL;
@@ -75,8 +79,10 @@ void
 generation_free(struct generation *g)
 {
 	loop_timer_clear(g->loop, &g->deadline);
+	loop_timer_clear(g->loop, &g->credentials_timer);
 	if (g->keycache_fd >= 0)
 		close(g->keycache_fd);
+	credentials_free(g->credentials);
 	proxyd_config_free(g->config);
 	free(g->workers);
 	free(g);
@@ -113,6 +119,8 @@ void
 generation_start(struct generation *g)
 {
 	g->phase = GENERATION_KEEPER_STARTS;
+	if (credentials_any(g->credentials))
+		set_timer(g, &g->credentials_timer, CREDENTIALS_LOOK_MS);
 	start_child(&g->keeper);
 	if (g->phase == GENERATION_KEEPER_STARTS)
 		set_timer(g, &g->deadline, g->candidate ? GENERATION_READY_MS : GENERATION_KEEPER_MS);
@@ -397,6 +405,41 @@ on_deadline(struct loop_timer *t)
 	} else if (g->phase == GENERATION_KEEPER_STARTS) {
 		start_workers(g);
 	}
+}
+
+static void
+credential_changed(void *arg, size_t cluster, struct slice token)
+{
+	struct generation *g = arg;
+	const struct proxyd_cluster *clusters = g->config->clusters.items;
+	int fd;
+
+	log_info("cluster has another token", LOG_STR("cluster", clusters[cluster].name), LOG_UINT("generation", g->number));
+	if (credentials_wrap(token, &fd)) {
+		log_error("token not passed on to the workers", LOG_STR("cluster", clusters[cluster].name), LOG_ERRNO(errno));
+		return;
+	}
+	for (size_t i = 0; i < g->worker_n; i++)
+		send_or_log(&g->workers[i], CONTROL_CREDENTIAL, (uint32_t)cluster, fd);
+	close(fd);
+}
+
+static void
+on_credentials_due(struct loop_timer *t)
+{
+	struct generation *g = (struct generation *)((char *)t - offsetof(struct generation, credentials_timer));
+
+	credentials_look(g->credentials, credential_changed, g);
+	if (loop_timer_set(g->loop, t, CREDENTIALS_LOOK_MS))
+		log_error("no memory for a timer: token files are not looked at any more", LOG_UINT("generation", g->number));
+}
+
+void
+generation_forget_secrets(struct generation *g)
+{
+	credentials_free(g->credentials);
+	g->credentials = NULL;
+	proxyd_config_forget_secrets(g->config);
 }
 
 void

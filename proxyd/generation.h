@@ -6,6 +6,7 @@
 #define PROXYD_GENERATION_H
 
 #include "proxyd/child.h"
+#include "proxyd/credentials.h"
 
 #define GENERATION_READY_MS 30000      /* a candidate that is not ready by then has failed */
 #define GENERATION_KEEPER_MS 7000      /* the first generation starts its workers by then, whatever the keeper does (KEEPER_READY_MS and some) */
@@ -35,6 +36,8 @@ struct generation {
 	struct child *workers;
 	size_t worker_n;
 	int keycache_fd;               /* the newest; -1: none */
+	struct credentials *credentials;
+	struct loop_timer credentials_timer; /* to look at them again; runs as long as there may be a worker */
 	struct loop_timer deadline;
 	struct loop_deferred gone;
 	bool told_gone;
@@ -70,5 +73,7 @@ void generation_stop(struct generation *g);
 /* Master reaped this process. False: it is none of ours. */
 bool generation_reaped(struct generation *g, pid_t pid, int status);
 void generation_want_keys(struct generation *g);
+/* In a child that has no use for the secrets it inherited. */
+void generation_forget_secrets(struct generation *g);
 
 #endif

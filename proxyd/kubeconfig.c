@@ -6,7 +6,6 @@
 #include "shared/file.h"
 
 #define PEM_BYTES_MAX (1u << 20)     /* a bundle of public CAs has about 220 KiB */
-#define TOKEN_BYTES_MAX (64u * 1024) /* fits any header that an apiserver takes */
 #define PATH_MAX_BYTES 64              /* "contexts[", 20 digits, "].context" */
 #define KEY_MAX_BYTES (PATH_MAX_BYTES + 64)
 
@@ -233,12 +232,22 @@ is_server_name(const char *s)
 
 /* RFC 6750 section 2.1 allows fewer bytes; what matters is that a token cannot end its header line. */
 static bool
-is_token(const char *s)
+is_token(struct slice s)
 {
-	for (; *s; s++)
-		if (*s <= ' ' || *s > '~')
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~')
 			return false;
 	return true;
+}
+
+bool
+kubeconfig_token_trim(struct slice *text)
+{
+	while (text->n && memchr(" \t\r\n", text->p[text->n - 1], 4))
+		text->n--;
+	while (text->n && memchr(" \t\r\n", text->p[0], 4))
+		*text = slice_of(text->p + 1, text->n - 1);
+	return text->n && is_token(*text);
 }
 
 static enum err
@@ -319,7 +328,7 @@ parse_user(struct reader *r, const struct block *user, struct kubeconfig *out, s
 		return REFUSE(r, files->cert.line, files->cert.key, "needs its key: client-key or client-key-data");
 	if (key && !cert)
 		return REFUSE(r, files->key.line, files->key.key, "needs its certificate: client-certificate or client-certificate-data");
-	if (out->token && !is_token(out->token))
+	if (out->token && !is_token(slice_str(out->token)))
 		return REFUSE(r, token.line, token.key, "expected printable characters without blanks");
 	if (!cert && !out->token && !files->token.file)
 		return REFUSE(r, user->node->line, user->path,
@@ -409,23 +418,20 @@ read_source(struct reader *r, const char *kubeconfig, const struct source *s, si
 	return e;
 }
 
-/* The token file's contents without the blanks and line ends around them, as client-go takes it. */
 static enum err
 read_token(struct reader *r, const char *path, const struct source *s, struct kubeconfig *out)
 {
 	struct slice text;
 
-	enum err e = read_source(r, path, s, TOKEN_BYTES_MAX, &out->token_file, &text);
+	enum err e = read_source(r, path, s, KUBECONFIG_TOKEN_BYTES_MAX, &out->token_file, &text);
 	if (e)
 		return e;
-	while (text.n && memchr(" \t\r\n", text.p[text.n - 1], 4))
-		text.n--;
-	while (text.n && memchr(" \t\r\n", text.p[0], 4))
-		text = slice_of(text.p + 1, text.n - 1);
-	out->token = text.n ? arena_strndup(r->arena, text.p, text.n) : NULL;
-	if (!out->token || strlen(out->token) != text.n || !is_token(out->token))
+	if (!kubeconfig_token_trim(&text))
 		return REFUSE(r, s->line, s->key, "expected one token in %s", out->token_file);
-	return OK;
+	out->token = arena_strndup(r->arena, text.p, text.n);
+	if (!out->token)
+		config_error_set(r->e, r->name, s->line, s->key, "out of memory");
+	return out->token ? OK : E_NOMEM;
 }
 
 static enum err

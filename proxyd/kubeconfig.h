@@ -15,8 +15,13 @@ struct kubeconfig {
 	struct slice ca_pem;         /* required unless the system's CAs are meant (then empty) */
 	struct slice cert_pem, key_pem; /* both or neither; NUL-terminated */
 	const char *token;           /* NULL: none */
-	const char *token_file;      /* re-read when it changes; NULL: none */
+	const char *token_file;      /* master looks at it again and again (credentials.h); NULL: none */
 };
+
+#define KUBECONFIG_TOKEN_BYTES_MAX (16u * 1024)
+
+/* What a token file holds, without the blanks and line ends around it, as client-go takes it. False: that is no token. */
+bool kubeconfig_token_trim(struct slice *text);
 
 /* context NULL: current-context. Relative paths are relative to the kubeconfig's folder. Strings live in arena. */
 MUST_CHECK enum err kubeconfig_load(struct arena *arena, const char *path, const char *context, struct kubeconfig *out, struct config_error *e);

@@ -274,7 +274,7 @@ forget_secrets(void *arg)
 	struct master *m = arg;
 
 	for (struct generation *g = m->generations; g; g = g->next)
-		proxyd_config_forget_secrets(g->config);
+		generation_forget_secrets(g);
 	OPENSSL_cleanse(m->ticket_secret, sizeof(m->ticket_secret));
 }
 

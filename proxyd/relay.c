@@ -466,7 +466,6 @@ relay_start(struct exchange *x)
 		put_block(x, &x->up);
 	else if (x->up) /* begun on a connection that took nothing of it: head and body are there */
 		return relay_run(x);
-	route_refresh_credential(x->to, loop_now_ms(g->loop));
 	buf_reset(out);
 	enum err err = forward_request(h, &x->to->forward, &context, out);
 	if (err == OK && !buf_ok(out))

@@ -1,26 +1,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include "proxyd/route.h"
-#include "shared/file.h"
 #include "shared/log.h"
 
-#define CREDENTIAL_BYTES_MAX 16384
-
-struct credential {
-	const char *file;
-	struct timespec mtime;
-	ino_t inode;
-	off_t size;
-	uint64_t checked_ms;
-	struct buf line; /* "Authorization: Bearer …\r\n" */
-};
+#define LINE_BYTES_MAX (KUBECONFIG_TOKEN_BYTES_MAX + 64)
 
 struct cluster {
 	struct upstream *upstream;
-	struct credential *credential;
-	struct buf line, prefix; /* credential that does not change; "/clusters/<name>" */
+	struct buf line, prefix; /* "Authorization: Bearer …\r\n", or nothing; "/clusters/<name>" */
 	struct destination named;
 };
 
@@ -38,13 +26,7 @@ struct router {
 static bool
 bearer_line(struct slice token, struct buf *out)
 {
-	while (token.n && (token.p[token.n - 1] == '\n' || token.p[token.n - 1] == '\r'))
-		token.n--;
-	token = slice_trim(token);
-	for (size_t i = 0; i < token.n; i++)
-		if (token.p[i] <= ' ' || token.p[i] > '~')
-			return false;
-	if (token.n == 0)
+	if (!kubeconfig_token_trim(&token))
 		return false;
 	buf_reset(out);
 	buf_add_str(out, "Authorization: Bearer ");
@@ -53,74 +35,26 @@ bearer_line(struct slice token, struct buf *out)
 	return buf_ok(out);
 }
 
-/* What the file has now; the last good token stays when it cannot be read. */
-static bool
-credential_read(struct credential *c)
+enum err
+route_set_token(struct router *r, size_t cluster, struct slice token)
 {
-	struct buf text;
-	struct stat st;
-	bool ok = false;
+	struct buf line;
 
-	buf_init(&text, CREDENTIAL_BYTES_MAX);
-	if (stat(c->file, &st) < 0) {
-		log_error("token file not read", LOG_STR("file", c->file), LOG_ERRNO(errno));
-	} else if (c->inode == st.st_ino && c->size == st.st_size && c->mtime.tv_sec == st.st_mtim.tv_sec &&
-		c->mtime.tv_nsec == st.st_mtim.tv_nsec) {
-		ok = true;
-	} else if (file_read(c->file, CREDENTIAL_BYTES_MAX, &text)) {
-		log_error("token file not read", LOG_STR("file", c->file), LOG_ERRNO(errno));
-	} else if (!bearer_line(buf_slice(&text), &c->line)) {
-		log_error("token file holds no token", LOG_STR("file", c->file));
-	} else {
-		c->mtime = st.st_mtim;
-		c->inode = st.st_ino;
-		c->size = st.st_size;
-		ok = true;
+	if (cluster >= r->cluster_n)
+		return E_EMPTY;
+	struct cluster *c = &r->clusters[cluster];
+	buf_init(&line, LINE_BYTES_MAX);
+	if (!bearer_line(token, &line)) {
+		enum err err = buf_ok(&line) ? E_FORMAT : E_NOMEM;
+		buf_fini_secret(&line);
+		return err;
 	}
-	buf_fini_secret(&text);
-	return ok;
-}
-
-void
-route_refresh_credential(struct destination *d, uint64_t now_ms)
-{
-	struct credential *c = d->credential;
-
-	if (!c)
-		return;
-	if (now_ms - c->checked_ms >= ROUTE_CREDENTIAL_CHECK_MS) {
-		c->checked_ms = now_ms;
-		credential_read(c);
-	}
-	d->forward.credential = buf_slice(&c->line);
-}
-
-static enum err
-credential_new(const char *file, uint64_t now_ms, struct credential **out, struct tls_error *e)
-{
-	struct credential *c = calloc(1, sizeof(*c));
-
-	if (!c) {
-		snprintf(e->text, sizeof(e->text), "out of memory");
-		return E_NOMEM;
-	}
-	c->file = file;
-	c->checked_ms = now_ms;
-	buf_init(&c->line, CREDENTIAL_BYTES_MAX + 64);
-	*out = c;
-	if (credential_read(c))
-		return OK;
-	snprintf(e->text, sizeof(e->text), "token file %s: not readable, or no token in it", file);
-	return E_FORMAT;
-}
-
-static void
-credential_free(struct credential *c)
-{
-	if (!c)
-		return;
 	buf_fini_secret(&c->line);
-	free(c);
+	c->line = line;
+	c->named.forward.credential = buf_slice(&c->line);
+	if (r->has_root && r->root.upstream == c->upstream)
+		r->root.forward.credential = buf_slice(&c->line);
+	return OK;
 }
 
 /* ---- building ---- */
@@ -158,11 +92,9 @@ cluster_init(struct loop *loop, const struct proxyd_config *config, const struct
 {
 	enum err err = cluster_upstream(loop, config, from, c, e);
 
-	if (!err && from->target.token_file)
-		err = credential_new(from->target.token_file, loop_now_ms(loop), &c->credential, e);
 	if (err)
 		return err;
-	if (from->target.token && !c->credential && !bearer_line(slice_str(from->target.token), &c->line)) {
+	if (from->target.token && !bearer_line(slice_str(from->target.token), &c->line)) {
 		snprintf(e->text, sizeof(e->text), "cluster %s: the token in its kubeconfig is not usable", from->name);
 		return E_FORMAT;
 	}
@@ -183,7 +115,6 @@ cluster_init(struct loop *loop, const struct proxyd_config *config, const struct
 		},
 		.upstream = c->upstream,
 		.name = from->name,
-		.credential = c->credential,
 	};
 	return OK;
 }
@@ -217,7 +148,7 @@ router_fill(struct router *r, struct loop *loop, struct tls_error *e)
 	enum err err = OK;
 
 	for (size_t i = 0; i < r->cluster_n; i++) {
-		buf_init(&r->clusters[i].line, CREDENTIAL_BYTES_MAX + 64);
+		buf_init(&r->clusters[i].line, LINE_BYTES_MAX);
 		buf_init(&r->clusters[i].prefix, 512);
 	}
 	for (size_t i = 0; i < r->cluster_n && !err; i++) {
@@ -265,7 +196,6 @@ router_free(struct router *r)
 		return;
 	for (size_t i = 0; i < r->cluster_n; i++) {
 		upstream_free(r->clusters[i].upstream);
-		credential_free(r->clusters[i].credential);
 		buf_fini_secret(&r->clusters[i].line);
 		buf_fini(&r->clusters[i].prefix);
 	}

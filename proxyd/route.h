@@ -10,13 +10,11 @@
 #include "proxyd/upstream.h"
 
 struct router;
-struct credential; /* a cluster's bearer token from a file, read again when the file changes */
 
 struct destination {
 	struct forward_target forward;
 	struct upstream *upstream;
-	const char *name;              /* the cluster's, or the route's path: for the log */
-	struct credential *credential; /* NULL: forward.credential stays as it is */
+	const char *name; /* the cluster's, or the route's path: for the log */
 };
 
 enum route_verdict {
@@ -34,8 +32,7 @@ void router_free(struct router *r);
 enum route_verdict route_find(struct router *r, struct slice path, struct destination **out);
 /* A route covers this path (and no cluster does). */
 bool route_has(const struct router *r, const char *path);
-/* Before a request is written: the credential as the file has it now (looked at once per ROUTE_CREDENTIAL_CHECK_MS at most). */
-#define ROUTE_CREDENTIAL_CHECK_MS 5000
-void route_refresh_credential(struct destination *d, uint64_t now_ms);
+/* A cluster (index as in the configuration) has another token from now on. E_EMPTY: no such cluster; E_FORMAT: it is no token; E_NOMEM. */
+MUST_CHECK enum err route_set_token(struct router *r, size_t cluster, struct slice token);
 
 #endif

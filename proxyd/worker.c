@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include "proxyd/client.h"
 #include "proxyd/control.h"
+#include "proxyd/credentials.h"
 #include "proxyd/exchange.h"
 #include "proxyd/peers.h"
 #include "proxyd/route.h"
@@ -209,6 +210,20 @@ take_keycache(struct worker *w, int fd)
 }
 
 static void
+take_credential(struct worker *w, size_t cluster, int fd)
+{
+	struct buf token;
+
+	buf_init(&token, KUBECONFIG_TOKEN_BYTES_MAX);
+	enum err err = credentials_unwrap(fd, &token);
+	if (!err)
+		err = route_set_token(w->gateway.router, cluster, buf_slice(&token));
+	buf_fini_secret(&token);
+	if (err)
+		log_error("cluster's new token not usable", LOG_UINT("cluster", cluster), LOG_STR("reason", err_name(err)));
+}
+
+static void
 on_control(struct loop_watch *watch, uint32_t events)
 {
 	struct worker *w = OWNER(struct worker, control, watch);
@@ -221,6 +236,8 @@ on_control(struct loop_watch *watch, uint32_t events)
 		if (m.kind == CONTROL_KEYCACHE && fd >= 0) {
 			take_keycache(w, fd);
 			fd = -1;
+		} else if (m.kind == CONTROL_CREDENTIAL && fd >= 0) {
+			take_credential(w, m.value, fd);
 		} else if (m.kind == CONTROL_DRAIN) {
 			drain(w, m.value);
 		} else if (m.kind == CONTROL_STOP) {

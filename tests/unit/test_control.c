@@ -132,7 +132,7 @@ a_message_of_another_shape_is_refused_and_its_descriptor_closed(void **state)
 	m.kind = 0;
 	assert_int_equal(process_send_fd(p->fds[0], &m, sizeof(m), -1), OK);
 	assert_int_equal(control_receive(p->fds[1], &got, &fd), E_FORMAT);
-	m.kind = CONTROL_FAILED + 1;
+	m.kind = CONTROL_KINDS;
 	assert_int_equal(process_send_fd(p->fds[0], &m, sizeof(m), -1), OK);
 	assert_int_equal(control_receive(p->fds[1], &got, &fd), E_FORMAT);
 	m.kind = CONTROL_FAILED;

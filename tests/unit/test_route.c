@@ -152,8 +152,6 @@ a_token_from_the_kubeconfig_is_sent_as_it_is(void **state)
 	struct router *r = make();
 	assert_int_equal(route_find(r, SLICE_LIT("/x"), &d), ROUTE_FOUND);
 	assert_true(slice_eq_str(d->forward.credential, "Authorization: Bearer s3cret\r\n"));
-	route_refresh_credential(d, 0);
-	assert_true(slice_eq_str(d->forward.credential, "Authorization: Bearer s3cret\r\n"));
 	router_free(r);
 }
 
@@ -171,49 +169,27 @@ a_token_that_would_be_two_lines_is_refused(void **state)
 }
 
 static void
-a_token_file_is_read_again_when_it_has_changed(void **state)
+another_token_is_sent_at_both_places_of_its_cluster_only(void **state)
 {
-	char folder[64], path[96], other[96];
-	struct destination *d;
+	struct destination *root, *named, *other;
 
 	(void)state;
-	unit_folder_make(folder);
-	snprintf(path, sizeof(path), "%s/token", folder);
-	snprintf(other, sizeof(other), "%s/token.new", folder);
-	unit_file_write(path, "first\n", 6);
-	clusters[1].target.token_file = path;
+	clusters[0].target.token = "prods";
+	clusters[1].target.token = "first";
 	struct router *r = make();
-	assert_int_equal(route_find(r, SLICE_LIT("/x"), &d), ROUTE_FOUND);
-	uint64_t now = loop_now_ms(loop);
-	route_refresh_credential(d, now);
-	assert_true(slice_eq_str(d->forward.credential, "Authorization: Bearer first\r\n"));
-	/* As the kubelet does: a new file in place of the old. */
-	unit_file_write(other, "second", 6);
-	assert_int_equal(rename(other, path), 0);
-	route_refresh_credential(d, now + ROUTE_CREDENTIAL_CHECK_MS - 1);
-	assert_true(slice_eq_str(d->forward.credential, "Authorization: Bearer first\r\n")); /* not looked at for every request */
-	route_refresh_credential(d, now + ROUTE_CREDENTIAL_CHECK_MS);
-	assert_true(slice_eq_str(d->forward.credential, "Authorization: Bearer second\r\n"));
-	/* What cannot be read or is no token leaves the last good one. */
-	unit_file_write(path, "", 0);
-	route_refresh_credential(d, now + 2 * ROUTE_CREDENTIAL_CHECK_MS);
-	unlink(path);
-	route_refresh_credential(d, now + 3 * ROUTE_CREDENTIAL_CHECK_MS);
-	assert_true(slice_eq_str(d->forward.credential, "Authorization: Bearer second\r\n"));
+	assert_int_equal(route_find(r, SLICE_LIT("/x"), &root), ROUTE_FOUND);
+	assert_int_equal(route_find(r, SLICE_LIT("/clusters/default/x"), &named), ROUTE_FOUND);
+	assert_int_equal(route_find(r, SLICE_LIT("/clusters/prod/x"), &other), ROUTE_FOUND);
+	assert_int_equal(route_set_token(r, 1, SLICE_LIT("second\n")), OK);
+	assert_true(slice_eq_str(root->forward.credential, "Authorization: Bearer second\r\n"));
+	assert_true(slice_eq_str(named->forward.credential, "Authorization: Bearer second\r\n"));
+	assert_true(slice_eq_str(other->forward.credential, "Authorization: Bearer prods\r\n"));
+	/* What is no token leaves the last good one. */
+	assert_int_equal(route_set_token(r, 1, SLICE_LIT("a\r\nImpersonate-User: root")), E_FORMAT);
+	assert_int_equal(route_set_token(r, 1, SLICE_LIT(" \n")), E_FORMAT);
+	assert_int_equal(route_set_token(r, 3, SLICE_LIT("x")), E_EMPTY);
+	assert_true(slice_eq_str(root->forward.credential, "Authorization: Bearer second\r\n"));
 	router_free(r);
-	rmdir(folder);
-}
-
-static void
-a_token_file_that_is_not_there_stops_the_start(void **state)
-{
-	struct router *r;
-	struct tls_error e;
-
-	(void)state;
-	clusters[1].target.token_file = "/nonexistent/token";
-	assert_int_equal(router_new(loop, &config, &r, &e), E_FORMAT);
-	assert_non_null(strstr(e.text, "/nonexistent/token"));
 }
 
 static void
@@ -266,8 +242,7 @@ main(void)
 		T(without_clusters_only_the_routes_lead_anywhere),
 		T(a_token_from_the_kubeconfig_is_sent_as_it_is),
 		T(a_token_that_would_be_two_lines_is_refused),
-		T(a_token_file_is_read_again_when_it_has_changed),
-		T(a_token_file_that_is_not_there_stops_the_start),
+		T(another_token_is_sent_at_both_places_of_its_cluster_only),
 		T(a_cluster_whose_name_does_not_resolve_does_not_stop_the_others),
 		T(a_name_service_that_does_not_answer_stops_the_start),
 	};

@@ -366,10 +366,10 @@ a_start_that_fails_is_explained(void **state)
 	assert_non_null(strstr(m.text, "certificate and key"));
 	assert_int_equal(status_of(&p), 1);
 	setup(NULL);
-	cluster.target.token_file = "/nonexistent/token";
+	cluster.target.token = "two\nlines";
 	p = start();
 	assert_int_equal(hear(&p, &m), CONTROL_FAILED);
-	assert_non_null(strstr(m.text, "/nonexistent/token"));
+	assert_non_null(strstr(m.text, "cluster default: the token in its kubeconfig is not usable"));
 	assert_int_equal(status_of(&p), 1);
 }
 
@@ -384,6 +384,8 @@ rubbish_from_master_is_survived(void **state)
 	(void)state;
 	assert_int_equal(control_send(p.control, CONTROL_KEYCACHE, 0, "", zero), OK); /* no key cache */
 	say(&p, CONTROL_KEYCACHE, 0);
+	assert_int_equal(control_send(p.control, CONTROL_CREDENTIAL, 0, "", zero), OK); /* no token */
+	say(&p, CONTROL_CREDENTIAL, 0);
 	say(&p, CONTROL_READY, 0);
 	client = connect_client(NULL);
 	assert_int_equal(get(client, &closes), 401);

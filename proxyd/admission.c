@@ -77,14 +77,17 @@ static void
 admit(struct exchange *x)
 {
 	const struct http_head *h = &x->request->head;
+	enum forward_verdict verdict = forward_check(h, &x->why);
 
-	switch (forward_check(h, &x->why)) {
+	switch (verdict) {
 	case FORWARD_OK:
 		break;
 	case FORWARD_BAD:
 		exchange_answer(x, 400, x->why);
 		return;
 	case FORWARD_IMPERSONATES:
+		if (x->to && x->to->impersonation_reviewed && x->principal)
+			break;
 		exchange_answer(x, 403, x->why);
 		return;
 	}
@@ -92,7 +95,10 @@ admit(struct exchange *x)
 		exchange_answer(x, 404, "there is no cluster of this name here");
 		return;
 	}
-	exchange_forward(x);
+	if (verdict == FORWARD_IMPERSONATES)
+		admission_as(x);
+	else
+		exchange_forward(x);
 }
 
 static void

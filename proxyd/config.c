@@ -9,10 +9,11 @@
 
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const audience_policies[] = { "MatchAny", NULL };
-static const char *const impersonate_words[] = { "refuse", NULL };
+static const char *const impersonate_words[] = { "refuse", "subjectAccessReview", NULL };
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3, "as level_words");
+_Static_assert(PROXYD_IMPERSONATE_REFUSED == 0 && PROXYD_IMPERSONATE_REVIEWED == 1, "as impersonate_words");
 _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "as format_words");
 
 /* One row each: key, type, member of the struct that the outermost table describes, then what differs from zero. Blocks are bound in place, so

@@ -38,11 +38,12 @@ struct proxyd_jwt {
 	int line;
 };
 
+enum { PROXYD_IMPERSONATE_REFUSED, PROXYD_IMPERSONATE_REVIEWED };
 struct proxyd_cluster {
 	const char *name;          /* DNS label */
 	const char *kubeconfig;    /* file */
 	const char *context;       /* NULL: current-context */
-	int impersonate_others;    /* 0: refuse */
+	int impersonate_others;    /* PROXYD_IMPERSONATE_* */
 	struct kubeconfig target;  /* read from the file */
 	int line;
 };

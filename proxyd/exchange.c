@@ -173,6 +173,7 @@ log_request(const struct exchange *x)
 		LOG_UINT("status", x->status),
 		LOG_SLICE("user", x->principal ? x->principal->identity.username : none),
 		LOG_STR("how", x->principal ? identity_how_name(x->principal->identity.how) : NULL),
+		LOG_SLICE("as", x->as ? x->as->target.username : none),
 		LOG_STR("to", x->to ? x->to->name : NULL),
 		LOG_SLICE("client", x->context.client_ip),
 		LOG_UINT("bytes_in", x->bytes_up),
@@ -198,6 +199,7 @@ finish(struct exchange *x)
 	upstream_finish(&x->call, false);
 	log_request(x);
 	principal_unref(x->principal);
+	impersonation_free(x->as);
 	x->ops->over(x);
 	/* The front has let go of what it held of the blocks. */
 	relay_release(x);

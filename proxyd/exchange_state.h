@@ -1,8 +1,9 @@
-/* exchange_state.h - an exchange from inside: for exchange.c, admission.c and relay.c only. */
+/* exchange_state.h - an exchange from inside: for exchange.c, admission*.c and relay.c only. */
 #ifndef PROXYD_EXCHANGE_STATE_H
 #define PROXYD_EXCHANGE_STATE_H
 
 #include "proxyd/exchange.h"
+#include "proxyd/impersonation.h"
 #include "proxyd/review_client.h"
 #include "proxyd/route.h"
 #include "proxyd/session_client.h"
@@ -19,6 +20,7 @@ struct exchange {
 	struct request *request;  /* NULL: released */
 	struct destination *to;   /* NULL: not routed, or nowhere */
 	struct principal *principal;
+	struct impersonation *as; /* whom the caller wants to be; NULL: themselves */
 	struct session_wait wait;
 	struct review_wait review;
 	struct upstream_call call;
@@ -70,6 +72,8 @@ void exchange_forward(struct exchange *x);
 void admission_start(struct exchange *x);
 void admission_on_session(struct session_wait *w, enum session_answer answer, struct principal *principal);
 void admission_on_token_review(struct review_wait *w, enum review_verdict verdict, struct principal *principal, const char *why);
+/* admission_as.c: the caller has sent Impersonate-* headers to a cluster that is asked about such. Ends in exchange_forward, or an answer. */
+void admission_as(struct exchange *x);
 /* A Host header without its port; .p NULL: an address, or none. */
 struct slice admission_host_name(struct slice host);
 

@@ -15,6 +15,7 @@
 struct router;
 struct session_client;
 struct review_client;
+struct access_answers;
 struct exchange;
 struct request;
 struct client;
@@ -37,7 +38,9 @@ struct gateway {
 	struct authenticator *authenticator;
 	struct router *router;
 	struct session_client *sessions; /* NULL: no browser sessions configured */
-	struct review_client *token_reviews; /* NULL: not configured */
+	struct review_client *token_reviews, *access_reviews; /* reviews.h; NULL: not configured */
+	struct access_answers *access_answers;
+	struct credential_hasher access_hasher;
 	struct http_limits request_limits, answer_limits;
 	struct block_pool blocks;
 	struct access_log access_log;

@@ -2,6 +2,7 @@
 #include "proxyd/impersonate.h"
 
 #define EVERYONE SLICE_LIT("system:authenticated")
+#define NOBODY SLICE_LIT("system:unauthenticated")
 
 static bool
 values_ok(const struct slice *values, size_t n)
@@ -79,10 +80,11 @@ impersonate_block(const struct identity *id, struct buf *out)
 	add_header(out, "Impersonate-User", id->username);
 	for (size_t i = 0; i < id->group_n; i++) {
 		add_header(out, "Impersonate-Group", id->groups[i]);
-		everyone |= slice_eq(id->groups[i], EVERYONE);
+		everyone |= slice_eq(id->groups[i], EVERYONE) || slice_eq(id->groups[i], NOBODY);
 	}
+	/* As the apiserver would: it does not when it is told any groups, and it always is. */
 	if (!everyone)
-		add_header(out, "Impersonate-Group", EVERYONE);
+		add_header(out, "Impersonate-Group", slice_eq_str(id->username, "system:anonymous") ? NOBODY : EVERYONE);
 	if (id->uid.n)
 		add_header(out, "Impersonate-Uid", id->uid);
 	for (size_t i = 0; i < id->extra_n; i++) {

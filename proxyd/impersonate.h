@@ -5,7 +5,8 @@
 #include "oidc/identity.h"
 #include "shared/buf.h"
 
-/* Append Impersonate-User, one Impersonate-Group per group and always system:authenticated, Impersonate-Uid, Impersonate-Extra-*.
+/* Append Impersonate-User, one Impersonate-Group per group and system:authenticated, Impersonate-Uid, Impersonate-Extra-*. (Not to those who ask to be in
+ * system:unauthenticated, where system:anonymous belongs: people try with --as what strangers may do.)
  * Fails closed: E_FORMAT when any value is not identity_value_ok or the user name is empty; E_LIMIT. Nothing is appended then. */
 MUST_CHECK enum err impersonate_block(const struct identity *id, struct buf *out);
 

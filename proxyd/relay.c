@@ -450,7 +450,7 @@ relay_start(struct exchange *x)
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
 	const struct forward_context context = {
-		.identity = x->principal ? x->principal->headers : SLICE_NONE,
+		.identity = x->as ? buf_slice(&x->as->headers) : x->principal ? x->principal->headers : SLICE_NONE,
 		.client_ip = x->context.client_ip,
 		.request_id = slice_of(x->id, sizeof(x->id)),
 		.tls = x->context.tls,

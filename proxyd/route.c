@@ -115,6 +115,7 @@ cluster_init(struct loop *loop, const struct proxyd_config *config, const struct
 		},
 		.upstream = c->upstream,
 		.name = from->name,
+		.impersonation_reviewed = from->impersonate_others == PROXYD_IMPERSONATE_REVIEWED,
 	};
 	return OK;
 }

@@ -14,7 +14,8 @@ struct router;
 struct destination {
 	struct forward_target forward;
 	struct upstream *upstream;
-	const char *name; /* the cluster's, or the route's path: for the log */
+	const char *name;            /* the cluster's, or the route's path: for the log */
+	bool impersonation_reviewed; /* --as is asked about instead of refused */
 };
 
 enum route_verdict {

@@ -11,9 +11,8 @@
 #include "proxyd/exchange.h"
 #include "proxyd/peers.h"
 #include "proxyd/route.h"
-#include "proxyd/review_client.h"
+#include "proxyd/reviews.h"
 #include "proxyd/session_client.h"
-#include "proxyd/token_review.h"
 #include "proxyd/worker.h"
 #include "shared/log.h"
 #include "shared/process.h"
@@ -326,30 +325,6 @@ sessions_init(struct worker *w)
 	return g->sessions ? OK : E_NOMEM;
 }
 
-static enum review_verdict
-judge_token_review(void *authenticator, const struct review_question *q, struct slice answer, struct principal **principal, const char **why)
-{
-	switch (authenticator_reviewed(authenticator, q, answer, principal, why)) {
-	case AUTHENTICATED:
-		return REVIEW_YES;
-	case AUTHENTICATION_REFUSED:
-		return REVIEW_NO;
-	default:
-		return REVIEW_UNKNOWN;
-	}
-}
-
-static enum err
-reviews_init(struct gateway *g)
-{
-	const struct review_client_options tokens = { .loop = g->loop, .path = TOKEN_REVIEW_PATH, .kind = "TokenReview", .resource = "tokenreviews",
-		.unauthorized = &g->stats.upstream_unauthorized, .judge = judge_token_review, .arg = g->authenticator };
-
-	if (g->config->authentication.token_review.enabled && !(g->token_reviews = review_client_new(&tokens)))
-		return E_NOMEM;
-	return OK;
-}
-
 static enum err
 gateway_start(struct worker *w)
 {
@@ -416,7 +391,7 @@ worker_fini(struct worker *w)
 		transport_end(&c->transport);
 	client_close_all(g);
 	session_client_free(g->sessions);
-	review_client_free(g->token_reviews);
+	reviews_fini(g);
 	upstream_free(w->authd);
 	router_free(g->router);
 	for (size_t i = 0; w->listeners && i < w->start->config->listen.n; i++)

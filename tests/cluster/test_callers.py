@@ -2,6 +2,7 @@
 import contextlib
 import json
 import pathlib
+import subprocess
 
 import harness
 import pytest
@@ -191,3 +192,108 @@ def test_a_static_token_is_whom_its_line_names(cluster, tmp_path):
         assert (who["username"], who["uid"]) == ("jane", "7")
         assert set(who["groups"]) == {"demo-admins", "system:authenticated"}
         assert door.kubectl({"token": STATIC}, "get", "pods", "-o", "name").stdout.split() == ["pod/hello"]
+
+
+# ---- --as
+
+
+@pytest.fixture(scope="module")
+def rights(cluster):
+    """jane may be bob, somebody of the demo-admins and the robot; the same in the cluster itself and through the gateway."""
+    cluster.kubectl("create", "serviceaccount", "stand-in", "-n", "demo")
+    cluster.kubectl("create", "clusterrole", "stand-ins", "--verb=impersonate", "--resource=users,groups", "--resource-name=bob", "--resource-name=demo-admins")
+    cluster.kubectl("create", "clusterrolebinding", "stand-ins", "--clusterrole=stand-ins", "--user=jane")
+    cluster.kubectl("create", "role", "stand-ins", "-n", "demo", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=stand-in")
+    cluster.kubectl("create", "rolebinding", "stand-ins", "-n", "demo", "--role=stand-ins", "--user=jane")
+    yield
+    cluster.kubectl("delete", "clusterrole/stand-ins", "clusterrolebinding/stand-ins")
+    cluster.kubectl("delete", "serviceaccount/stand-in", "role/stand-ins", "rolebinding/stand-ins", "-n", "demo")
+
+
+@pytest.fixture
+def standing_in(cluster, tmp_path, reviewer, rights):
+    (tmp_path / "tokens.csv").write_text(f'{STATIC},jane,7,"night-shift"\n')
+    with Door(cluster, tmp_path, {"tokenFile": str(tmp_path / "tokens.csv")}, impersonateOthers="subjectAccessReview") as door:
+        yield door
+
+
+@pytest.fixture
+def jane_herself(cluster, tmp_path):
+    """A kubeconfig with which jane comes to the apiserver directly."""
+    pki = cluster.folder / "pki"
+    subprocess.run(["bash", "-c", f". {harness.ROOT}/scripts/lib.sh; make_cert {pki} cluster-ca jane /O=night-shift/CN=jane"], check=True)
+    file = no_credential(cluster, tmp_path)
+    settings = json.loads(file.read_text())
+    settings["users"][0]["user"] = {"client-certificate": str(pki / "jane.pem"), "client-key": str(pki / "jane.key")}
+    settings["contexts"][0]["context"]["namespace"] = "demo"
+    file.write_text(json.dumps(settings))
+    return file
+
+
+JANE = {"token": STATIC}
+ROBOT = "system:serviceaccount:demo:stand-in"
+
+
+def test_as_somebody_with_who_it_really_is_beside(standing_in):
+    who = standing_in.whoami(JANE, "--as", "bob", "--as-group", "demo-admins")
+    assert who["username"] == "bob" and "uid" not in who
+    assert set(who["groups"]) == {"demo-admins", "system:authenticated"}
+    assert who["extra"] == {
+        "gatehouse/original-user": ["jane"],
+        "gatehouse/original-uid": ["7"],
+        "gatehouse/original-groups": ["night-shift"],
+        "gatehouse/original-how": ["token_file"],
+    }
+    pods = ("get", "pods", "-o", "name")
+    assert standing_in.kubectl(JANE, *pods, "--as", "bob", "--as-group", "demo-admins").stdout.split() == ["pod/hello"]
+    refused = standing_in.kubectl(JANE, *pods, "--as", "bob", check=False)
+    assert 'User "bob" cannot list resource "pods"' in refused.stderr
+
+
+def test_as_a_service_account(standing_in, cluster, jane_herself):
+    through = standing_in.whoami(JANE, "--as", ROBOT)
+    direct = json.loads(cluster.kubectl("auth", "whoami", "-o", "json", "--as", ROBOT, kubeconfig=jane_herself).stdout)["status"]["userInfo"]
+    assert through["username"] == direct["username"] == ROBOT
+    assert set(through["groups"]) == set(direct["groups"])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--as", "carol"),
+        ("--as", "system:admin"),
+        ("--as", "bob", "--as-group", "system:masters"),
+        ("--as", "bob", "--as-uid", "1"),
+        ("--as", "bob", "--as-user-extra", "acme.com/team=red"),
+        ("--as", "system:serviceaccount:kube-system:default"),
+        ("--as", "system:serviceaccount:demo:default"),
+        ("--as", "a<b>&\"c\\"),
+    ],
+)
+def test_refusals_are_those_of_the_apiserver_itself(standing_in, cluster, jane_herself, args):
+    request = ("get", "--raw", "/api/v1/namespaces/demo/pods", *args)
+    through = standing_in.kubectl(JANE, *request, check=False)
+    direct = cluster.kubectl(*request, kubeconfig=jane_herself, check=False)
+    assert through.returncode == direct.returncode == 1
+    assert through.stderr == direct.stderr
+    assert "is forbidden: User \"jane\" cannot impersonate resource" in through.stderr
+
+
+def test_what_strangers_may_do_can_be_tried(cluster, standing_in, mark):
+    cluster.kubectl("create", "clusterrole", "strangers", "--verb=impersonate", "--resource=users", "--resource-name=system:anonymous")
+    cluster.kubectl("create", "clusterrolebinding", "strangers", "--clusterrole=strangers", "--user=jane")
+    try:
+        standing_in.kubectl(JANE, "get", "--raw", f"/version?mark={mark}", "--as", "system:anonymous")
+        (event, *_) = cluster.audit_events(mark)
+        assert event["impersonatedUser"]["username"] == "system:anonymous"
+        assert event["impersonatedUser"]["groups"] == ["system:unauthenticated"]
+    finally:
+        cluster.kubectl("delete", "clusterrole/strangers", "clusterrolebinding/strangers")
+
+
+def test_the_audit_log_has_both(cluster, standing_in, mark):
+    standing_in.kubectl(JANE, "get", "--raw", f"/api/v1/namespaces/demo/pods?mark={mark}", "--as", "bob", "--as-group", "demo-admins")
+    (event, *_) = cluster.audit_events(mark)
+    assert event["user"]["username"] == "gatehouse-proxy"
+    assert event["impersonatedUser"]["username"] == "bob"
+    assert event["impersonatedUser"]["extra"]["gatehouse/original-user"] == ["jane"]

@@ -1,5 +1,6 @@
 /* For proxyd's keeper, over the unix socket only: sessions that have ended, as news. "?epoch=E&after=N" with what the last answer said is held open
- * until there is something newer; without, or of another store, everything that still counts is answered at once. */
+ * until there is something newer; without, or of another store, everything that still counts is answered at once. "wait=0": answer at once in any
+ * case, for a reader that wants to know whether it is heard again. */
 #include "authd/revocation.h"
 #include "authd/routes.h"
 #include "shared/log.h"
@@ -79,7 +80,8 @@ internal_revocations(struct request *r, struct slice rest)
 	}
 	if (!slice_to_u64(form_get(form, "after"), INT64_MAX, &after))
 		after = 0;
-	*f = (struct feed){ .news = { .arena = &r->arena, .epoch = form_get(form, "epoch"), .after = (int64_t)after, .revoked = &f->revoked } };
+	*f = (struct feed){ .news = { .arena = &r->arena, .epoch = form_get(form, "epoch"), .after = (int64_t)after, .revoked = &f->revoked },
+		.waited = slice_eq_str(form_get(form, "wait"), "0") };
 	buf_init(&f->revoked, 0);
 	r->state = f;
 	look(r);

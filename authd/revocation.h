@@ -10,7 +10,7 @@
 #define REVOCATION_SKEW_S 60            /* a verifier's clock may be behind ours by this */
 #define REVOCATION_EPOCH_BYTES 12       /* random */
 #define REVOCATION_WAIT_MS 25000        /* a request without news is answered after this */
-#define REVOCATION_WAITERS_MAX 64
+#define REVOCATION_WAITERS_MAX 256
 #define REVOCATION_ANSWER_MAX 4096      /* notes of one answer: at most 90 bytes each */
 
 /* Inside a store write: note that a session has ended. Nothing if it is noted already. */

@@ -158,7 +158,9 @@ judge(struct authenticator *a, struct slice token, bool session, struct arena *a
 	f->unknown_key = v == ID_TOKEN_UNKNOWN_KEY;
 	f->lasting = v != ID_TOKEN_NOT_YET;
 	a->stats.signatures += v != ID_TOKEN_MALFORMED && v != ID_TOKEN_UNKNOWN_KEY;
-	if (v == ID_TOKEN_OK)
+	if (v == ID_TOKEN_OK && f->issuer == a->keys.session && issuer_keys_session_ended(&a->keys, f->identity.sid))
+		f->why = "its session has ended";
+	else if (v == ID_TOKEN_OK)
 		f->result = AUTHENTICATED;
 	else if (v == ID_TOKEN_FAILED)
 		f->result = AUTHENTICATION_UNAVAILABLE; /* memory: nobody gets in, but the token is not called bad */
@@ -180,6 +182,7 @@ remember(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_B
 	struct identity_entry *entry = identity_table_put(&a->table, digest, p, clock_now_s(a->clock));
 	entry->issuer = f->issuer;
 	entry->epoch = f->issuer ? f->issuer->epoch : 0;
+	entry->revoked_epoch = a->keys.revoked_epoch;
 	entry->refresh_at = refresh_at;
 	return entry;
 }
@@ -202,10 +205,14 @@ recall(struct authenticator *a, const unsigned char digest[CREDENTIAL_DIGEST_BYT
 		arena_init(&arena, SCRATCH_BYTES_MAX);
 		judge(a, session ? principal_token(e->principal) : token, session, &arena, &f);
 		arena_fini(&arena);
+	} else if (e->issuer && e->revoked_epoch != a->keys.revoked_epoch && e->issuer == a->keys.session &&
+		issuer_keys_session_ended(&a->keys, e->principal->identity.sid)) {
+		f.result = AUTHENTICATION_REFUSED;
 	}
 	if (f.result == AUTHENTICATED) {
 		if (e->issuer)
 			e->epoch = e->issuer->epoch;
+		e->revoked_epoch = a->keys.revoked_epoch;
 		return e;
 	}
 	identity_table_remove(&a->table, e);

@@ -1,6 +1,6 @@
 /* identity_table.h - who a credential stands for, by the credential's digest; bounded (one per worker, single-threaded).
  *
- * Owns: entries_max slots of 72 bytes, touched as they are needed, and a reference on each principal in them. Sets of IDENTITY_TABLE_WAYS slots: a new
+ * Owns: entries_max slots of 80 bytes, touched as they are needed, and a reference on each principal in them. Sets of IDENTITY_TABLE_WAYS slots: a new
  * entry takes a free slot of its set, else an expired one, else the one that was not used for the longest time. */
 #ifndef PROXYD_IDENTITY_TABLE_H
 #define PROXYD_IDENTITY_TABLE_H
@@ -16,6 +16,7 @@ struct identity_entry {
 	struct principal *principal; /* NULL: free */
 	struct issuer *issuer;       /* NULL: no keys are involved */
 	uint64_t epoch;              /* of the issuer's keys when this was verified */
+	uint64_t revoked_epoch;      /* of the ended sessions when this one was looked up among them */
 	int64_t refresh_at;          /* sessions and reviewed tokens: when to ask next; 0: never */
 	uint64_t used;               /* last use, counted in uses */
 };

@@ -76,6 +76,8 @@ issuer_keys_set_keycache(struct issuer_keys *k, struct keycache *kc)
 	keycache_close(k->keycache);
 	k->keycache = kc;
 	k->generation = k->tried = 0; /* generations of another mapping say nothing about this one's */
+	k->revoked_seen = 0;
+	k->revoked_epoch++;
 }
 
 struct issuer *
@@ -121,7 +123,12 @@ issuer_keys_follow(struct issuer_keys *k)
 	struct buf snapshot;
 	size_t pos = 0;
 	uint64_t now = k->keycache ? keycache_generation(k->keycache) : 0;
+	uint64_t revoked = k->keycache ? revoked_generation(keycache_revoked(k->keycache)) : 0;
 
+	if (revoked != k->revoked_seen) {
+		k->revoked_seen = revoked;
+		k->revoked_epoch++;
+	}
 	if (now == 0 || now == k->tried)
 		return;
 	k->tried = now; /* what is damaged is reported once, not at every request */
@@ -137,4 +144,14 @@ issuer_keys_follow(struct issuer_keys *k)
 			k->generation = k->tried = 0;
 	}
 	buf_fini(&snapshot);
+}
+
+bool
+issuer_keys_session_ended(const struct issuer_keys *k, struct slice sid)
+{
+	uint64_t digest[2];
+
+	if (!k->keycache || sid.n == 0 || k->revoked_seen == 0)
+		return false;
+	return revoked_digest(sid, digest) != OK || revoked_has(keycache_revoked(k->keycache), digest);
 }

@@ -24,6 +24,8 @@ struct issuer_keys {
 	uint64_t epoch;                 /* counts changes of any issuer */
 	struct keycache *keycache;
 	uint64_t generation, tried;     /* held; last one that was tried */
+	uint64_t revoked_seen;          /* generation of the ended sessions */
+	uint64_t revoked_epoch;         /* counts their changes: what was found to live in another epoch is looked up again */
 };
 
 /* config's strings are borrowed. E_NOMEM. */
@@ -33,6 +35,8 @@ void issuer_keys_fini(struct issuer_keys *k);
 void issuer_keys_set_keycache(struct issuer_keys *k, struct keycache *kc);
 /* Read the key cache if it has something newer: one load if not. */
 void issuer_keys_follow(struct issuer_keys *k);
+/* Whether the session that a token of the session issuer belongs to has ended. */
+bool issuer_keys_session_ended(const struct issuer_keys *k, struct slice sid);
 /* NULL: not trusted. Byte-equal (OpenID Connect Core 3.1.3.7 rule 2). */
 struct issuer *issuer_keys_find(struct issuer_keys *k, struct slice issuer);
 

@@ -11,6 +11,7 @@
 #include "proxyd/keeper_fetch.h"
 #include "proxyd/keeper_plan.h"
 #include "proxyd/keeper_report.h"
+#include "proxyd/keeper_revocations.h"
 #include "shared/rng.h"
 
 /* What is known of one issuer. */
@@ -37,6 +38,7 @@ struct keeper {
 	struct keycache *keycache;
 	struct keeper_issuer *issuers;
 	size_t issuer_n;
+	struct keeper_revocations revocations;
 	struct admin *admin;
 	int64_t started_at;
 	bool ready, failed;
@@ -51,6 +53,7 @@ static void on_control(struct loop_watch *w, uint32_t events);
 static void on_ready_due(struct loop_timer *t);
 static void on_fetch_due(struct loop_timer *t);
 static void on_fetched(struct keeper_fetch *f, enum err err, struct slice keys, size_t key_n, int64_t max_age_s, const char *why);
+static void on_revocations(struct keeper_revocations *r);
 static void fill_page(void *arg, enum admin_page page, struct admin_answer *out);
 static void stop(void *arg);
 
@@ -131,6 +134,8 @@ start_up(struct keeper *k)
 		return "no memory for the issuers";
 	if (keycache_create(&k->keycache, &fd))
 		return "no shared memory for the keys";
+	k->revocations = (struct keeper_revocations){ .loop = k->loop, .fetcher = k->fetcher, .keycache = k->keycache, .clock = start->clock,
+		.socket = start->config->session_jwt ? start->config->session_jwt->socket : NULL, .tried = on_revocations };
 	bool sent = seed(k) && control_send(start->control_fd, CONTROL_KEYCACHE, 0, NULL, fd) == OK;
 	close(fd);
 	if (!sent)
@@ -141,6 +146,8 @@ start_up(struct keeper *k)
 	k->ready_timer.on_due = on_ready_due;
 	if (loop_add(k->loop, &k->control, EPOLLIN) || loop_timer_set(k->loop, &k->ready_timer, KEEPER_READY_MS))
 		return "no event loop";
+	if (keeper_revocations_start(&k->revocations))
+		return "no way to hear of ended sessions";
 	for (size_t i = 0; i < k->issuer_n; i++)
 		schedule(&k->issuers[i]);
 	return NULL;
@@ -157,6 +164,7 @@ shut_down(struct keeper *k)
 		buf_fini(&k->issuers[i].keys);
 	}
 	free(k->issuers);
+	keeper_revocations_fini(&k->revocations);
 	keycache_close(k->keycache);
 	if (k->loop)
 		loop_free(k->loop);
@@ -215,6 +223,8 @@ read_seed(struct keeper *k)
 			issuer->key_n = 0;
 		}
 	}
+	if (old)
+		keeper_revocations_seed(&k->revocations, old);
 	if (e != E_EMPTY)
 		log_warn("keys of the last keeper could not be taken over", LOG_STR("reason", err_name(e)));
 	keycache_close(old);
@@ -332,6 +342,7 @@ check_ready(struct keeper *k, bool at_last)
 
 	for (size_t i = 0; i < k->issuer_n; i++)
 		all = all && (k->issuers[i].plan.tried || k->issuers[i].key_n);
+	all = all && (!k->revocations.socket || k->revocations.answered || k->revocations.n);
 	if (k->ready || !(all || at_last))
 		return;
 	k->ready = true;
@@ -341,6 +352,12 @@ check_ready(struct keeper *k, bool at_last)
 			log_warn("issuer has no keys yet: its tokens are refused", LOG_STR("issuer", k->issuers[i].fetch.jwt->issuer.url));
 	if (control_send(k->start->control_fd, CONTROL_READY, 0, NULL, -1))
 		give_up(k, "master does not listen");
+}
+
+static void
+on_revocations(struct keeper_revocations *r)
+{
+	check_ready((struct keeper *)((char *)r - offsetof(struct keeper, revocations)), false);
 }
 
 static void

@@ -7,7 +7,7 @@
  * set that readers are sent to. A reader that is overtaken (the writer has begun g + 2) sees it from the counter and
  * copies again. Each word is stored with release and loaded with acquire: a reader that got one word of set g + 2 is
  * certain to see that the counter has passed g. */
-#define KEYCACHE_MAGIC 0x3130736579656b67u /* "gkeyes01", little-endian */
+#define KEYCACHE_MAGIC 0x3230736579656b67u /* "gkeyes02", little-endian */
 #define SLOT_WORDS (KEYCACHE_SLOT_BYTES_MAX / sizeof(uint64_t))
 
 struct slot {
@@ -18,6 +18,7 @@ struct region {
 	_Atomic uint64_t magic;
 	_Atomic uint64_t generation;
 	struct slot slots[2];
+	struct revoked_region revoked;
 };
 _Static_assert(sizeof(_Atomic uint64_t) == 8 && ATOMIC_LLONG_LOCK_FREE == 2, "the counter is shared between processes");
 _Static_assert(KEYCACHE_SLOT_BYTES_MAX % sizeof(uint64_t) == 0, "slots are whole words");
@@ -129,6 +130,18 @@ keycache_publish(struct keycache *kc, const struct keycache_entry *entries, size
 	atomic_store_explicit(&kc->writable->generation, next, memory_order_release);
 	buf_fini(&bytes);
 	return OK;
+}
+
+const struct revoked_region *
+keycache_revoked(const struct keycache *kc)
+{
+	return &kc->region->revoked;
+}
+
+struct revoked_region *
+keycache_revoked_writable(struct keycache *kc)
+{
+	return &kc->writable->revoked;
 }
 
 uint64_t

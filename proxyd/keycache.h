@@ -1,4 +1,4 @@
-/* keycache.h - verified JWK Sets of every issuer, shared by the keeper (writer) and the workers (readers).
+/* keycache.h - verified JWK Sets of every issuer, and the sessions that have ended (revoked.h), shared by the keeper (writer) and the workers (readers).
  *
  * Owns: one sealed memfd with two slots and a generation counter. The writer fills the slot that is not current, then makes it current;
  * a reader copies and looks again. Readers bounds-check everything they read. */
@@ -6,6 +6,7 @@
 #define PROXYD_KEYCACHE_H
 
 #include "oidc/jwk_set.h"
+#include "proxyd/revoked.h"
 #include "shared/buf.h"
 
 #define KEYCACHE_ISSUERS_MAX 32
@@ -24,6 +25,10 @@ struct keycache_entry {
 };
 /* Writer only. E_LIMIT when it does not fit: the published set stays. */
 MUST_CHECK enum err keycache_publish(struct keycache *kc, const struct keycache_entry *entries, size_t n);
+
+/* The section of ended sessions, with a generation of its own. The second is the writer's. */
+const struct revoked_region *keycache_revoked(const struct keycache *kc);
+struct revoked_region *keycache_revoked_writable(struct keycache *kc);
 
 /* One load; 0: nothing published yet. */
 uint64_t keycache_generation(const struct keycache *kc);

@@ -107,6 +107,13 @@ def test_a_number_that_is_none_counts_as_zero(authd):
     assert authd.over_socket("GET", "/internal/revocations?epoch=%00")[0] == 400
 
 
+def test_wait_0_is_answered_at_once(authd):
+    last = news(authd)
+    began = time.monotonic()
+    status, _, body = authd.over_socket("GET", f"/internal/revocations?epoch={last['epoch']}&after={last['sequence']}&wait=0")
+    assert status == 200 and json.loads(body) == last and time.monotonic() - began < 5
+
+
 def test_only_the_socket_has_the_news(authd):
     assert authd.get("/internal/revocations").status_code == 404
     assert authd.get("/oidc/internal/revocations").status_code == 404

@@ -461,7 +461,7 @@ static void
 damaged_key_cache_is_reported_once_and_the_keys_stay(void **state)
 {
 	struct fixture *x = *state;
-	const size_t slot = sizeof(uint64_t) + KEYCACHE_SLOT_BYTES_MAX;
+	const size_t slot = sizeof(uint64_t) + KEYCACHE_SLOT_BYTES_MAX, bytes = 2 * sizeof(uint64_t) + 2 * slot + sizeof(struct revoked_region);
 	uint64_t *words;
 	void *p;
 	int fd, lines[2];
@@ -474,9 +474,9 @@ damaged_key_cache_is_reported_once_and_the_keys_stay(void **state)
 	struct keycache *empty;
 	assert_int_equal(keycache_open(x->fd, &empty), OK);
 	authenticator_set_keycache(x->a, empty);
-	assert_int_equal(sealed_create("damaged", 2 * sizeof(uint64_t) + 2 * slot, &fd, &p), OK);
+	assert_int_equal(sealed_create("damaged", bytes, &fd, &p), OK);
 	words = p;
-	words[0] = 0x3130736579656b67u; /* "gkeyes01" */
+	words[0] = 0x3230736579656b67u; /* "gkeyes02" */
 	words[1] = 2;                   /* generation: the first slot */
 	words[2] = UINT64_MAX;          /* its length */
 	struct keycache *damaged;
@@ -495,7 +495,7 @@ damaged_key_cache_is_reported_once_and_the_keys_stay(void **state)
 	assert_ptr_equal(strchr(text, '\n'), text + n - 1); /* one line */
 	close(lines[0]);
 	close(fd);
-	sealed_unmap(p, 2 * sizeof(uint64_t) + 2 * slot);
+	sealed_unmap(p, bytes);
 }
 
 static void
@@ -637,6 +637,57 @@ session_that_is_due_is_asked_about_by_one_request_at_a_time(void **state)
 	clock_fixed_advance(&x->clock, 3600 + SKEW);
 	assert_int_equal(ask_as(x, "GET", "Cookie: s=c\r\n"), AUTHENTICATION_ASK_SESSION);
 	assert_null(x->p); /* over: there is nothing to go on with */
+}
+
+static void
+end_session(struct fixture *x, const char *sid)
+{
+	struct revoked_entry e = { .until = NOW + 7200 };
+
+	assert_int_equal(revoked_digest(slice_str(sid), e.digest), OK);
+	revoked_publish(keycache_revoked_writable(x->writer), &e, 1);
+}
+
+static void
+session_that_has_ended_takes_its_cookie_and_all_its_tokens_with_it(void **state)
+{
+	struct fixture *x = *state;
+	const char *remembered = token(x, (struct claims){ 0 }), *fresh = token(x, (struct claims){ .sub = "jane2" });
+	const char *others = token(x, (struct claims){ .iss = OTHER, .aud = "other-client", .key = 2 }), *newest = token(x, (struct claims){ .aud = OURS });
+
+	assert_int_equal(bearer(x, remembered), AUTHENTICATED);
+	assert_int_equal(bearer(x, others), AUTHENTICATED);
+	assert_int_equal(session(x, "c", newest, 60), AUTHENTICATED);
+	end_session(x, "sid-2");
+	assert_int_equal(bearer(x, remembered), AUTHENTICATED);
+	assert_int_equal(stats(x).signatures, 3); /* looked up, not verified again */
+	end_session(x, "sid-1");
+	assert_int_equal(bearer(x, remembered), AUTHENTICATION_REFUSED);
+	assert_string_equal(x->why, "its session has ended");
+	assert_int_equal(bearer(x, remembered), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, fresh), AUTHENTICATION_REFUSED);
+	assert_int_equal(ask_as(x, "GET", "Cookie: s=c\r\n"), AUTHENTICATION_ASK_SESSION);
+	assert_null(x->p);
+	assert_int_equal(session(x, "c", newest, 60), AUTHENTICATION_REFUSED);
+	assert_int_equal(bearer(x, others), AUTHENTICATED); /* another issuer's sid is another session */
+}
+
+static void
+another_mapping_is_looked_at_anew(void **state)
+{
+	struct fixture *x = *state;
+	const char *t = token(x, (struct claims){ 0 });
+
+	assert_int_equal(bearer(x, t), AUTHENTICATED);
+	end_session(x, "sid-2");
+	assert_int_equal(bearer(x, t), AUTHENTICATED);
+	keycache_close(x->writer);
+	close(x->fd);
+	assert_int_equal(keycache_create(&x->writer, &x->fd), OK);
+	publish(x, 1, true);
+	end_session(x, "sid-1"); /* generation 1, as the last mapping's was */
+	give_keycache(x);
+	assert_int_equal(bearer(x, t), AUTHENTICATION_REFUSED);
 }
 
 static void
@@ -917,6 +968,8 @@ main(void)
 		WITH_KEYS(principal_outlives_the_table),
 		WITH_KEYS(cookie_is_asked_for_once_and_then_remembered),
 		WITH_KEYS(session_that_is_due_is_asked_about_by_one_request_at_a_time),
+		WITH_KEYS(session_that_has_ended_takes_its_cookie_and_all_its_tokens_with_it),
+		WITH_KEYS(another_mapping_is_looked_at_anew),
 		WITH_KEYS(session_that_is_gone_is_forgotten),
 		WITH_KEYS(id_token_is_no_session_and_session_token_is_no_bearer),
 		WITH_KEYS(session_lives_through_a_rotation_without_asking),

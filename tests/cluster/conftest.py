@@ -18,8 +18,11 @@ PEOPLE = {ALICE: "correct horse", MALLORY: "battery staple"}
 class Cluster:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
+        self.forward_port = harness.free_ports(1)[0]  # what port-forward reaches, once a test listens there
         subprocess.run(
-            [harness.ROOT / "scripts/cluster", "up", folder, "--kwok", "--audit", "--while", str(os.getpid())], check=True
+            [harness.ROOT / "scripts/cluster", "up", folder, "--kwok", "--audit", "--while", str(os.getpid())]
+            + ["--forward", str(self.forward_port)],
+            check=True,
         )
         self.env = dict(line.split("=", 1) for line in (self.folder / "env").read_text().splitlines())
         self.url, self.ca = self.env["CLUSTER_URL"], self.env["CLUSTER_CA"]

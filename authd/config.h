@@ -56,7 +56,7 @@ struct authd_config {
 		bool skip_approval_screen, always_show_login_screen;
 		const char *password_connector; /* NULL or AUTHD_PASSWORD_CONNECTOR */
 		bool pkce_enforce, pkce_plain;
-		bool grant_refresh_token; /* grantTypes; authorization_code is always among them */
+		bool grant_refresh_token, grant_client_credentials; /* grantTypes; authorization_code is always among them */
 	} oauth2;
 	struct {
 		int64_t id_tokens_ms, auth_requests_ms; /* at least 1 s */

@@ -229,6 +229,16 @@ contains(const struct config_strings *list, const char *word)
 	return false;
 }
 
+static enum err
+refuse_word(struct config_check *k, const char *key, const char *const *carried, const char *found)
+{
+	char words[160] = "";
+
+	for (size_t i = 0, n = 0; carried[i] && n < sizeof(words); i++)
+		n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%s", i == 0 ? "" : carried[i + 1] ? ", " : " or ", carried[i]);
+	return authd_config_refuse(k, key, "expected %s, found \"%s\"", words, found);
+}
+
 /* Each item is one of `carried`; what dex knows beside them is told from what nobody knows. Both lists end with NULL. */
 static enum err
 check_words(struct config_check *k, const char *key, const struct config_strings *list, const char *const *carried, const char *const *known)
@@ -242,8 +252,7 @@ check_words(struct config_check *k, const char *key, const struct config_strings
 		for (word = known; *word; word++)
 			if (strcmp(*word, list->items[i]) == 0)
 				return authd_config_refuse(k, KEY("%s[%zu]", key, i), "\"%s\" " NOT_CARRIED ": remove it", *word);
-		return authd_config_refuse(k, KEY("%s[%zu]", key, i), "expected %s%s%s, found \"%s\"", carried[0], carried[1] ? " or " : "",
-			carried[1] ? carried[1] : "", list->items[i]);
+		return refuse_word(k, KEY("%s[%zu]", key, i), carried, list->items[i]);
 	}
 	if (list->n == 0 || !contains(list, carried[0]))
 		return authd_config_refuse(k, key, "expected %s among them: authd does nothing without it", carried[0]);
@@ -253,8 +262,8 @@ check_words(struct config_check *k, const char *key, const struct config_strings
 static enum err
 check_oauth2(struct config_check *k)
 {
-	static const char *const grants[] = { "authorization_code", "refresh_token", NULL };
-	static const char *const grants_known[] = { "implicit", "password", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code",
+	static const char *const grants[] = { "authorization_code", "refresh_token", "client_credentials", NULL };
+	static const char *const grants_known[] = { "implicit", "password", "urn:ietf:params:oauth:grant-type:device_code",
 		"urn:ietf:params:oauth:grant-type:token-exchange", NULL };
 	static const char *const responses[] = { "code", NULL };
 	static const char *const responses_known[] = { "token", "id_token", NULL };
@@ -271,6 +280,7 @@ check_oauth2(struct config_check *k)
 	if (e != OK)
 		return e;
 	f->c.oauth2.grant_refresh_token = contains(&f->grant_types, "refresh_token");
+	f->c.oauth2.grant_client_credentials = contains(&f->grant_types, "client_credentials");
 	f->c.oauth2.pkce_plain = contains(&f->pkce_methods, "plain");
 	if (f->c.oauth2.password_connector && strcmp(f->c.oauth2.password_connector, AUTHD_PASSWORD_CONNECTOR) != 0)
 		return authd_config_refuse(k, "oauth2.passwordConnector", "expected \"" AUTHD_PASSWORD_CONNECTOR "\", found \"%s\"",

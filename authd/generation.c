@@ -26,7 +26,8 @@ discovery_prepare(struct generation *g)
 	static const char *const scopes[] = { "openid", "email", "profile", "groups", "offline_access", "federated:id", NULL };
 	static const char *const claims[] = { "iss", "sub", "aud", "azp", "exp", "iat", "jti", "nonce", "auth_time", "sid", "at_hash", "email",
 		"email_verified", "groups", "name", "preferred_username", "federated_claims", NULL };
-	const char *grant_types[] = { "authorization_code", g->config->oauth2.grant_refresh_token ? "refresh_token" : NULL, NULL };
+	const char *grant_types[4] = { "authorization_code" };
+	size_t grant_type_n = 1;
 	const char *algs[] = { jws_alg_name(g->config->alg), NULL };
 	const char *methods[] = { "S256", g->config->oauth2.pkce_plain ? "plain" : NULL, NULL };
 	struct discovery_offer o = { .issuer = g->config->issuer, .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys",
@@ -35,6 +36,10 @@ discovery_prepare(struct generation *g)
 		.scopes = scopes, .claims = claims, .response_modes = response_modes };
 	struct buf out;
 
+	if (g->config->oauth2.grant_refresh_token)
+		grant_types[grant_type_n++] = "refresh_token";
+	if (g->config->oauth2.grant_client_credentials)
+		grant_types[grant_type_n++] = "client_credentials";
 	buf_init(&out, DISCOVERY_BYTES_MAX);
 	discovery_print(&o, &out);
 	if (buf_ok(&out))

@@ -38,18 +38,21 @@ username_of(const struct record_user *u)
 	return u->preferred_username.n ? u->preferred_username : person_label(u);
 }
 
-/* An access token: its grant must live, and its person still be known. A token without a grant is a client's own. */
+/* An access token: its grant must live, and its person still be known. A token without a grant is a client's own: the client must still be known. */
 static enum err
 look_at_access(struct request *r, struct slice token, const struct client *caller, struct introspection *out)
 {
 	struct directory d = directory_of(r);
 	struct own_token own;
 	struct grant grant = { .client_id = SLICE_NONE };
+	const struct client *owner;
 	enum err e = own_token_open(r, token, "at+jwt", false, &own);
 
 	if (e == OK && !is_peer(caller, own.client_id))
 		e = E_DENIED;
-	if (e == OK && own.grant.n && (e = grant_find(r->app->store, own.grant, &r->arena, &grant)) == OK)
+	if (e == OK && !own.grant.n)
+		e = directory_client(&d, own.client_id, &owner);
+	else if (e == OK && (e = grant_find(r->app->store, own.grant, &r->arena, &grant)) == OK)
 		e = person_refresh(&d, &grant.user);
 	if (e != OK)
 		return e;

@@ -33,10 +33,10 @@ mint(struct request *r, const char *typ, struct buf *claims, struct slice *token
 static enum err
 mint_access(struct request *r, const struct mint *m, struct slice *token)
 {
-	struct token_person person = person_claims(m->user);
+	struct token_person person = m->user ? person_claims(m->user) : (struct token_person){ 0 };
 	struct access_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = m->client_id, .scope = m->scope,
-		.jti = request_secret(r, JTI_BYTES), .sid = m->sid, .grant = m->grant_id, .person = &person, .issued_at = request_now_s(r),
-		.expires_at = mint_expires_at(r) };
+		.jti = request_secret(r, JTI_BYTES), .sid = m->sid, .grant = m->grant_id, .person = m->user ? &person : NULL,
+		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r) };
 	struct buf claims;
 
 	if (!c.jti.p)
@@ -73,6 +73,28 @@ mint_id(struct request *r, const struct mint *m, struct slice access_token, stru
 	return mint(r, "JWT", &claims, token);
 }
 
+/* The members that every answer begins with; the object stays open. */
+static void
+answer_begin(struct request *r, struct slice access, struct buf *out)
+{
+	buf_add_str(out, "{\"access_token\":");
+	buf_add_json(out, access);
+	buf_printf(out, ",\"token_type\":\"Bearer\",\"expires_in\":%lld", (long long)(r->generation->config->expiry.id_tokens_ms / 1000));
+}
+
+enum err
+mint_client_answer(struct request *r, struct slice client_id, struct buf *out)
+{
+	struct slice access;
+	enum err e = mint_access(r, &(struct mint){ .client_id = client_id }, &access);
+
+	if (e != OK)
+		return e;
+	answer_begin(r, access, out);
+	buf_add_char(out, '}');
+	return buf_ok(out) ? OK : E_NOMEM;
+}
+
 enum err
 mint_answer(struct request *r, const struct mint *m, struct buf *out)
 {
@@ -83,9 +105,8 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 		e = mint_id(r, m, access, &id);
 	if (e != OK)
 		return e;
-	buf_add_str(out, "{\"access_token\":");
-	buf_add_json(out, access);
-	buf_printf(out, ",\"token_type\":\"Bearer\",\"expires_in\":%lld,\"id_token\":", (long long)(r->generation->config->expiry.id_tokens_ms / 1000));
+	answer_begin(r, access, out);
+	buf_add_str(out, ",\"id_token\":");
 	buf_add_json(out, id);
 	if (m->refresh_token.n) {
 		buf_add_str(out, ",\"refresh_token\":");

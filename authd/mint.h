@@ -17,6 +17,8 @@ struct mint {
 int64_t mint_expires_at(const struct request *r);
 /* Append the token endpoint's answer (RFC 6749 5.1, OpenID Connect Core 3.1.3.3). */
 MUST_CHECK enum err mint_answer(struct request *r, const struct mint *m, struct buf *out);
+/* The same for a client that acts for itself (RFC 6749 section 4.4.3): an access token, and nothing else. */
+MUST_CHECK enum err mint_client_answer(struct request *r, struct slice client_id, struct buf *out);
 /* A session's JWT for proxyd: audience is the issuer itself. Sets s->jwt and s->jwt_expires_at; the text lives in the arena. */
 MUST_CHECK enum err mint_session(struct request *r, struct record_session *s);
 

@@ -43,8 +43,14 @@ revoke_request(struct request *r, struct slice rest)
 		return;
 	}
 	*g = (struct grant_revocation){ .arena = &r->arena, .token = form_get(form, "token"), .client_id = slice_str(client->id), .now_s = request_now_s(r) };
-	if (e == OK && slice_eq(own.client_id, g->client_id))
+	if (e == OK && slice_eq(own.client_id, g->client_id)) {
+		if (!own.grant.n) {
+			/* RFC 7009 section 2.2.1. 200 would say that it no longer works. */
+			client_endpoint_refuse_with(r, 400, "unsupported_token_type", "a token of client_credentials ends with its lifetime only");
+			return;
+		}
 		g->grant_id = own.grant;
+	}
 	r->state = g;
 	request_write(r, grant_revoke, g, revoked);
 }

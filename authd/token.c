@@ -32,19 +32,26 @@ refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdic
 
 /* ---- answers ---- */
 
+/* body: taken. */
+static void
+answer_minted(struct request *r, enum err result, struct buf *body)
+{
+	if (result == OK) {
+		client_endpoint_send(r, 200, body);
+		return;
+	}
+	log_error("tokens could not be signed", LOG_REQ(r->id));
+	buf_fini_secret(body);
+	client_endpoint_unavailable(r);
+}
+
 static void
 answer(struct request *r, const struct mint *m)
 {
 	struct buf body;
 
 	buf_init(&body, 0);
-	if (mint_answer(r, m, &body) == OK) {
-		client_endpoint_send(r, 200, &body);
-		return;
-	}
-	log_error("tokens could not be signed", LOG_REQ(r->id));
-	buf_fini_secret(&body);
-	client_endpoint_unavailable(r);
+	answer_minted(r, mint_answer(r, m, &body), &body);
 }
 
 static void
@@ -168,6 +175,28 @@ refresh(struct request *r, struct token *t)
 		refresh_write(r); /* a token that is not found is looked at again there: it may have to end its family */
 }
 
+/* ---- client credentials (RFC 6749 section 4.4) ---- */
+
+static void
+client_credentials(struct request *r, const struct token *t)
+{
+	struct slice id = slice_str(t->client->id);
+	struct buf body;
+
+	/* MUST only be used by confidential clients: a secret that ships with a public one proves nothing. */
+	if (t->client->public || !client_has_secret(t->client)) {
+		client_endpoint_refuse_with(r, 400, "unauthorized_client", "client_credentials is for clients that can keep a secret");
+		return;
+	}
+	if (t->request.scope.n) {
+		client_endpoint_refuse_with(r, 400, "invalid_scope", "every scope is about a person, and none has signed in: leave scope out");
+		return;
+	}
+	buf_init(&body, 0);
+	log_info("client got a token for itself", LOG_SLICE("client", id), LOG_REQ(r->id));
+	answer_minted(r, mint_client_answer(r, id, &body), &body);
+}
+
 /* ---- the request ---- */
 
 static void
@@ -180,6 +209,12 @@ token_answer(struct request *r, struct token *t)
 	case GRANT_REFRESH_TOKEN:
 		if (r->generation->config->oauth2.grant_refresh_token) {
 			refresh(r, t);
+			return;
+		}
+		break;
+	case GRANT_CLIENT_CREDENTIALS:
+		if (r->generation->config->oauth2.grant_client_credentials) {
+			client_credentials(r, t);
 			return;
 		}
 		break;

@@ -161,7 +161,10 @@ access_token_claims_print(const struct access_token_claims *c, struct buf *out)
 {
 	buf_add_char(out, '{');
 	member_text(out, "iss", c->issuer);
-	member_subject(out, c->person);
+	if (c->person)
+		member_subject(out, c->person);
+	else
+		member_text(out, "sub", c->client_id);
 	member_text(out, "aud", c->issuer);
 	member_text(out, "client_id", c->client_id);
 	member_text(out, "scope", c->scope);

@@ -31,7 +31,7 @@ void id_token_claims_print(const struct id_token_claims *c, struct buf *out);
 struct access_token_claims {
 	struct slice issuer, client_id, scope, jti, sid;
 	struct slice grant; /* what it can be ended by; the issuer's own */
-	const struct token_person *person;
+	const struct token_person *person; /* NULL: nobody signed in, the client acts for itself and is the sub (RFC 9068 section 2.2) */
 	int64_t issued_at, expires_at;
 };
 void access_token_claims_print(const struct access_token_claims *c, struct buf *out);

@@ -118,7 +118,7 @@ protocol_settings_are_checked(void **state)
 	static const struct config_unit_refusal rows[] = {
 		{ BASE "oauth2: {grantTypes: []}\n", ":5: oauth2.grantTypes: expected authorization_code among them" },
 		{ BASE "oauth2: {grantTypes: [refresh_token]}\n", ":5: oauth2.grantTypes: expected authorization_code among them" },
-		{ BASE "oauth2: {grantTypes: [code]}\n", ":5: oauth2.grantTypes[0]: expected authorization_code or refresh_token, found \"code\"" },
+		{ BASE "oauth2: {grantTypes: [code]}\n", ":5: oauth2.grantTypes[0]: expected authorization_code, refresh_token or client_credentials, found \"code\"" },
 		{ BASE "oauth2: {responseTypes: [Code]}\n", ":5: oauth2.responseTypes[0]: expected code, found \"Code\"" },
 		{ BASE "oauth2: {passwordConnector: ldap}\n", ":5: oauth2.passwordConnector: expected \"local\", found \"ldap\"" },
 		{ BASE "oauth2: {pkce: {codeChallengeMethodsSupported: [plain]}}\n",

@@ -96,6 +96,19 @@ access_token_names_its_grant_and_nothing_about_the_person_but_sub(void **state)
 }
 
 static void
+access_token_of_a_client_for_itself_has_the_client_as_sub(void **state)
+{
+	(void)state;
+	struct access_token_claims c = { .issuer = SLICE_LIT("https://i"), .client_id = SLICE_LIT("w\"eb"), .jti = SLICE_LIT("j"), .issued_at = 1, .expires_at = 2 };
+	struct buf out;
+
+	buf_init(&out, 0);
+	access_token_claims_print(&c, &out);
+	assert_string_equal(buf_slice(&out).p, "{\"iss\":\"https://i\",\"sub\":\"w\\\"eb\",\"aud\":\"https://i\",\"client_id\":\"w\\\"eb\",\"exp\":2,\"iat\":1,\"jti\":\"j\"}");
+	buf_fini(&out);
+}
+
+static void
 scope_words_become_bits_and_unknown_ones_nothing(void **state)
 {
 	(void)state;
@@ -112,6 +125,7 @@ main(void)
 		cmocka_unit_test(more_audiences_are_a_list_with_the_client_once_and_azp),
 		cmocka_unit_test(at_hash_is_the_left_half_of_the_digest_of_the_access_token),
 		cmocka_unit_test(access_token_names_its_grant_and_nothing_about_the_person_but_sub),
+		cmocka_unit_test(access_token_of_a_client_for_itself_has_the_client_as_sub),
 		cmocka_unit_test(scope_words_become_bits_and_unknown_ones_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,12 @@
 #define ANSWER_BYTES_MAX (2 * GATEWAY_ANSWER_HEAD_BYTES_MAX)
 static const uint8_t drain_ping[8] = "draining"; /* the bytes of a PING of ours; it has no other */
 
+static void
+check(struct h2 *h, int error)
+{
+	h->gone |= nghttp2_is_fatal(error) != 0;
+}
+
 /* ---- out: frames are collected behind one another and leave in whole TLS records ---- */
 
 static size_t
@@ -170,6 +176,11 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 			break;
 		if (frame->hd.type == NGHTTP2_HEADERS)
 			after_sent(s, frame->hd.flags);
+		break;
+	case NGHTTP2_GOAWAY:
+		/* Its answer tells that the client has seen the notice: so behind it. */
+		if (h->drain == H2_DRAIN_NOTICE)
+			check(h, nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, drain_ping));
 		break;
 	case NGHTTP2_RST_STREAM:
 		/* These two are ours: an upstream that failed, a body that nobody wants. */
@@ -534,12 +545,6 @@ h2_session_interim(struct h2_stream *s, const struct h2_answer *a)
 		log_warn("interim answer left out", LOG_STR("client", s->h->client->ip));
 }
 
-static void
-check(struct h2 *h, int error)
-{
-	h->gone |= nghttp2_is_fatal(error) != 0;
-}
-
 void
 h2_session_resume(struct h2_stream *s)
 {
@@ -585,7 +590,6 @@ h2_session_drain(struct h2 *h)
 	h->drain = H2_DRAIN_NOTICE;
 	h->drain_since_ms = h2_now_ms(h);
 	check(h, nghttp2_submit_shutdown_notice(h->session));
-	check(h, nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, drain_ping));
 }
 
 void

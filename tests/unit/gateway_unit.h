@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <poll.h>
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include "proxyd/client.h"
@@ -187,6 +188,7 @@ end_patience(struct end *e)
 
 	assert_int_equal(setsockopt(e->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
 	assert_int_equal(setsockopt(e->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+	setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)); /* a unix socket has none */
 }
 
 /* Bytes read, 0: EOF, -1: reset, cut or nothing in time. */
@@ -333,6 +335,22 @@ struct rig {
 	pthread_t thread;
 };
 
+/* The loop's clock can be put forward. */
+static atomic_uint_least64_t rig_ahead_ms;
+static inline int64_t
+rig_wall_s(const struct clock *c)
+{
+	(void)c;
+	return clock_now_s(&clock_system);
+}
+static inline uint64_t
+rig_mono_ms(const struct clock *c)
+{
+	(void)c;
+	return clock_mono_ms(&clock_system) + atomic_load(&rig_ahead_ms);
+}
+static const struct clock rig_clock = { rig_wall_s, rig_mono_ms };
+
 struct rig_order {
 	void (*run)(struct rig *r, void *arg);
 	void *arg;
@@ -393,6 +411,20 @@ rig_run(struct rig *r, void (*run)(struct rig *r, void *arg), void *arg)
 	while (sem_wait(&o.done) < 0)
 		;
 	sem_destroy(&o.done);
+}
+
+static inline void
+rig_order_nothing(struct rig *r, void *arg)
+{
+	(void)r, (void)arg;
+}
+/* So much time passes at once: what is due then has run when this returns. */
+static inline void
+rig_later(struct rig *r, uint64_t ms)
+{
+	atomic_fetch_add(&rig_ahead_ms, ms);
+	rig_run(r, rig_order_nothing, NULL);
+	rig_run(r, rig_order_nothing, NULL);
 }
 
 static inline void *
@@ -467,7 +499,7 @@ rig_start(struct rig *r, void (*config)(struct proxyd_config *c))
 	assert_non_null(r->client_tls = SSL_CTX_new(TLS_client_method()));
 	g->config = &r->config;
 	g->clock = &clock_system;
-	assert_non_null(g->loop = loop_new(&clock_system));
+	assert_non_null(g->loop = loop_new(&rig_clock));
 	g->authenticator = authenticator_new(&r->config, g->clock);
 	assert_int_equal(gateway_init(g), OK);
 	assert_int_equal(router_new(g->loop, &r->config, &g->router, &e), OK);
@@ -478,6 +510,7 @@ rig_start(struct rig *r, void (*config)(struct proxyd_config *c))
 		.authd = r->authd, .cookie_name = "gate" };
 	assert_non_null(g->sessions = session_client_new(&sessions));
 	r->listen_fd = unit_tcp_listen(&port);
+	assert_int_equal(setsockopt(r->listen_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)), 0); /* as worker.c does */
 	r->listener = (struct loop_watch){ .fd = r->listen_fd, .on_event = rig_on_listener };
 	assert_int_equal(loop_add(g->loop, &r->listener, EPOLLIN), OK);
 	assert_int_equal(pipe(r->order_fds), 0);

@@ -216,10 +216,12 @@ proceed_handshake(struct client *c)
 	take_certificate(c);
 	c->state = CLIENT_OPEN;
 	c->protocol = chosen_protocol(c);
-	if (c->protocol->open(c))
+	if (c->protocol->open(c)) {
 		c->protocol->on_ready(c);
-	else
+	} else {
+		c->protocol = NULL;
 		client_close(c);
+	}
 }
 
 static void

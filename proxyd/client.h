@@ -12,7 +12,7 @@ struct client;
 
 /* How a protocol is spoken with a client. */
 struct client_protocol {
-	/* After the handshake. False: no memory, the client is closed. */
+	/* After the handshake. False: no memory, the client is closed; c->front, if set, is freed with it, and nothing else is held. */
 	bool (*open)(struct client *c);
 	void (*on_ready)(struct client *c);
 	void (*on_timer)(struct client *c);

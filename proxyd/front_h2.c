@@ -381,8 +381,10 @@ h2_open(struct client *c)
 	h->turn.run = on_turn;
 	h->idle_since_ms = h->head_since_ms = h2_now_ms(h);
 	c->front = h;
-	if (h2_session_open(h))
+	if (h2_session_open(h)) {
+		h2_session_close(h);
 		return false;
+	}
 	if (h2_gateway(h)->draining)
 		h2_on_drain(c);
 	return true;

@@ -12,9 +12,6 @@
 #include "oidc/subject.h"
 #include "shared/log.h"
 
-/* A POST is sent on as a GET: browsers keep SameSite=Lax cookies back from another site's POST, and the session would not be seen. */
-#define AUTHORIZE_POST_BYTES_MAX 8192
-
 struct authorize {
 	struct request *r;
 	struct authorization_request request;
@@ -264,26 +261,11 @@ static void
 post_as_get(struct request *r)
 {
 	struct form *form;
-	struct buf location;
 
-	if (request_body_form(r, &form) != OK) {
-		page_bad_request(r, "The request's body is no form.");
-		return;
-	}
-	buf_init(&location, AUTHORIZE_POST_BYTES_MAX);
-	buf_add_slice(&location, r->generation->path);
-	buf_add_str(&location, "/auth");
-	for (size_t i = 0; i < form->n; i++) {
-		buf_add_char(&location, i ? '&' : '?');
-		buf_add_urlencoded(&location, form->fields[i].name);
-		buf_add_char(&location, '=');
-		buf_add_urlencoded(&location, form->fields[i].value);
-	}
-	if (buf_ok(&location))
-		page_redirect(r, buf_slice(&location));
+	if (request_body_form(r, &form) == OK)
+		page_redirect_form(r, "/auth", form);
 	else
-		page_bad_request(r, "The request is too long.");
-	buf_fini(&location);
+		page_bad_request(r, "The request's body is no form.");
 }
 
 /* "?req=": back from a page of a sign-in under way, to choose another way. */

@@ -20,7 +20,6 @@ static const struct {
 	{ "frontend.logoURL", KNOWN },
 	{ "frontend.theme", KNOWN " (pages follow the browser's light or dark mode)" },
 	{ "frontend.extra", KNOWN },
-	{ "staticClients[].postLogoutRedirectURIs", KNOWN },
 	{ "staticClients[].backchannelLogoutURI", KNOWN },
 	{ "staticClients[].refreshTokenLifetime", KNOWN },
 	{ "staticClients[].mfaChain", KNOWN },

@@ -12,7 +12,7 @@
 
 struct config_file_client {
 	const char *id, *id_env, *secret, *secret_env, *name, *logo_url;
-	struct config_strings redirect_uris, trusted_peers, allowed_connectors;
+	struct config_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris;
 	bool public;
 	int line;
 };

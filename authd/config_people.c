@@ -108,6 +108,10 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 		if ((fault = redirect_uri_fault(from->redirect_uris.items[j])))
 			return authd_config_refuse(k, KEY("staticClients[%zu].redirectURIs[%zu]", i, j), "%s; found \"%s\"", fault,
 				from->redirect_uris.items[j]);
+	for (size_t j = 0; j < from->post_logout_redirect_uris.n; j++)
+		if ((fault = redirect_uri_fault(from->post_logout_redirect_uris.items[j])))
+			return authd_config_refuse(k, KEY("staticClients[%zu].postLogoutRedirectURIs[%zu]", i, j), "%s; found \"%s\"", fault,
+				from->post_logout_redirect_uris.items[j]);
 	for (size_t j = 0; j < from->trusted_peers.n; j++)
 		if (!*from->trusted_peers.items[j])
 			return authd_config_refuse(k, KEY("staticClients[%zu].trustedPeers[%zu]", i, j), "expected the id of a client");
@@ -140,6 +144,8 @@ authd_config_check_clients(struct config_check *k)
 			.name = from->name,
 			.redirect_uris = from->redirect_uris.items,
 			.redirect_uri_n = from->redirect_uris.n,
+			.post_logout_redirect_uris = from->post_logout_redirect_uris.items,
+			.post_logout_redirect_uri_n = from->post_logout_redirect_uris.n,
 			.trusted_peers = from->trusted_peers.items,
 			.trusted_peer_n = from->trusted_peers.n,
 			.allowed_connectors = from->allowed_connectors.items,

@@ -31,7 +31,7 @@ discovery_prepare(struct generation *g)
 	const char *algs[] = { jws_alg_name(g->config->alg), NULL };
 	const char *methods[] = { "S256", g->config->oauth2.pkce_plain ? "plain" : NULL, NULL };
 	struct discovery_offer o = { .issuer = g->config->issuer, .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys",
-		.userinfo_path = "/userinfo", .introspect_path = "/token/introspect", .revoke_path = "/token/revoke",
+		.userinfo_path = "/userinfo", .introspect_path = "/token/introspect", .revoke_path = "/token/revoke", .logout_path = "/logout",
 		.response_types = response_types, .grant_types = grant_types, .algs = algs, .pkce_methods = methods,
 		.scopes = scopes, .claims = claims, .response_modes = response_modes };
 	struct buf out;

@@ -9,7 +9,7 @@ claims_read(struct arena *arena, struct slice claims, struct own_token *out)
 		const char *name;
 		struct slice *to;
 	} wanted[] = { { "sub", &out->sub }, { "scope", &out->scope }, { "grant", &out->grant }, { "client_id", &out->client_id },
-		{ "sid", &out->sid }, { "jti", &out->jti } };
+		{ "sid", &out->sid }, { "jti", &out->jti }, { "azp", &out->azp }, { "aud", &out->aud } };
 	json_t *root;
 	enum err e = strict_json_parse(claims, &root);
 

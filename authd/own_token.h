@@ -5,7 +5,7 @@
 #include "authd/app.h"
 
 struct own_token {
-	struct slice sub, scope, grant, client_id, sid, jti; /* in the arena; .n 0: the token has none */
+	struct slice sub, scope, grant, client_id, sid, jti, azp, aud; /* in the arena; .n 0: the token has none. aud: if it is one text */
 	int64_t issued_at, expires_at;
 };
 /* typ: "at+jwt" or "JWT". OK; E_DENIED: it is not ours, not of that kind, or has expired (unless allowed); E_NOMEM. */

@@ -5,6 +5,8 @@
 #include "authd/app.h"
 #include "authd/pages.h"
 
+#define REDIRECT_FORM_BYTES_MAX 16384 /* an id_token_hint of 8 KiB among them */
+
 #define PAGE_BYTES_MAX (1u << 20)
 
 /* ---- what never changes ---- */
@@ -194,6 +196,27 @@ page_redirect_to(struct request *r, const char *path, const char *parameter, str
 		r->answer_failed = true;
 	page_redirect(r, buf_slice(&location));
 	buf_fini(&location);
+}
+
+void
+page_redirect_form(struct request *r, const char *path, const struct form *form)
+{
+	struct buf location;
+
+	buf_init(&location, REDIRECT_FORM_BYTES_MAX);
+	buf_add_slice(&location, r->generation->path);
+	buf_add_str(&location, path);
+	for (size_t i = 0; i < form->n; i++) {
+		buf_add_char(&location, i ? '&' : '?');
+		buf_add_urlencoded(&location, form->fields[i].name);
+		buf_add_char(&location, '=');
+		buf_add_urlencoded(&location, form->fields[i].value);
+	}
+	if (buf_ok(&location))
+		page_redirect(r, buf_slice(&location));
+	else
+		page_bad_request(r, "The request is too long.");
+	buf_fini_secret(&location);
 }
 
 /* ---- errors ---- */

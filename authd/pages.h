@@ -50,6 +50,9 @@ void page_headers(struct request *r);
 void page_redirect(struct request *r, struct slice location);
 /* 303 to a path below the issuer's, with one query parameter (NULL: none). */
 void page_redirect_to(struct request *r, const char *path, const char *parameter, struct slice value);
+/* The same with all fields of a form, for a POST that another site has made: browsers keep SameSite=Lax cookies back from it, and the session would not be
+ * seen. Answers r also when the address would be too long. */
+void page_redirect_form(struct request *r, const char *path, const struct form *form);
 
 /* The style sheet and the icon: their address changes with their bytes, so that they can be kept for a year. "/static/…", NUL-terminated. */
 #define PAGE_STATIC_PATH "/static/"

@@ -33,6 +33,8 @@ static const struct route routes[] = {
 	{ "/token", METHOD_POST, ROUTE_CORS, token_request },
 	{ "/token/revoke", METHOD_POST, ROUTE_CORS, revoke_request },
 	{ "/token/introspect", METHOD_POST, ROUTE_CORS, introspect_request },
+	{ "/logout", METHOD_GET | METHOD_POST, 0, logout_request },
+	{ "/logout/confirm", METHOD_POST, 0, logout_confirm },
 	{ "/userinfo", METHOD_GET | METHOD_POST, ROUTE_CORS, userinfo_request },
 	{ "/internal/session", METHOD_POST, ROUTE_ROOT | ROUTE_INTERNAL, internal_session },
 	{ "/internal/revocations", METHOD_GET, ROUTE_ROOT | ROUTE_INTERNAL, internal_revocations },

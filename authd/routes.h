@@ -17,6 +17,8 @@ route_handler wellknown_discovery, wellknown_keys, wellknown_health, wellknown_s
 route_handler authorize_request, login_page, login_submit, callback_begin, callback_finish, approval_page, approval_submit;
 /* token.c, revoke.c, introspect.c, userinfo.c, internal.c, feed.c */
 route_handler token_request, revoke_request, introspect_request, userinfo_request, internal_session, internal_revocations;
+/* logout.c */
+route_handler logout_request, logout_confirm;
 /* console.c */
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
 

@@ -59,3 +59,12 @@ client_redirect_uri_ok(const struct client *c, struct slice uri)
 	}
 	return c->public && c->redirect_uri_n == 0 && (slice_eq_str(uri, OOB) || loopback_rest(uri, &rest));
 }
+
+bool
+client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri)
+{
+	for (size_t i = 0; i < c->post_logout_redirect_uri_n; i++)
+		if (slice_eq_str(uri, c->post_logout_redirect_uris[i]))
+			return true;
+	return false;
+}

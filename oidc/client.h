@@ -32,4 +32,7 @@ client_has_secret(const struct client *c)
  * (RFC 8252 section 7.3). A public client with no registered URI at all may use any loopback URI and urn:ietf:wg:oauth:2.0:oob (dex). */
 bool client_redirect_uri_ok(const struct client *c, struct slice uri);
 
+/* Exact match, without exceptions (OpenID Connect RP-Initiated Logout 1.0 section 3). */
+bool client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri);
+
 #endif

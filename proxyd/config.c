@@ -79,6 +79,7 @@ TABLE(authentication_table,
 	BLOCK("session", session_table, PLAIN),
 	BLOCK("clientCertificate", client_certificate_table, PLAIN),
 	BLOCK("tokenReview", token_review_table, PLAIN),
+	ROW("howExtra", CONFIG_BOOL, proxyd_config, authentication.how_extra, PLAIN, .fallback = "true"),
 	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, PLAIN | CONFIG_FILE));
 
 ITEMS(cluster_table, proxyd_cluster,

@@ -71,6 +71,7 @@ struct proxyd_config {
 		struct { const char *issuer; const char *cookie_name; } session; /* issuer NULL: the first jwt with a unix discoveryURL; cookie default __Host-gatehouse */
 		struct { const char *certificate_authority; struct slice ca_pem; } client_certificate; /* a file, or the PEM itself; empty: nobody is asked */
 		const char *token_file;  /* NULL: none */
+		bool how_extra;          /* extra gatehouse/how says upstream how a caller was proven */
 		struct { bool enabled; struct config_strings audiences; } token_review; /* audiences empty: the apiserver's own */
 	} authentication;
 	struct config_list clusters; /* proxyd_cluster; the first, or the one called "default", is served at the root */

@@ -237,7 +237,8 @@ add_originals(struct reader *r, const struct identity *caller)
 	if (!e)
 		e = add_original(r, "how", SLICE_NONE, &how, 1);
 	for (size_t i = 0; i < caller->extra_n && !e; i++)
-		e = add_original(r, "extra/", caller->extra[i].key, caller->extra[i].values, caller->extra[i].n);
+		if (!impersonate_extra_key_is_ours(caller->extra[i].key))
+			e = add_original(r, "extra/", caller->extra[i].key, caller->extra[i].values, caller->extra[i].n);
 	return e;
 }
 

@@ -50,6 +50,7 @@ static const char help[] =
 	"    tokenReview: {enabled: false, audiences: []}      # ask the request's cluster about tokens of no issuer above:\n"
 	"                                          # service accounts; needs the role gatehouse-reviewer there\n"
 	"    tokenFile: FILE                       # lines of token,user,uid,\"group1,group2\"; read again by HUP\n"
+	"    howExtra: true                        # say upstream how a caller was proven: extra gatehouse/how\n"
 	"  clusters:                               # the one called \"default\", or the first, is served at /\n"
 	"  - {name: default, kubeconfig: FILE, context: NAME, impersonateOthers: refuse}   # or subjectAccessReview: the cluster\n"
 	"                                          # is asked whom the caller may be (--as); role gatehouse-reviewer\n"

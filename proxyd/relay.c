@@ -1,5 +1,7 @@
 #include <assert.h>
 #include "proxyd/relay.h"
+#include "proxyd/role_check.h"
+#include "shared/log.h"
 
 /* The answer's head is read behind this much: the head that we write in its place is longer by our own lines and may need the room. */
 #define DOWN_HEAD_GAP 1024
@@ -339,12 +341,31 @@ decode(struct exchange *x, size_t *n, bool *end)
 	return RELAY_WAITS;
 }
 
+/* Its log line says what to change, so once in a while is enough. Below "…/proxy" anybody could write it. */
+#define ROLE_SAY_EVERY_MS 10000
+static void
+look_for_missing_right(struct exchange *x, struct slice body)
+{
+	uint64_t now = loop_now_ms(x->gateway->loop);
+
+	if (x->to->forward.kind != FORWARD_CLUSTER || now < x->to->role_silent_until_ms || !x->request || is_proxied(x->request->head.path))
+		return;
+	struct slice resource = role_check_missing(body);
+	if (!resource.p)
+		return;
+	x->to->role_silent_until_ms = now + ROLE_SAY_EVERY_MS;
+	log_error("the gateway's role in this cluster lacks a right (see gatehouse-proxy in impersonator.yaml)", LOG_STR("cluster", x->to->name),
+		LOG_STR("verb", "impersonate"), LOG_SLICE("resource", resource), LOG_SLICE("request_id", exchange_id(x)));
+}
+
 /* Hand a run to the front; the upstream's connection is free once the answer is whole, however slowly the client reads. */
 static enum relay
 pass_down(struct exchange *x, const struct http_head *head, size_t n, bool end)
 {
 	struct block *b = x->down;
 
+	if (x->status == 403 && x->bytes_down == 0 && n)
+		look_for_missing_right(x, slice_of(b->data + b->from, n));
 	x->bytes_down += n;
 	x->down_done = end;
 	x->down_head |= head != NULL;

@@ -16,6 +16,7 @@ struct destination {
 	struct upstream *upstream;
 	const char *name;            /* the cluster's, or the route's path: for the log */
 	bool impersonation_reviewed; /* --as is asked about instead of refused */
+	uint64_t role_silent_until_ms; /* before that nothing is said of a missing right */
 };
 
 enum route_verdict {

@@ -297,3 +297,37 @@ def test_the_audit_log_has_both(cluster, standing_in, mark):
     assert event["user"]["username"] == "gatehouse-proxy"
     assert event["impersonatedUser"]["username"] == "bob"
     assert event["impersonatedUser"]["extra"]["gatehouse/original-user"] == ["jane"]
+
+
+# ---- how a caller was proven
+
+
+def test_how_a_caller_was_proven_reaches_the_cluster(cluster, tmp_path):
+    (tmp_path / "tokens.csv").write_text(f"{STATIC},jane,7\n")
+    with Door(cluster, tmp_path, {"tokenFile": str(tmp_path / "tokens.csv")}) as door:
+        assert door.whoami(JANE)["extra"] == {"gatehouse/how": ["token_file"]}
+
+
+def test_a_role_that_lists_its_extras_one_by_one_is_told_which_is_missing(cluster, tmp_path):
+    """A gateway whose own role allows users and groups alone."""
+    cluster.kubectl("create", "serviceaccount", "narrow", "-n", "demo")
+    cluster.kubectl("create", "clusterrole", "narrow", "--verb=impersonate", "--resource=users,groups,serviceaccounts")
+    cluster.kubectl("create", "clusterrolebinding", "narrow", "--clusterrole=narrow", "--serviceaccount=demo:narrow")
+    try:
+        settings = json.loads(no_credential(cluster, tmp_path).read_text())
+        settings["users"][0]["user"] = {"token": token_of(cluster, "narrow")}
+        narrow = tmp_path / "narrow.kubeconfig"
+        narrow.write_text(json.dumps(settings))
+        (tmp_path / "tokens.csv").write_text(f"{STATIC},jane,\n")
+        tokens = {"tokenFile": str(tmp_path / "tokens.csv")}
+        with Door(cluster, tmp_path, tokens, kubeconfig=str(narrow)) as door:
+            refused = door.kubectl(JANE, "get", "--raw", "/api", check=False)
+            assert 'cannot impersonate resource "userextras/gatehouse/how"' in refused.stderr
+            lines = [json.loads(line) for line in door.log().splitlines()]
+            (line, *_) = [li for li in lines if "lacks a right" in li["msg"]]
+            assert (line["verb"], line["resource"]) == ("impersonate", "userextras/gatehouse/how")
+        with Door(cluster, tmp_path / "without", tokens | {"howExtra": False}, kubeconfig=str(narrow)) as door:
+            assert door.whoami(JANE)["username"] == "jane"
+    finally:
+        cluster.kubectl("delete", "clusterrole/narrow", "clusterrolebinding/narrow")
+        cluster.kubectl("delete", "serviceaccount/narrow", "-n", "demo")

@@ -36,6 +36,10 @@ def identity(recorded):
     return [(n[12:], v) for n, v in recorded.headers if n.lower().startswith("impersonate")]
 
 
+def proven(how):
+    return ("Extra-gatehouse%2Fhow", how)
+
+
 def is_401(answer):
     status, headers, body = answer
     assert status == 401
@@ -65,7 +69,8 @@ def test_a_token_of_the_file_is_whom_its_line_names(tmp_path, ca, upstream, toke
         assert JANES not in proxyd.log_text(10_000)
     assert len(upstream.requests) == 3
     for recorded in upstream.requests:
-        assert identity(recorded) == [("User", "jane"), ("Group", "dev"), ("Group", "ops"), ("Group", "system:authenticated"), ("Uid", "7")]
+        assert identity(recorded) == [("User", "jane"), ("Group", "dev"), ("Group", "ops"), ("Group", "system:authenticated"), ("Uid", "7"),
+                                      proven("token_file")]
         assert not recorded.values("Authorization")
 
 
@@ -144,7 +149,8 @@ def test_a_certificate_is_whom_its_subject_names(tmp_path, ca, upstream, people)
         headers = identity(recorded)
         assert headers[:4] == [("User", "jane"), ("Group", "dev"), ("Group", "ops"), ("Group", "system:authenticated")]
         assert headers[4][0] == "Extra-authentication.kubernetes.io%2Fcredential-id"
-        assert headers[4][1].startswith("X509SHA256=") and len(headers) == 5
+        assert headers[4][1].startswith("X509SHA256=")
+        assert headers[5:] == [proven("client_certificate")]
 
 
 def test_nobody_needs_a_certificate(tmp_path, ca, upstream, people, tokens):
@@ -325,6 +331,7 @@ def test_a_service_account_is_itself(tmp_path, ca, upstream, reviewer):
         ("Uid", "u-1"),
         ("Extra-authentication.kubernetes.io%2Fcredential-id", "JTI=1"),
         ("Extra-authentication.kubernetes.io%2Fpod-name", "p"),
+        proven("token_review"),
     ]
     assert person.values("Impersonate-User") == ["jane"]
 
@@ -664,3 +671,35 @@ def test_a_right_that_is_taken_away_ends_within_seconds(tmp_path, ca, upstream, 
             assert time.monotonic() - start < 15
             time.sleep(0.1)
         assert len(judge.asked()) == 2
+
+
+# ---- how a caller was proven, and what the gateway's role has to allow for it
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_how_a_caller_was_proven_is_said_upstream_unless_it_is_not_wanted(tmp_path, ca, upstream, tokens, wanted):
+    with Issuer(ca) as issuer, Proxyd(tmp_path, config(ca, upstream, {"tokenFile": str(tokens), "howExtra": wanted}, [issuer])) as proxyd:
+        assert request(proxyd.address, "GET", "/api", ca, token=issuer.mint("joe"))[0] == 200
+        assert request(proxyd.address, "GET", "/api", ca, token=JANES)[0] == 200
+        proxyd.wait_log("request", user="joe", how="jwt")
+        proxyd.wait_log("request", user="jane", how="token_file")
+    assert [r.values("Impersonate-Extra-gatehouse%2Fhow") for r in upstream.requests] == ([["jwt"], ["token_file"]] if wanted else [[], []])
+
+
+def test_a_right_that_the_gateways_role_lacks_is_said_in_the_log_once_in_a_while(tmp_path, ca, upstream, tokens):
+    message = ('userextras.authentication.k8s.io "token_file" is forbidden: User "gatehouse-proxy" cannot impersonate resource "userextras/gatehouse/how" '
+               'in API group "authentication.k8s.io" at the cluster scope')
+    body = json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": "Forbidden", "code": 403}).encode()
+    upstream.answer = lambda recorded: (403, JSON, body)
+    with Proxyd(tmp_path, config(ca, upstream, {"tokenFile": str(tokens)}, workers=1)) as proxyd:
+        said = "the gateway's role in this cluster lacks a right (see gatehouse-proxy in impersonator.yaml)"
+        # What a pod says is its own business.
+        assert request(proxyd.address, "GET", "/api/v1/namespaces/x/pods/y/proxy/", ca, token=JANES)[::2] == (403, body)
+        proxyd.wait_log("request", status=403)
+        assert not proxyd.find_log(said)
+        for _ in range(3):
+            assert request(proxyd.address, "GET", "/api", ca, token=JANES)[::2] == (403, body), "passed on as it is"
+        line = proxyd.wait_log(said, level="error", cluster="default", verb="impersonate", resource="userextras/gatehouse/how")
+        assert line["request_id"]
+        proxyd.wait_log("request", status=403, count=4)
+        assert len(proxyd.find_log(said)) == 1

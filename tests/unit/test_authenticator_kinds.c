@@ -479,6 +479,45 @@ token_among_websocket_protocols_is_asked_about_too(void **state)
 	assert_memory_equal(authenticator_question(x->a)->digest, q.digest, sizeof(q.digest)); /* one question */
 }
 
+/* How a caller was proven */
+static void
+how_a_caller_was_proven_is_said_upstream_if_wanted(void **state)
+{
+	struct fixture *x = *state;
+
+	with_reviews(x);
+	x->config.authentication.how_extra = true;
+	assert_int_equal(bearer(x, JANES), AUTHENTICATED);
+	assert_true(slice_has_suffix(x->p->headers, SLICE_LIT("Impersonate-Uid: 7\r\nImpersonate-Extra-gatehouse%2Fhow: token_file\r\n")));
+	assert_int_equal(x->p->identity.extra_n, 1);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, ANSWER("{\"authenticated\":true,\"user\":{\"username\":\"jane\",\"extra\":{\"a\":[\"b\"]}}}")), AUTHENTICATED);
+	assert_true(slice_has_suffix(x->p->headers, SLICE_LIT("Impersonate-Extra-a: b\r\nImpersonate-Extra-gatehouse%2Fhow: token_review\r\n")));
+	show(x, "jim", "dev");
+	assert_int_equal(ask(x, "GET", ""), AUTHENTICATED);
+	assert_true(slice_has_suffix(x->p->headers, SLICE_LIT("\r\nImpersonate-Extra-gatehouse%2Fhow: client_certificate\r\n")));
+}
+
+/* Nobody's extras are cut, and nobody comes without theirs. */
+static void
+caller_with_as_many_extras_as_there_may_be_has_no_room_for_ours(void **state)
+{
+	struct fixture *x = *state;
+	static char text[10000];
+	size_t n = (size_t)snprintf(text, sizeof(text), ANSWER("{\"authenticated\":true,\"user\":{\"username\":\"jane\",\"extra\":{%s"), "\"k0\":[\"v\"]");
+
+	n = strlen(text) - 1; /* ANSWER closes the outermost */
+	for (int i = 1; i < IDENTITY_EXTRA_MAX; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, ",\"k%d\":[\"v\"]", i);
+	snprintf(text + n, sizeof(text) - n, "}}}}");
+	with_reviews(x);
+	assert_int_equal(bearer(x, "opaque"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, text), AUTHENTICATED);
+	x->config.authentication.how_extra = true;
+	assert_int_equal(bearer(x, "opaque2"), AUTHENTICATION_ASK_REVIEW);
+	assert_int_equal(answer(x, text), AUTHENTICATION_REFUSED);
+}
+
 int
 main(void)
 {
@@ -501,6 +540,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(tokens_that_are_over_too_long_or_no_text_are_not_asked_about, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_the_configuration_nobody_is_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(token_among_websocket_protocols_is_asked_about_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(how_a_caller_was_proven_is_said_upstream_if_wanted, setup, teardown),
+		cmocka_unit_test_setup_teardown(caller_with_as_many_extras_as_there_may_be_has_no_room_for_ours, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

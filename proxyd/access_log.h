@@ -1,26 +1,21 @@
-/* access_log.h - a line for each request, written together with those of the same batch of events.
+/* access_log.h - what is said of a request when it is over: one line of the log and, if wanted, one audit event.
  *
- * Up to PIPE_BUF bytes leave in one write(2), so that lines of several workers never mix on a pipe, and a busy worker pays for a system call per dozen
- * lines. Nothing stays behind when the loop goes to sleep. */
+ * Who, proven how, did what in which cluster, what came of it, how much and how long. Never the query in the log: it may hold a code or a token. */
 #ifndef PROXYD_ACCESS_LOG_H
 #define PROXYD_ACCESS_LOG_H
 
-#include <limits.h>
-#include "shared/log.h"
-#include "shared/loop.h"
+#include "proxyd/http_head.h"
 
-struct access_log {
-	struct loop *loop;
-	struct loop_deferred flush;
-	bool queued;
-	size_t n;
-	char lines[PIPE_BUF];
-};
+struct exchange;
+struct access_kept; /* of a request whose head has been released */
 
-void access_log_init(struct access_log *a, struct loop *loop);
-/* fields: as for log_write. Below level info nothing is done. */
-void access_log_add(struct access_log *a, const struct log_field *fields);
-/* Write what is held. The loop does so after each batch; the owner before it ends. */
-void access_log_flush(struct access_log *a);
+#define ACCESS_AUDIT_ID_BYTES_MAX 64
+
+/* The request's head is about to go: keep what will be said of it. Freed with free(x->kept). */
+void access_log_keep(struct exchange *x);
+/* The upstream's final answer begins. */
+void access_log_answered(struct exchange *x, const struct http_head *answer);
+/* The request is over. */
+void access_log_write(struct exchange *x);
 
 #endif

@@ -1,17 +1,18 @@
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "proxyd/child.h"
 #include "proxyd/control.h"
 #include "proxyd/keeper.h"
 #include "shared/process.h"
 
-#define KEPT_MAX (PROXYD_LISTENERS_MAX + 3) /* listeners, control socket, key cache */
-
 /* Descriptors that a child keeps besides the standard streams. */
 struct kept {
-	int fds[KEPT_MAX];
+	int *fds;
 	size_t n;
 };
 
@@ -20,6 +21,30 @@ keep(struct kept *k, int fd)
 {
 	if (fd >= 0)
 		k->fds[k->n++] = fd;
+}
+
+static enum err
+keep_what_it_needs(struct kept *k, enum child_kind kind, const struct child_setup *setup, const struct log_ends *log, int control_fd)
+{
+	/* its socket, key cache, a descriptor for each stream of the log; and its sources, or the listeners */
+	size_t most = 2 + LOG_STREAMS + (setup->logger ? setup->logger->source_n : setup->listeners->n);
+
+	k->fds = calloc(most, sizeof(k->fds[0]));
+	if (!k->fds)
+		return E_NOMEM;
+	keep(k, control_fd);
+	for (size_t i = 0; i < LOG_STREAMS; i++)
+		keep(k, setup->logger ? setup->logger->output_fds[i] : log->fds[i]);
+	for (size_t i = 0; setup->logger && i < setup->logger->source_n; i++)
+		keep(k, setup->logger->sources[i].fd);
+	if (setup->logger)
+		return OK;
+	keep(k, setup->keycache_fd);
+	if (kind == CHILD_KEEPER)
+		keep(k, listeners_admin_fd(setup->listeners));
+	for (size_t i = 0; i < setup->config->listen.n && kind == CHILD_WORKER; i++)
+		keep(k, setup->listeners->items[i].fd);
+	return OK;
 }
 
 static int
@@ -47,15 +72,15 @@ close_others(struct kept *k)
 	return OK;
 }
 
-/* no_new_privs and the like come after the change of user, which resets some of them. */
+/* no_new_privs and the like come after the change of user, which resets some of them. The logger outlives a master that was killed: it has its last lines. */
 static enum err
-drop_rights(const char *user, pid_t parent)
+drop_rights(enum child_kind kind, const char *user, pid_t parent)
 {
 	enum err e = process_drop(user);
 
 	if (!e)
 		e = process_harden();
-	if (!e)
+	if (!e && kind != CHILD_LOGGER)
 		e = process_die_with_parent(parent);
 	return e;
 }
@@ -76,7 +101,7 @@ run_keeper(const struct child_setup *setup, int control_fd)
 }
 
 static int
-run_worker(const struct child *c, const struct child_setup *setup, int control_fd)
+run_worker(const struct child *c, const struct child_setup *setup, const struct log_ends *log, int control_fd)
 {
 	int listen_fds[PROXYD_LISTENERS_MAX];
 	struct worker_start start = {
@@ -86,6 +111,8 @@ run_worker(const struct child *c, const struct child_setup *setup, int control_f
 		.listen_fds = listen_fds,
 		.control_fd = control_fd,
 		.keycache_fd = setup->keycache_fd,
+		.log_fd = log->fds[LOG_STREAM_LOG],
+		.audit_fd = log->fds[LOG_STREAM_AUDIT],
 		.clock = setup->clock,
 	};
 
@@ -96,58 +123,93 @@ run_worker(const struct child *c, const struct child_setup *setup, int control_f
 }
 
 static int
-run(const struct child *c, const struct child_setup *setup, int control_fd, pid_t parent)
+run_logger(const struct child_setup *setup, int control_fd)
 {
-	bool keeper = c->kind == CHILD_KEEPER;
-	struct kept k = { .n = 0 };
+	struct logger_start start = *setup->logger;
 
-	keep(&k, control_fd);
-	keep(&k, setup->keycache_fd);
-	if (keeper)
-		keep(&k, listeners_admin_fd(setup->listeners));
-	for (size_t i = 0; i < setup->config->listen.n && !keeper; i++)
-		keep(&k, setup->listeners->items[i].fd);
-	if (keeper)
+	start.control_fd = control_fd;
+	return logger_run(&start);
+}
+
+/* As ps shows it. */
+static void
+set_name(const struct child *c, const struct child_setup *setup, int log_fd)
+{
+	static const char *const programs[] = { [CHILD_KEEPER] = "proxyd-keeper", [CHILD_WORKER] = "proxyd-worker", [CHILD_LOGGER] = "proxyd-logger" };
+
+	if (c->kind == CHILD_WORKER)
+		process_title_set("proxyd: worker %u (generation %u)", c->index, setup->generation);
+	else if (c->kind == CHILD_KEEPER)
 		process_title_set("proxyd: keeper (generation %u)", setup->generation);
 	else
-		process_title_set("proxyd: worker %u (generation %u)", c->index, setup->generation);
-	log_setup(keeper ? "proxyd-keeper" : "proxyd-worker", 2, (enum log_level)setup->config->log.level,
-		(enum log_format)setup->config->log.format);
+		process_title_set("proxyd: logger");
+	log_setup(programs[c->kind], log_fd, setup->log_level, setup->log_format);
+}
 
-	enum err e = close_others(&k);
+static int
+run(const struct child *c, const struct child_setup *setup, const struct log_ends *log, int control_fd, pid_t parent)
+{
+	int log_fd = log->fds[LOG_STREAM_LOG];
+	struct kept k = { .n = 0 };
+
+	set_name(c, setup, log_fd < 0 ? 2 : log_fd);
+	enum err e = keep_what_it_needs(&k, c->kind, setup, log, control_fd);
 	if (!e)
-		e = drop_rights(setup->config->user, parent);
+		e = close_others(&k);
+	free(k.fds);
+	if (!e)
+		e = drop_rights(c->kind, setup->user, parent);
 	if (e == E_CONFLICT)
 		return 1; /* master died in between */
 	if (e) {
 		const char *why = e == E_SYSTEM ? strerrordesc_np(errno) : e == E_EMPTY ? "no such user" : "not allowed";
-		log_error("cannot drop rights", LOG_STR("user", setup->config->user), LOG_STR("reason", why));
+		log_error("cannot drop rights", LOG_STR("user", setup->user), LOG_STR("reason", why));
 		return control_send(control_fd, CONTROL_FAILED, 0, "cannot drop rights", -1) ? 2 : 1;
 	}
-	if (keeper)
-		setup->forget(setup->arg);
-	return keeper ? run_keeper(setup, control_fd) : run_worker(c, setup, control_fd);
+	if (c->kind == CHILD_WORKER)
+		return run_worker(c, setup, log, control_fd);
+	setup->forget(setup->arg);
+	return c->kind == CHILD_KEEPER ? run_keeper(setup, control_fd) : run_logger(setup, control_fd);
 }
 
-enum err
-child_start(struct child *c, const struct child_setup *setup)
+/* fork, with a socket between the two; 0: failed (errno). */
+static pid_t
+fork_child(struct child *c, const struct child_setup *setup, const struct log_ends *log)
 {
 	pid_t parent = getpid();
 	int ends[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
-		return E_SYSTEM;
+		return 0;
 	pid_t pid = fork();
 	if (pid == 0)
-		exit(run(c, setup, ends[1], parent));
+		exit(run(c, setup, log, ends[1], parent));
 	int code = errno;
 	close(ends[1]);
-	if (pid < 0) {
-		close(ends[0]);
-		errno = code;
-		return E_SYSTEM;
+	if (pid > 0) {
+		c->control.fd = ends[0];
+		return pid;
 	}
-	c->control.fd = ends[0];
+	close(ends[0]);
+	errno = code;
+	return 0;
+}
+
+enum err
+child_start(struct child *c, const struct child_setup *setup)
+{
+	struct log_ends log = { { -1, -1 } };
+
+	if (setup->logs) {
+		enum err e = logs_pipe(setup->logs, c->kind == CHILD_WORKER && setup->config->audit.file, &log);
+		if (e)
+			return e;
+	}
+	pid_t pid = fork_child(c, setup, &log);
+	if (setup->logs)
+		logs_piped(setup->logs, &log, pid);
+	if (!pid)
+		return E_SYSTEM;
 	c->pid = pid;
 	c->ready = false;
 	c->why[0] = '\0';
@@ -170,5 +232,20 @@ child_forget(struct child *c, struct loop *loop)
 const char *
 child_kind_name(const struct child *c)
 {
-	return c->kind == CHILD_KEEPER ? "keeper" : "worker";
+	return c->kind == CHILD_KEEPER ? "keeper" : c->kind == CHILD_WORKER ? "worker" : "logger";
+}
+
+void
+child_describe_death(const struct child *c, int status, char out[CHILD_DEATH_BYTES])
+{
+	const char *kind = child_kind_name(c);
+	int n = c->kind == CHILD_WORKER ? snprintf(out, CHILD_DEATH_BYTES, "%s %u ", kind, c->index) : snprintf(out, CHILD_DEATH_BYTES, "%s ", kind);
+	size_t room = CHILD_DEATH_BYTES - (size_t)n;
+
+	if (*c->why)
+		snprintf(out + n, room, "failed: %s", c->why);
+	else if (WIFSIGNALED(status))
+		snprintf(out + n, room, "was ended by signal %d (SIG%s)", WTERMSIG(status), sigabbrev_np(WTERMSIG(status)));
+	else
+		snprintf(out + n, room, "ended with status %d", WEXITSTATUS(status));
 }

@@ -1,19 +1,20 @@
-/* child.h - one process that master started: the keeper or a worker of a generation, and the socket to it. */
+/* child.h - one process that master started: the keeper or a worker of a generation, or the logger, and the socket to it. */
 #ifndef PROXYD_CHILD_H
 #define PROXYD_CHILD_H
 
 #include <sys/types.h>
 #include "proxyd/listeners.h"
+#include "proxyd/logs.h"
 #include "proxyd/respawn.h"
 #include "proxyd/worker.h"
 #include "shared/loop.h"
 
-enum child_kind { CHILD_KEEPER, CHILD_WORKER };
+enum child_kind { CHILD_KEEPER, CHILD_WORKER, CHILD_LOGGER };
 
 struct child {
 	struct loop_watch control; /* first member; fd -1 when there is none */
 	struct loop_timer respawn_timer;
-	struct generation *generation;
+	struct generation *generation; /* NULL: the logger's */
 	enum child_kind kind;
 	unsigned index;            /* of a worker */
 	pid_t pid;                 /* 0: not running */
@@ -25,14 +26,19 @@ struct child {
 
 /* What a child needs to know. */
 struct child_setup {
+	const char *user;          /* to become; NULL: stay */
+	enum log_level log_level;
+	enum log_format log_format;
+	const struct clock *clock;
+	void (*forget)(void *arg); /* called in a keeper and in a logger: they have no use for keys and tickets that they inherited */
+	void *arg;
+	const struct logger_start *logger; /* for a logger, which needs nothing of what follows */
+	struct logs *logs;         /* NULL: the child logs to standard error */
 	const struct proxyd_config *config;
 	unsigned generation;
 	const struct listeners *listeners;
 	int keycache_fd;           /* worker: newest, keeper: seed; -1: none */
 	const unsigned char *ticket_secret;
-	const struct clock *clock;
-	void (*forget)(void *arg); /* called in a keeper: it talks to the world and has no use for keys and tickets that it inherited */
-	void *arg;
 };
 
 /* Fork. In the child, which keeps standard streams and what c's kind needs and drops its rights, this does not return. In master c->pid and
@@ -40,7 +46,10 @@ struct child_setup {
 MUST_CHECK enum err child_start(struct child *c, const struct child_setup *setup);
 /* After the death: close the socket, forget the process. */
 void child_forget(struct child *c, struct loop *loop);
-/* "keeper", "worker" */
+/* "keeper", "worker", "logger" */
 const char *child_kind_name(const struct child *c);
+/* "worker 1 was ended by signal 9 (SIGKILL)". status: waitpid's. */
+#define CHILD_DEATH_BYTES 384
+void child_describe_death(const struct child *c, int status, char out[CHILD_DEATH_BYTES]);
 
 #endif

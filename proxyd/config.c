@@ -12,6 +12,7 @@ static const char *const audience_policies[] = { "MatchAny", NULL };
 static const char *const impersonate_words[] = { "refuse", "subjectAccessReview", NULL };
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
+static const char *const audit_level_words[] = { "Metadata", NULL };
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3, "as level_words");
 _Static_assert(PROXYD_IMPERSONATE_REFUSED == 0 && PROXYD_IMPERSONATE_REVIEWED == 1, "as impersonate_words");
 _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "as format_words");
@@ -113,7 +114,11 @@ TABLE(admin_table,
 	ROW("address", CONFIG_STRING, proxyd_config, admin.address_text, PLAIN));
 TABLE(log_table,
 	ROW("level", CONFIG_ENUM, proxyd_config, log.level, PLAIN, .fallback = "info", .words = level_words),
-	ROW("format", CONFIG_ENUM, proxyd_config, log.format, PLAIN, .fallback = "json", .words = format_words));
+	ROW("format", CONFIG_ENUM, proxyd_config, log.format, PLAIN, .fallback = "json", .words = format_words),
+	ROW("file", CONFIG_STRING, proxyd_config, log.file, PLAIN));
+TABLE(audit_table,
+	ROW("file", CONFIG_STRING, proxyd_config, audit.file, PLAIN),
+	ROW("level", CONFIG_ENUM, proxyd_config, audit.level, PLAIN, .fallback = "Metadata", .words = audit_level_words));
 
 TABLE(root_table,
 	ROW("listen", CONFIG_BLOCK_LIST, proxyd_config, listen, NEEDED, .table = &listen_table, .max = PROXYD_LISTENERS_MAX),
@@ -124,7 +129,8 @@ TABLE(root_table,
 	ROW("routes", CONFIG_BLOCK_LIST, proxyd_config, routes, PLAIN, .table = &route_table, .max = PROXYD_ROUTES_MAX),
 	BLOCK("limits", limits_table, PLAIN),
 	BLOCK("admin", admin_table, PLAIN),
-	BLOCK("log", log_table, PLAIN));
+	BLOCK("log", log_table, PLAIN),
+	BLOCK("audit", audit_table, PLAIN));
 /* clang-format on */
 
 enum err

@@ -91,7 +91,8 @@ struct proxyd_config {
 		int64_t identities;          /* remembered verifications per worker; 65536 */
 	} limits;
 	struct { const char *address_text; struct address address; int line; } admin; /* address_text NULL: none */
-	struct { int level, format; } log;
+	struct { int level, format; const char *file; int line; } log; /* file NULL: standard error */
+	struct { const char *file; int level; int line; } audit;       /* file NULL: no events; level: Metadata is the only one there is */
 
 	/* derived */
 	struct token_file tokens;             /* of authentication.tokenFile */

@@ -1,8 +1,12 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "proxyd/config_check.h"
 #include "shared/certificate.h"
@@ -418,6 +422,40 @@ check_admin(struct check *k)
 	return e;
 }
 
+/* Whether it can be opened is known when it is; here: whether that would be of any use. */
+static enum err
+check_log_file(struct check *k, const char *key, const char *path, int *line)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+
+	if (!path)
+		return OK;
+	*line = line_of(k->root, key);
+	if (!*path || strlen(path) >= sizeof(folder))
+		return REFUSE(k, key, "expected a file, found \"%s\"", path);
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? REFUSE(k, key, "expected a file, found the folder %s", path)
+			: faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? OK : REFUSE(k, key, "%s cannot be written: %s", path, strerrordesc_np(errno));
+	snprintf(folder, sizeof(folder), "%s", path);
+	if (errno != ENOENT || faccessat(AT_FDCWD, dirname(folder), W_OK | X_OK, AT_EACCESS) < 0)
+		return REFUSE(k, key, "%s cannot be created: %s", path, strerrordesc_np(errno));
+	return OK;
+}
+
+static enum err
+check_logs(struct check *k)
+{
+	struct proxyd_config *c = k->c;
+	enum err e = check_log_file(k, "log.file", c->log.file, &c->log.line);
+
+	if (!e)
+		e = check_log_file(k, "audit.file", c->audit.file, &c->audit.line);
+	if (!e && c->log.file && c->audit.file && strcmp(c->log.file, c->audit.file) == 0)
+		e = REFUSE(k, "audit.file", "\"%s\" is log.file too", c->audit.file);
+	return e;
+}
+
 static enum err
 check_user(struct check *k)
 {
@@ -447,6 +485,8 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 		err = check_listen(&k, i);
 	if (!err)
 		err = check_admin(&k);
+	if (!err)
+		err = check_logs(&k);
 	for (size_t i = 0; i < c->authentication.jwt.n && !err; i++)
 		err = check_jwt(&k, i);
 	if (!err)

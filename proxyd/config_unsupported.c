@@ -11,7 +11,6 @@ static const struct {
 	{ "apiVersion", "is not supported: this is proxyd's own configuration; copy what stands under `jwt:` to `authentication.jwt`" },
 	{ "kind", "is not supported: this is proxyd's own configuration; copy what stands under `jwt:` to `authentication.jwt`" },
 	{ "jwt", "is not supported here; it belongs under `authentication:`" },
-	{ "audit", LATER },
 	{ "authentication.anonymous", "is not supported: every request to a cluster needs a caller that was authenticated" },
 	{ "authentication.jwt[].issuer.egressSelectorType", LATER },
 	{ "authentication.jwt[].userValidationRules", CEL },

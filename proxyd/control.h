@@ -13,8 +13,12 @@ enum control_kind {
 	CONTROL_STOP,         /* master -> child: end now */
 	CONTROL_FAILED,       /* child -> master: could not start; text says why */
 	CONTROL_CREDENTIAL,   /* master -> worker: another token of a cluster, in a memfd (credentials.h); value: its index */
+	CONTROL_LOG_SOURCE,   /* master -> logger: read end of one more pipe; value: its log_stream */
+	CONTROL_LOG_OUTPUT,   /* master -> logger: write this stream there from now on, without a descriptor: nowhere; text: its file, "" says nothing */
+	CONTROL_LOG_STYLE,    /* master -> logger: how its own lines look; value: CONTROL_STYLE(level, format) */
 	CONTROL_KINDS
 };
+#define CONTROL_STYLE(level, format) ((uint32_t)(level) << 8 | (uint32_t)(format))
 struct control_message {
 	uint32_t kind;
 	uint32_t value;

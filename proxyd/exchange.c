@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "proxyd/access_log.h"
 #include "proxyd/exchange_state.h"
 #include "proxyd/relay.h"
 #include "shared/log.h"
@@ -156,36 +157,6 @@ exchange_describe(const struct exchange *x, struct response_context *c)
 		c->session_cookie = x->to->forward.session_cookie;
 }
 
-static const char *const method_names[] = { "OTHER", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE" };
-
-/* One line per request: who did what through which cluster. Never the query: it may hold a code or a token. */
-static void
-log_request(const struct exchange *x)
-{
-	const struct http_head *h = x->request ? &x->request->head : NULL;
-	struct slice none = SLICE_NONE;
-
-	if (log_level_get() > LOG_LEVEL_INFO)
-		return;
-	const struct log_field fields[] = {
-		LOG_SLICE("method", h ? h->method_text : slice_str(method_names[x->method])),
-		LOG_SLICE("path", h ? h->path : slice_str(x->path_kept)),
-		LOG_UINT("status", x->status),
-		LOG_SLICE("user", x->principal ? x->principal->identity.username : none),
-		LOG_STR("how", x->principal ? identity_how_name(x->principal->identity.how) : NULL),
-		LOG_SLICE("as", x->as ? x->as->target.username : none),
-		LOG_STR("to", x->to ? x->to->name : NULL),
-		LOG_SLICE("client", x->context.client_ip),
-		LOG_UINT("bytes_in", x->bytes_up),
-		LOG_UINT("bytes_out", x->bytes_down),
-		LOG_UINT("ms", loop_now_ms(x->gateway->loop) - x->started_ms),
-		LOG_STR("reason", x->why),
-		LOG_SLICE("request_id", exchange_id(x)),
-		{ .key = NULL },
-	};
-	access_log_add(&x->gateway->access_log, fields);
-}
-
 static void
 finish(struct exchange *x)
 {
@@ -197,7 +168,7 @@ finish(struct exchange *x)
 		session_client_cancel(g->sessions, &x->wait);
 	review_client_cancel(&x->review);
 	upstream_finish(&x->call, false);
-	log_request(x);
+	access_log_write(x);
 	principal_unref(x->principal);
 	impersonation_free(x->as);
 	x->ops->over(x);
@@ -206,7 +177,7 @@ finish(struct exchange *x)
 	if (x->phase == EXCHANGE_TUNNEL)
 		tunnel_release(&x->tunnel);
 	request_put(g, x->request);
-	free(x->path_kept);
+	free(x->kept);
 	if (x->turn_queued)
 		x->dead = true;
 	else
@@ -226,6 +197,7 @@ answer_with(struct exchange *x, struct status_answer *a)
 	} else {
 		x->gateway->stats.answers_own++;
 		x->status = a->code;
+		x->answered_ms = 0; /* not the upstream's */
 		a->request_id = exchange_id(x);
 		a->hsts = wants_hsts(x);
 		a->now_s = clock_now_s(x->gateway->clock);
@@ -266,6 +238,7 @@ answer_upstream(struct exchange *x, unsigned code, const char *why)
 static void
 connect_upstream(struct exchange *x, bool fresh)
 {
+	x->forwarded_ms = loop_now_ms(x->gateway->loop);
 	enum err err = upstream_start(x->to->upstream, &x->call, fresh);
 
 	if (err == OK) {
@@ -440,7 +413,7 @@ on_timer(struct loop_timer *t)
 static void
 release_head(struct exchange *x)
 {
-	x->path_kept = strndup(x->request->head.path.p, x->request->head.path.n);
+	access_log_keep(x);
 	x->ops->release_head(x);
 	request_put(x->gateway, x->request);
 	x->request = NULL;
@@ -536,6 +509,7 @@ start_tunnel(struct exchange *x)
 	}
 	x->down = NULL;
 	x->status = 101;
+	access_log_answered(x, &g->answer_head);
 	x->phase = EXCHANGE_TUNNEL;
 	tunnel_init(&x->tunnel, &g->blocks, client, x->call.transport);
 	if (!b) {

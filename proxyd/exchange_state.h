@@ -2,6 +2,7 @@
 #ifndef PROXYD_EXCHANGE_STATE_H
 #define PROXYD_EXCHANGE_STATE_H
 
+#include "proxyd/access_log.h"
 #include "proxyd/exchange.h"
 #include "proxyd/impersonation.h"
 #include "proxyd/review_client.h"
@@ -32,12 +33,15 @@ struct exchange {
 	enum http_method method;
 	enum http_upgrade upgrade; /* asked for */
 	bool retried;
-	char *path_kept;          /* for the log, once the head is released */
+	struct access_kept *kept; /* for the log, once the head is released */
 	const char *why;          /* static: what went wrong, for the log */
 	char id[EXCHANGE_ID_BYTES];
 	uint64_t started_ms, moved_ms; /* moved: a byte of a body or tunnel, or the start */
 	uint64_t bytes_up, bytes_down;
 	unsigned status;          /* of the answer; 0: none yet */
+	uint64_t forwarded_ms, answered_ms; /* a connection was asked for; the upstream's answer began; 0: not yet */
+	char audit_id[ACCESS_AUDIT_ID_BYTES_MAX]; /* what the upstream calls this request */
+	uint8_t audit_id_n;
 
 	/* request, going up */
 	struct block *up;         /* data[from..to) is framed and waits to be written */

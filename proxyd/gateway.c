@@ -17,7 +17,6 @@ gateway_init(struct gateway *g)
 	g->id_counter = seed[1];
 	g->request_limits = (struct http_limits){ (size_t)g->config->limits.header_bytes, GATEWAY_TARGET_BYTES_MAX };
 	g->answer_limits = (struct http_limits){ GATEWAY_ANSWER_HEAD_BYTES_MAX, GATEWAY_TARGET_BYTES_MAX };
-	access_log_init(&g->access_log, g->loop);
 	buf_init(&g->scratch, GATEWAY_SCRATCH_BYTES_MAX);
 	return OK;
 }
@@ -25,7 +24,6 @@ gateway_init(struct gateway *g)
 void
 gateway_fini(struct gateway *g)
 {
-	access_log_flush(&g->access_log);
 	exchange_free_lists(g);
 	block_pool_fini(&g->blocks);
 	buf_fini_secret(&g->scratch);

@@ -4,7 +4,6 @@
 #ifndef PROXYD_GATEWAY_H
 #define PROXYD_GATEWAY_H
 
-#include "proxyd/access_log.h"
 #include "proxyd/authenticator.h"
 #include "proxyd/block.h"
 #include "proxyd/config.h"
@@ -19,6 +18,7 @@ struct access_answers;
 struct exchange;
 struct request;
 struct client;
+struct line_pipe;
 
 /* A head that an upstream sends: 64 KiB, as what we accept from clients by default. */
 #define GATEWAY_ANSWER_HEAD_BYTES_MAX 65536
@@ -43,7 +43,7 @@ struct gateway {
 	struct credential_hasher access_hasher;
 	struct http_limits request_limits, answer_limits;
 	struct block_pool blocks;
-	struct access_log access_log;
+	struct line_pipe *audit;      /* where audit events go; NULL: nobody wants them */
 	struct buf scratch;           /* a head being written; valid until control returns to the loop or another head is written */
 	struct http_head answer_head; /* a head being read from an upstream; the same */
 	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */

@@ -57,6 +57,7 @@ generation_new(const struct generation_setup *setup)
 		.loop = setup->loop,
 		.clock = setup->clock,
 		.ticket_secret = setup->ticket_secret,
+		.logs = setup->logs,
 		.events = setup->events,
 		.master = setup->master,
 	};
@@ -131,6 +132,10 @@ start_child(struct child *c)
 {
 	struct generation *g = c->generation;
 	struct child_setup setup = {
+		.user = g->config->user,
+		.log_level = (enum log_level)g->config->log.level,
+		.log_format = (enum log_format)g->config->log.format,
+		.logs = g->logs,
 		.config = g->config,
 		.generation = g->number,
 		.listeners = &g->listeners,
@@ -330,20 +335,6 @@ tell_gone(struct loop_deferred *d)
 	g->events->gone(g->master, g);
 }
 
-static void
-describe_death(const struct child *c, int status, char out[384])
-{
-	const char *kind = child_kind_name(c);
-	int n = c->kind == CHILD_KEEPER ? snprintf(out, 384, "%s ", kind) : snprintf(out, 384, "%s %u ", kind, c->index);
-
-	if (*c->why)
-		snprintf(out + n, 384 - (size_t)n, "failed: %s", c->why);
-	else if (WIFSIGNALED(status))
-		snprintf(out + n, 384 - (size_t)n, "was ended by signal %d (SIG%s)", WTERMSIG(status), sigabbrev_np(WTERMSIG(status)));
-	else
-		snprintf(out + n, 384 - (size_t)n, "ended with status %d", WEXITSTATUS(status));
-}
-
 /* A child of a generation that serves, or is the first one: it gets a successor. */
 static void
 replace(struct child *c, const char *why)
@@ -365,7 +356,7 @@ bool
 generation_reaped(struct generation *g, pid_t pid, int status)
 {
 	struct child *c = NULL;
-	char why[384];
+	char why[CHILD_DEATH_BYTES];
 
 	for (size_t i = 0; i <= g->worker_n && !c; i++)
 		if (child_at(g, i)->pid == pid)
@@ -374,7 +365,7 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 		return false;
 	c->pid = 0; /* reaped: the number may be somebody else's by now */
 	read_messages(c, UINT32_MAX); /* its last words */
-	describe_death(c, status, why);
+	child_describe_death(c, status, why);
 	child_forget(c, g->loop);
 	if (g->phase == GENERATION_LEAVES)
 		check_gone(g);

@@ -44,6 +44,7 @@ struct generation {
 	struct loop *loop;
 	const struct clock *clock;
 	const unsigned char *ticket_secret;
+	struct logs *logs;
 	const struct generation_events *events;
 	void *master;
 };
@@ -57,6 +58,7 @@ struct generation_setup {
 	struct loop *loop;
 	const struct clock *clock;
 	const unsigned char *ticket_secret; /* stays master's */
+	struct logs *logs;                  /* master's; NULL: children log to standard error */
 	const struct generation_events *events;
 	void *master;
 };

@@ -20,6 +20,9 @@ struct master {
 	struct generation *generations; /* all that have a child left, newest first */
 	struct generation *active;      /* the one that serves, or is starting as the first */
 	struct generation *candidate;   /* the one that is to replace it; NULL: no reload runs */
+	struct logs *logs;
+	struct log_files candidate_files; /* in use when the candidate is */
+	struct proxyd_config *starting; /* loaded, and nobody's yet */
 	unsigned last_number;
 	bool reload_again;              /* HUP came while a reload ran */
 	bool announced;                 /* "proxyd ready" was said */
@@ -46,6 +49,7 @@ master_run(const char *path, struct proxyd_config *config, const struct clock *c
 
 	log_setup("proxyd", 2, (enum log_level)config->log.level, (enum log_format)config->log.format);
 	if (!start_up(&m, config)) {
+		logs_free(m.logs);
 		if (m.loop)
 			loop_free(m.loop);
 		return 1;
@@ -54,6 +58,7 @@ master_run(const char *path, struct proxyd_config *config, const struct clock *c
 	if (e)
 		log_error("event loop failed", LOG_ERRNO(errno)); /* children end with us */
 	log_info("proxyd stopped");
+	logs_free(m.logs);
 	loop_free(m.loop);
 	OPENSSL_cleanse(m.ticket_secret, sizeof(m.ticket_secret));
 	return e ? 1 : 0;
@@ -66,10 +71,24 @@ complain(const char *what)
 	return false;
 }
 
+/* From here on lines go where the configuration says. */
+static bool
+start_logs(struct master *m, const struct proxyd_config *config, struct config_error *e)
+{
+	struct log_files files;
+
+	if (log_files_open(config, &files, e)) {
+		fprintf(stderr, "proxyd: %s\n", e->text);
+		return false;
+	}
+	m->logs = logs_new(m->loop, m->clock, &files, config->user, forget_secrets, m);
+	return m->logs || complain("no logger");
+}
+
 static bool
 start_up(struct master *m, struct proxyd_config *config)
 {
-	/* The last four have no meaning yet; left alone, two of them would end the process and two would halt it. */
+	/* The last three have no meaning yet; left alone, one of them would end the process and two would halt it. */
 	static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, 0 };
 	struct config_error e = { "" };
 	uint64_t watchdog_us = process_watchdog_us();
@@ -87,6 +106,11 @@ start_up(struct master *m, struct proxyd_config *config)
 	m->signals = (struct loop_watch){ .fd = fd, .on_event = on_signal };
 	if (!m->loop || loop_add(m->loop, &m->signals, EPOLLIN))
 		return complain("no event loop");
+	m->starting = config;
+	if (!start_logs(m, config, &e)) {
+		proxyd_config_free(config);
+		return false;
+	}
 	m->watchdog.on_due = on_watchdog;
 	m->watchdog_ms = watchdog_us / 2000; /* half the time that the service manager allows */
 	if (m->watchdog_ms)
@@ -113,6 +137,7 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 		.loop = m->loop,
 		.clock = m->clock,
 		.ticket_secret = m->ticket_secret,
+		.logs = m->logs,
 		.events = &events,
 		.master = m,
 	};
@@ -129,6 +154,7 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 		proxyd_config_free(config);
 		return false;
 	}
+	m->starting = NULL;
 	m->last_number++;
 	g->next = m->generations;
 	m->generations = g;
@@ -153,6 +179,23 @@ reload_failed(struct master *m, const char *why)
 	process_notify("READY=1\nSTATUS=reload failed, see the log");
 }
 
+/* Takes over config, as start_generation does. */
+static bool
+start_candidate(struct master *m, struct proxyd_config *config, struct config_error *e)
+{
+	struct log_files files;
+
+	if (log_files_open(config, &files, e)) {
+		proxyd_config_free(config);
+		return false;
+	}
+	m->candidate_files = files;
+	if (start_generation(m, config, e))
+		return true;
+	log_files_close(&m->candidate_files);
+	return false;
+}
+
 static void
 reload(struct master *m)
 {
@@ -168,7 +211,7 @@ reload(struct master *m)
 	}
 	log_info("reload: started", LOG_STR("config", m->path));
 	notify_reloading(m->clock);
-	if (proxyd_config_load(m->path, m->clock, &config, &e) || !start_generation(m, config, &e))
+	if (proxyd_config_load(m->path, m->clock, &config, &e) || !start_candidate(m, config, &e))
 		reload_failed(m, e.text);
 }
 
@@ -206,7 +249,7 @@ switch_to(struct master *m, struct generation *g)
 
 	m->active = g;
 	m->candidate = NULL;
-	log_setup("proxyd", 2, (enum log_level)g->config->log.level, (enum log_format)g->config->log.format);
+	logs_use(m->logs, &m->candidate_files);
 	generation_drain(old, (uint64_t)g->config->limits.drain_timeout_ms);
 	listeners_close(&old->listeners, &g->listeners);
 	announce(g, "reload: done");
@@ -218,6 +261,7 @@ abandon_candidate(struct master *m, const char *why)
 	struct generation *g = m->candidate;
 
 	m->candidate = NULL;
+	log_files_close(&m->candidate_files);
 	generation_drain(g, (uint64_t)m->active->config->limits.drain_timeout_ms);
 	listeners_close(&g->listeners, &m->active->listeners);
 	reload_failed(m, why);
@@ -273,6 +317,8 @@ forget_secrets(void *arg)
 {
 	struct master *m = arg;
 
+	if (m->starting)
+		proxyd_config_forget_secrets(m->starting);
 	for (struct generation *g = m->generations; g; g = g->next)
 		generation_forget_secrets(g);
 	OPENSSL_cleanse(m->ticket_secret, sizeof(m->ticket_secret));
@@ -311,9 +357,12 @@ reap(struct master *m)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (logs_reaped(m->logs, pid, status))
+			continue;
 		for (struct generation *g = m->generations; g && !generation_reaped(g, pid, status); g = g->next)
 			;
+	}
 }
 
 static void
@@ -331,6 +380,8 @@ on_signal(struct loop_watch *w, uint32_t events_seen)
 			end(m, ENDING_DRAIN, "QUIT");
 		else if (number == SIGTERM || number == SIGINT)
 			end(m, ENDING_STOP, sigabbrev_np(number));
+		else if (number == SIGUSR1)
+			logs_reopen(m->logs);
 		else
 			log_warn("signal ignored: it has no meaning in this version", LOG_STR("signal", sigabbrev_np(number)));
 	}

@@ -1,6 +1,7 @@
 /* master.h - the process that starts all others and reads no byte from the network: configuration, listening sockets, signals, children.
  *
  *   HUP           read the configuration anew, start a generation of it, switch when it is ready, drain the old one; a failure changes nothing
+ *   USR1          open log and audit files again
  *   QUIT          finish what runs, then end        TERM, INT   end now */
 #ifndef PROXYD_MASTER_H
 #define PROXYD_MASTER_H

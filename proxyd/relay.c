@@ -270,6 +270,7 @@ start_answer(struct exchange *x, const struct http_head **head)
 		return RELAY_UPSTREAM_UNAUTHORIZED;
 	x->status = h->status;
 	x->keep = h->keep_alive && h->framing != FRAMING_CLOSE && x->upgrade == UPGRADE_NONE;
+	access_log_answered(x, h);
 	x->down_framing = h->framing;
 	x->down_left = h->framing == FRAMING_LENGTH ? h->content_length : 0;
 	if (h->framing == FRAMING_CHUNKED)

@@ -9,6 +9,7 @@
 #include "proxyd/control.h"
 #include "proxyd/credentials.h"
 #include "proxyd/exchange.h"
+#include "proxyd/line_pipe.h"
 #include "proxyd/peers.h"
 #include "proxyd/route.h"
 #include "proxyd/reviews.h"
@@ -37,6 +38,7 @@ struct listener {
 struct worker {
 	const struct worker_start *start;
 	struct gateway gateway;
+	struct line_pipe log, audit; /* to the logger */
 	struct upstream *authd; /* asked about sessions */
 	struct listener *listeners;
 	size_t listener_n;
@@ -325,6 +327,32 @@ sessions_init(struct worker *w)
 	return g->sessions ? OK : E_NOMEM;
 }
 
+/* A line of the log, from anywhere in this process. What is more than news should not be lost if we are about to crash. */
+static void
+take_line(void *arg, enum log_level level, struct slice line)
+{
+	line_pipe_add(arg, line, level >= LOG_LEVEL_WARN);
+}
+
+static void
+logs_start(struct worker *w)
+{
+	line_pipe_init(&w->log, w->gateway.loop, w->start->log_fd, "log");
+	line_pipe_init(&w->audit, w->gateway.loop, w->start->audit_fd, "audit");
+	if (line_pipe_is_open(&w->log))
+		log_set_sink(take_line, &w->log);
+	if (line_pipe_is_open(&w->audit))
+		w->gateway.audit = &w->audit;
+}
+
+static void
+logs_end(struct worker *w)
+{
+	log_set_sink(NULL, NULL);
+	line_pipe_fini(&w->log);
+	line_pipe_fini(&w->audit);
+}
+
 static enum err
 gateway_start(struct worker *w)
 {
@@ -337,7 +365,10 @@ gateway_start(struct worker *w)
 	g->clock = s->clock;
 	g->on_client_gone = on_client_gone;
 	g->on_keys_wanted = keys_wanted;
-	if (!(g->loop = loop_new(s->clock)) || !(g->authenticator = authenticator_new(s->config, s->clock)))
+	if (!(g->loop = loop_new(s->clock)))
+		return E_NOMEM;
+	logs_start(w);
+	if (!(g->authenticator = authenticator_new(s->config, s->clock)))
 		return E_NOMEM;
 	if ((err = gateway_init(g)) || (err = sessions_init(w)) || (err = reviews_init(g)) ||
 		(err = router_new(g->loop, s->config, &g->router, &w->why)))
@@ -398,6 +429,7 @@ worker_fini(struct worker *w)
 		SSL_CTX_free(w->listeners[i].tls);
 	free(w->listeners);
 	peers_fini(&w->peers);
+	logs_end(w);
 	loop_free(g->loop);
 	gateway_fini(g);
 	authenticator_free(g->authenticator);
@@ -406,7 +438,7 @@ worker_fini(struct worker *w)
 int
 worker_run(const struct worker_start *start)
 {
-	struct worker w = { .start = start, .drain.on_due = on_drain_over, .pause.on_due = on_pause_over, .want_keys.on_due = on_want_keys };
+	struct worker w = { .start = start, .log.watch.fd = -1, .audit.watch.fd = -1, .drain.on_due = on_drain_over, .pause.on_due = on_pause_over, .want_keys.on_due = on_want_keys };
 	enum err err = gateway_start(&w);
 	if (err == OK) {
 		if (start->keycache_fd >= 0)

@@ -13,6 +13,7 @@ struct worker_start {
 	unsigned generation;         /* of the configuration, from 1 */
 	const int *listen_fds;       /* one per config->listen item, listening, non-blocking, shared by all workers */
 	int control_fd;              /* SOCK_SEQPACKET to master (control.h) */
+	int log_fd, audit_fd;        /* pipes to the logger, non-blocking, the worker's; log -1: standard error, audit -1: no events */
 	int keycache_fd;             /* newest key cache, -1: not yet; later ones come by CONTROL_KEYCACHE */
 	unsigned char ticket_secret[TICKET_SECRET_BYTES]; /* session ticket keys are derived from it and the time: the same in every worker */
 	const struct clock *clock;

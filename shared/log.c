@@ -12,6 +12,8 @@ static atomic_int log_fd = 2;
 static atomic_int log_least = LOG_LEVEL_INFO;
 static atomic_int log_format = LOG_FORMAT_TEXT;
 static _Atomic uint64_t log_lost;
+static void (*log_sink)(void *arg, enum log_level level, struct slice line);
+static void *log_sink_arg;
 static atomic_int log_pid;
 
 static const char *const level_words[] = { "debug", "info", "warn", "error" };
@@ -30,6 +32,13 @@ void
 log_set_fd(int fd)
 {
 	atomic_store(&log_fd, fd);
+}
+
+void
+log_set_sink(void (*take)(void *arg, enum log_level level, struct slice line), void *arg)
+{
+	log_sink = take;
+	log_sink_arg = arg;
 }
 
 void
@@ -334,38 +343,23 @@ build(struct line *l, enum log_level level, const char *msg, const struct log_fi
 }
 
 void
-log_write_lines(const char *p, size_t n)
-{
-	int saved = errno;
-	ssize_t written;
-
-	do
-		written = write(atomic_load(&log_fd), p, n);
-	while (written < 0 && errno == EINTR);
-	if (written != (ssize_t)n)
-		atomic_fetch_add(&log_lost, 1);
-	errno = saved;
-}
-
-void
 log_write(enum log_level level, const char *msg, const struct log_field *fields)
 {
+	int saved = errno;
 	struct line l;
+	ssize_t written;
 
 	if (level < log_level_get())
 		return;
 	build(&l, level, msg, fields);
-	log_write_lines(l.text, l.n);
-}
-
-size_t
-log_line(char out[LOG_LINE_BYTES_MAX], enum log_level level, const char *msg, const struct log_field *fields)
-{
-	struct line l;
-
-	if (level < log_level_get())
-		return 0;
-	build(&l, level, msg, fields);
-	memcpy(out, l.text, l.n);
-	return l.n;
+	if (log_sink) {
+		log_sink(log_sink_arg, level, slice_of(l.text, l.n));
+	} else {
+		do
+			written = write(atomic_load(&log_fd), l.text, l.n);
+		while (written < 0 && errno == EINTR);
+		if (written != (ssize_t)l.n)
+			atomic_fetch_add(&log_lost, 1);
+	}
+	errno = saved;
 }

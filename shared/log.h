@@ -35,6 +35,9 @@ struct log_field {
  * fd: where lines go (default 2); not closed. The pid is looked up here: a forked child calls it again. */
 void log_setup(const char *program, int fd, enum log_level least, enum log_format format);
 void log_set_fd(int fd);
+/* Lines, whole and with their line feed, go to take instead of the descriptor; NULL: to the descriptor again. For processes with one thread.
+ * take must not log. */
+void log_set_sink(void (*take)(void *arg, enum log_level level, struct slice line), void *arg);
 void log_set_level(enum log_level least);
 enum log_level log_level_get(void);
 /* "debug", "info", "warn"/"warning", "error"; "text", "json". False: not one of them. */
@@ -46,11 +49,6 @@ bool log_format_parse(struct slice s, enum log_format *out);
 #define LOG_LINE_BYTES_MAX 8192
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
 uint64_t log_lines_lost(void);
-/* For lines that leave together: the line that log_write would write, with its line feed. 0: below the level. */
-size_t log_line(char out[LOG_LINE_BYTES_MAX], enum log_level level, const char *msg, const struct log_field *fields);
-/* One write(2). Up to PIPE_BUF bytes are never mixed with another process's lines. */
-void log_write_lines(const char *p, size_t n);
-
 #define LOG_AT(level, msg, ...) log_write((level), (msg), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { NULL, LOG_KIND_INT, { NULL, 0 }, 0 } })
 #define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)

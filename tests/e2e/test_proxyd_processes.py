@@ -127,6 +127,8 @@ def test_the_example_in_help_is_a_configuration(tmp_path, ca):
             ("kubeconfig: FILE, context: NAME", f"kubeconfig: {upstream.kubeconfig()}, context: c"),
             ("issuer: URL", "issuer: https://gateway.example.com/oidc"),
             ("tokenFile: FILE", f"tokenFile: {tokens}"),
+            ("file: LOG", f"file: {tmp_path}/proxyd.log"),
+            ("file: AUDIT", f"file: {tmp_path}/audit.log"),
             ("user: NAME", f"user: {pwd.getpwuid(os.geteuid()).pw_name}"),
         ):
             assert word in example
@@ -634,7 +636,7 @@ def test_a_worker_that_hangs_does_not_keep_the_master_from_ending(tmp_path, ca):
         assert not alive(hung)
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU])
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU])
 def test_a_signal_without_a_meaning_is_said_and_ignored(tmp_path, ca, number):
     with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
         proxyd.send(number)

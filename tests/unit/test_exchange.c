@@ -959,59 +959,6 @@ an_identity_too_large_to_send_is_a_431(void **state)
 }
 
 static void
-read_line(int fd, char *line, size_t cap)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	size_t n = 0;
-
-	while (n + 1 < cap && poll(&p, 1, UNIT_WAIT_S * 1000) == 1 && read(fd, line + n, 1) == 1 && line[n] != '\n')
-		n++;
-	line[n] = '\0';
-}
-
-static void
-each_request_leaves_one_line_without_its_query(void **state)
-{
-	struct end client, cluster;
-	char head[4096], line[4096];
-	int fds[2];
-
-	(void)state;
-	assert_int_equal(pipe(fds), 0);
-	pair(&client, &cluster);
-	size_t held;
-	rig_run(&rig, count_held, &held); /* the first request's line is behind us */
-	log_setup("t", fds[1], LOG_LEVEL_INFO, LOG_FORMAT_JSON);
-	end_say(&client, LINE("POST", "/api/v1/x?token=secret") "Content-Length: 4\r\n\r\nbody");
-	end_hear_head(&cluster, head, sizeof(head));
-	end_hear(&cluster, "body");
-	end_say(&cluster, OK_ABC);
-	end_hear_head(&client, head, sizeof(head));
-	end_hear(&client, "abc");
-	read_line(fds[0], line, sizeof(line));
-	assert_non_null(strstr(line, "\"msg\":\"request\""));
-	assert_non_null(strstr(line, "\"method\":\"POST\",\"path\":\"/api/v1/x\",\"status\":200,\"user\":\"alice\""));
-	assert_non_null(strstr(line, "\"to\":\"default\",\"client\":\"127.0.0.1\",\"bytes_in\":4,\"bytes_out\":3,"));
-	assert_null(strstr(line, "secret"));
-	char *id = strstr(head, "X-Request-Id: ") + 14;
-	id[16] = '\0';
-	assert_non_null(strstr(line, id));
-	/* A watch's line comes at its end, long after its head has been given back. */
-	end_say(&client, LINE("GET", "/api/v1/pods?watch=1") "\r\n");
-	end_hear_head(&cluster, head, sizeof(head));
-	end_say(&cluster, CHUNKED_OK);
-	end_hear_head(&client, head, sizeof(head));
-	end_close(&client);
-	read_line(fds[0], line, sizeof(line));
-	assert_non_null(strstr(line, "\"method\":\"GET\",\"path\":\"/api/v1/pods\",\"status\":200"));
-	assert_non_null(strstr(line, "\"reason\":\"client closed the connection\""));
-	log_setup("t", 2, LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
-	end_close(&cluster);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void
 our_own_credential_refused_is_a_502_except_below_a_proxy_subresource(void **state)
 {
 	struct end client, cluster;
@@ -1072,7 +1019,6 @@ main(void)
 		T(interim_answers_without_end_to_a_client_that_does_not_read_cost_no_memory),
 		T(a_request_without_an_identity_is_never_forwarded),
 		T(an_identity_too_large_to_send_is_a_431),
-		T(each_request_leaves_one_line_without_its_query),
 		T(an_upstream_that_says_close_is_not_used_again),
 		T(our_own_credential_refused_is_a_502_except_below_a_proxy_subresource),
 	};

@@ -240,22 +240,43 @@ lines_of_several_threads_do_not_mix(void **state)
 	rmdir(folder);
 }
 
+struct taken {
+	enum log_level level;
+	size_t n;
+	char text[LOG_LINE_BYTES_MAX];
+};
+
 static void
-lines_can_be_gathered_and_written_at_once(void **state)
+take(void *arg, enum log_level level, struct slice one)
 {
-	char two[2 * LOG_LINE_BYTES_MAX];
-	const struct log_field fields[] = { LOG_INT("n", 1), { .key = NULL } };
-	size_t n = log_line(two, LOG_LEVEL_INFO, "one", fields);
+	struct taken *t = arg;
+
+	t->level = level;
+	t->n = one.n;
+	memcpy(t->text, one.p, one.n);
+	errno = EBADF; /* whatever happens here is none of the caller's business */
+}
+
+static void
+lines_can_be_taken_instead_of_written(void **state)
+{
+	struct taken t = { .n = 0 };
 
 	(void)state;
-	assert_int_equal(two[n - 1], '\n');
-	assert_int_equal(log_line(two + n, LOG_LEVEL_DEBUG, "none", fields), 0);
-	n += log_line(two + n, LOG_LEVEL_WARN, "two", fields);
-	assert_string_equal(read_line(), ""); /* not yet */
-	log_write_lines(two, n);
-	ssize_t got = read(ends[0], line, sizeof(line));
-	assert_int_equal(got, n);
-	assert_memory_equal(line, two, n);
+	log_set_sink(take, &t);
+	errno = 7;
+	log_debug("below the level");
+	assert_int_equal(t.n, 0);
+	log_warn("two", LOG_INT("n", 1));
+	assert_int_equal(errno, 7);
+	log_set_sink(NULL, NULL);
+	assert_string_equal(read_line(), "");
+	assert_int_equal(t.level, LOG_LEVEL_WARN);
+	assert_int_equal(t.text[t.n - 1], '\n');
+	t.text[t.n - 1] = '\0';
+	assert_non_null(strstr(t.text, "\"msg\":\"two\",\"n\":1}"));
+	log_warn("again");
+	assert_string_not_equal(read_line(), "");
 }
 
 static void
@@ -296,7 +317,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_unknown_errno_has_a_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_line_that_cannot_be_written_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_of_several_threads_do_not_mix, setup, teardown),
-		cmocka_unit_test_setup_teardown(lines_can_be_gathered_and_written_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(lines_can_be_taken_instead_of_written, setup, teardown),
 		cmocka_unit_test(level_and_format_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

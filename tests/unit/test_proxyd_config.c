@@ -459,7 +459,6 @@ a_feature_that_does_not_exist_is_said_not_to_be_supported(void **state)
 		{ "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt: []\n", ":1: apiVersion: is not supported" },
 		{ "kind: AuthenticationConfiguration\n", ":1: kind: is not supported" },
 		{ LISTEN "jwt: []\n", ":2: jwt: is not supported here; it belongs under" },
-		{ LISTEN "audit:\n  file: x\n", ":2: audit: is not supported" },
 		{ LISTEN "authentication:\n  anonymous: {enabled: true}\n", ":3: authentication.anonymous: is not supported" },
 		{ JWT(", userValidationRules: []"), ":4: authentication.jwt[0].userValidationRules: is not supported" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer: {egressSelectorType: cluster}\n",

@@ -398,7 +398,8 @@ each_tunnel_leaves_one_line_with_the_bytes_of_both_ways_and_why_it_ended(void **
 	end_hear(&client, "sixteen bytes...");
 	part(&client, &cluster);
 	read_line(fds[0], line, sizeof(line));
-	assert_non_null(strstr(line, "\"method\":\"GET\",\"path\":\"" EXEC "\",\"status\":101,\"user\":\"alice\""));
+	assert_non_null(strstr(line, "\"method\":\"GET\",\"path\":\"" EXEC "\",\"verb\":\"get\",\"resource\":\"pods/exec\",\"namespace\":\"a\",\"name\":\"b\","
+				      "\"status\":101,\"user\":\"alice\""));
 	assert_non_null(strstr(line, "\"bytes_in\":4,\"bytes_out\":16,"));
 	assert_null(strstr(line, "\"reason\":\""));
 	open_tunnel(&client, &cluster);

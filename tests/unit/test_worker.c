@@ -82,7 +82,7 @@ start(void)
 	assert_true(p.pid >= 0);
 	if (p.pid == 0) {
 		const struct worker_start s = { .config = &config, .index = 0, .generation = 1, .listen_fds = &listen_fd, .control_fd = ends[1],
-			.keycache_fd = -1, .ticket_secret = { 42 }, .clock = &clock_system };
+			.log_fd = -1, .audit_fd = -1, .keycache_fd = -1, .ticket_secret = { 42 }, .clock = &clock_system };
 		/* Also what the test has open as a client: its ends would stay half open here. */
 		for (int fd = 3; fd < 256; fd++)
 			if (fd != listen_fd && fd != ends[1])

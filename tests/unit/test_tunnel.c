@@ -1,4 +1,7 @@
 /* Upgrades: what becomes a tunnel and what does not, and what a tunnel does with bytes and ends. */
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <fcntl.h>
 #include "tests/unit/gateway_unit.h"
 
@@ -214,6 +217,18 @@ another_protocol_than_asked_is_a_502(void **state)
 	}
 }
 
+/* Until the gateway's kernel has acknowledged all that was sent: it is in its socket now, however busy the machine is. */
+static void
+await_taken(const struct end *e)
+{
+	int unacknowledged = 0;
+
+	do {
+		sched_yield();
+		assert_int_equal(ioctl(e->fd, SIOCOUTQ, &unacknowledged), 0);
+	} while (unacknowledged > 0);
+}
+
 static void
 bytes_before_the_101_are_refused(void **state)
 {
@@ -233,7 +248,7 @@ bytes_before_the_101_are_refused(void **state)
 	cluster = rig_cluster(&rig);
 	end_hear_head(&cluster, head, sizeof(head));
 	end_say(&client, "too early");
-	/* On the wire before the 101 is: the kernel delivers in order on one machine. */
+	await_taken(&client);
 	end_say(&cluster, SWITCHING TO_WEBSOCKET "\r\n");
 	end_hear_head(&client, head, sizeof(head));
 	assert_memory_equal(head, "HTTP/1.1 400 ", 13);
@@ -354,9 +369,12 @@ what_an_upstream_sent_before_it_closed_arrives_while_the_client_still_sends(void
 	open_tunnel(&client, &cluster);
 	end_write(&cluster, bytes, N);
 	end_close(&cluster);
-	end_write(&client, bytes, 65536);
+	/* Where the reset below has come already, this fails, and so may the read. */
+	ERR_clear_error();
+	int written = SSL_write(client.ssl, bytes, 65536);
 	while ((r = end_read(&client, bytes, N)) > 0)
 		n += (size_t)r;
+	assert_true(written > 0 || r < 0);
 	/* The kernel at the upstream answers bytes for nobody with a reset: the end may be a cut, but what had arrived is there. */
 	assert_true(n == N || r < 0);
 	end_close(&client);

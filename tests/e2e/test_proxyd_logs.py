@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from gatehouse import BUILD, CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
+from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request
 from load import Load
 
 

@@ -19,6 +19,7 @@ struct child {
 	unsigned index;            /* of a worker */
 	pid_t pid;                 /* 0: not running */
 	bool ready;                /* CONTROL_READY came */
+	bool wanted;               /* gets a successor when it dies; otherwise it is to leave, or its place is free */
 	uint64_t started_ms;
 	struct respawn respawn;
 	char why[248];             /* text of CONTROL_FAILED; "" */

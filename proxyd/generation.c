@@ -35,7 +35,7 @@ static void
 init_child(struct child *c, struct generation *g, enum child_kind kind, unsigned index)
 {
 	*c = (struct child){ .control = { .fd = -1, .on_event = on_control }, .respawn_timer = { .on_due = on_respawn_due }, .generation = g,
-		.kind = kind, .index = index };
+		.kind = kind, .index = index, .wanted = true };
 }
 
 struct generation *
@@ -62,7 +62,7 @@ generation_new(const struct generation_setup *setup)
 		.master = setup->master,
 	};
 	g->worker_n = g->config->workers ? (size_t)g->config->workers : cpu_count();
-	g->workers = calloc(g->worker_n, sizeof(*g->workers));
+	g->workers = calloc(PROXYD_WORKERS_MAX, sizeof(*g->workers));
 	g->credentials = credentials_new(g->config);
 	if (!g->workers || !g->credentials || (setup->seed_fd >= 0 && (g->keycache_fd = fcntl(setup->seed_fd, F_DUPFD_CLOEXEC, 3)) < 0)) {
 		credentials_free(g->credentials);
@@ -198,7 +198,7 @@ child_is_ready(struct child *c)
 	if (c->kind == CHILD_KEEPER && g->phase == GENERATION_KEEPER_STARTS)
 		start_workers(g);
 	for (size_t i = 0; i < g->worker_n; i++)
-		all = all && g->workers[i].ready;
+		all = all && (g->workers[i].ready || !g->workers[i].wanted);
 	if (all)
 		settle(g, NULL);
 }
@@ -327,6 +327,54 @@ generation_stop(struct generation *g)
 		leave(g, GENERATION_STOP_MS);
 }
 
+size_t
+generation_workers(const struct generation *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->worker_n; i++)
+		n += g->workers[i].wanted;
+	return n;
+}
+
+enum err
+generation_add_worker(struct generation *g)
+{
+	size_t at = 0;
+
+	while (at < g->worker_n && (g->workers[at].wanted || g->workers[at].pid))
+		at++;
+	if (at == PROXYD_WORKERS_MAX || g->phase != GENERATION_SERVES)
+		return E_LIMIT;
+	init_child(&g->workers[at], g, CHILD_WORKER, (unsigned)at);
+	if (at == g->worker_n)
+		g->worker_n++;
+	start_child(&g->workers[at]);
+	return OK;
+}
+
+enum err
+generation_remove_worker(struct generation *g, uint64_t timeout_ms)
+{
+	struct child *last = NULL;
+
+	if (generation_workers(g) <= 1 || g->phase != GENERATION_SERVES)
+		return E_LIMIT;
+	for (size_t i = 0; i < g->worker_n; i++)
+		if (g->workers[i].wanted)
+			last = &g->workers[i];
+	last->wanted = false;
+	loop_timer_clear(g->loop, &last->respawn_timer);
+	if (!last->pid)
+		return OK;
+	if (last->ready)
+		send_or_log(last, CONTROL_DRAIN, timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms, -1);
+	else
+		kill(last->pid, SIGKILL); /* it has nothing to finish */
+	set_timer(g, &last->respawn_timer, timeout_ms + GENERATION_KILL_MS);
+	return OK;
+}
+
 static void
 tell_gone(struct loop_deferred *d)
 {
@@ -367,19 +415,31 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 	read_messages(c, UINT32_MAX); /* its last words */
 	child_describe_death(c, status, why);
 	child_forget(c, g->loop);
-	if (g->phase == GENERATION_LEAVES)
+	if (g->phase == GENERATION_LEAVES) {
 		check_gone(g);
-	else if (g->candidate)
+	} else if (!c->wanted) {
+		loop_timer_clear(g->loop, &c->respawn_timer);
+		log_info("worker gone", LOG_UINT("index", c->index), LOG_UINT("generation", g->number));
+	} else if (g->candidate) {
 		settle(g, why);
-	else
+	} else {
 		replace(c, why);
+	}
 	return true;
 }
 
+/* A successor is due, or the end of one that was to leave. */
 static void
 on_respawn_due(struct loop_timer *t)
 {
-	start_child((struct child *)((char *)t - offsetof(struct child, respawn_timer)));
+	struct child *c = (struct child *)((char *)t - offsetof(struct child, respawn_timer));
+
+	if (c->wanted) {
+		start_child(c);
+		return;
+	}
+	log_warn("worker did not end in time and is killed", LOG_UINT("index", c->index), LOG_INT("child_pid", c->pid));
+	kill(c->pid, SIGKILL);
 }
 
 /* A candidate is not ready, the first keeper is slow, or children that were to leave are still there. */

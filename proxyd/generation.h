@@ -33,8 +33,8 @@ struct generation {
 	bool candidate;                /* gives up rather than trying again */
 	enum generation_phase phase;
 	struct child keeper;
-	struct child *workers;
-	size_t worker_n;
+	struct child *workers;         /* PROXYD_WORKERS_MAX places, so that none ever moves */
+	size_t worker_n;               /* places that have been used: of these some may be free again */
 	int keycache_fd;               /* the newest; -1: none */
 	struct credentials *credentials;
 	struct loop_timer credentials_timer; /* to look at them again; runs as long as there may be a worker */
@@ -75,6 +75,12 @@ void generation_stop(struct generation *g);
 /* Master reaped this process. False: it is none of ours. */
 bool generation_reaped(struct generation *g, pid_t pid, int status);
 void generation_want_keys(struct generation *g);
+/* One worker more, in the first free place; one less: the last one finishes what it has, for at most so long. Only while the generation serves. E_LIMIT: as many as there may
+ * be; as few. */
+MUST_CHECK enum err generation_add_worker(struct generation *g);
+MUST_CHECK enum err generation_remove_worker(struct generation *g, uint64_t timeout_ms);
+/* Workers that are wanted. */
+size_t generation_workers(const struct generation *g);
 /* In a child that has no use for the secrets it inherited. */
 void generation_forget_secrets(struct generation *g);
 

@@ -69,6 +69,8 @@ static const char help[] =
 	"              If anything is wrong nothing changes, and the log says why\n"
 	"  USR1        open log and audit files again, after they have been renamed. Nothing is lost; \"log file opened\" in the\n"
 	"              new file says that the old one is complete\n"
+	"  TTIN, TTOU  one worker more, one worker less, until the next HUP. The one that leaves finishes what it has, for at most\n"
+	"              drainTimeout\n"
 	"  QUIT        finish what is running, for at most drainTimeout, then end\n"
 	"  TERM, INT   end now\n"
 	"\n"

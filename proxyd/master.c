@@ -25,6 +25,7 @@ struct master {
 	struct proxyd_config *starting; /* loaded, and nobody's yet */
 	unsigned last_number;
 	bool reload_again;              /* HUP came while a reload ran */
+	int workers_more;               /* TTIN less TTOU while a reload ran */
 	bool announced;                 /* "proxyd ready" was said */
 	enum ending ending;
 	uint64_t watchdog_ms;
@@ -88,7 +89,6 @@ start_logs(struct master *m, const struct proxyd_config *config, struct config_e
 static bool
 start_up(struct master *m, struct proxyd_config *config)
 {
-	/* The last three have no meaning yet; left alone, one of them would end the process and two would halt it. */
 	static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, 0 };
 	struct config_error e = { "" };
 	uint64_t watchdog_us = process_watchdog_us();
@@ -236,7 +236,7 @@ announce(const struct generation *g, const char *msg)
 	listeners_print(&g->listeners, &addresses);
 	if (g->listeners.admin)
 		address_format(&g->listeners.items[g->listeners.n - 1].bound, admin);
-	log_info(msg, LOG_UINT("generation", g->number), LOG_UINT("workers", g->worker_n), LOG_SLICE("addresses", buf_slice(&addresses)),
+	log_info(msg, LOG_UINT("generation", g->number), LOG_UINT("workers", generation_workers(g)), LOG_SLICE("addresses", buf_slice(&addresses)),
 		LOG_STR("admin", *admin ? admin : NULL));
 	buf_fini(&addresses);
 	process_notify("READY=1\nSTATUS=serving");
@@ -267,6 +267,39 @@ abandon_candidate(struct master *m, const char *why)
 	reload_failed(m, why);
 }
 
+/* One more or one less, of the configuration that serves: the next one has its own number. */
+static void
+change_workers(struct master *m, int by)
+{
+	struct generation *g = m->active;
+	enum err e;
+
+	if (m->ending)
+		return;
+	if (m->candidate || !m->announced) {
+		log_info("workers: queued until the running reload is done");
+		m->workers_more += by;
+		return;
+	}
+	e = by > 0 ? generation_add_worker(g) : generation_remove_worker(g, (uint64_t)g->config->limits.drain_timeout_ms);
+	if (e)
+		log_warn(by > 0 ? "no worker more: there are as many as there may be" : "no worker less: there is only one", LOG_UINT("workers", generation_workers(g)));
+	else
+		log_info(by > 0 ? "one worker more" : "one worker less", LOG_UINT("workers", generation_workers(g)));
+}
+
+static void
+change_workers_if_queued(struct master *m)
+{
+	int by = m->workers_more;
+
+	m->workers_more = 0;
+	for (; by > 0; by--)
+		change_workers(m, 1);
+	for (; by < 0; by++)
+		change_workers(m, -1);
+}
+
 static void
 settled(void *arg, struct generation *g, const char *why)
 {
@@ -282,6 +315,7 @@ settled(void *arg, struct generation *g, const char *why)
 		m->announced = true;
 		announce(g, "proxyd ready");
 	}
+	change_workers_if_queued(m);
 	reload_if_queued(m);
 }
 
@@ -382,6 +416,8 @@ on_signal(struct loop_watch *w, uint32_t events_seen)
 			end(m, ENDING_STOP, sigabbrev_np(number));
 		else if (number == SIGUSR1)
 			logs_reopen(m->logs);
+		else if (number == SIGTTIN || number == SIGTTOU)
+			change_workers(m, number == SIGTTIN ? 1 : -1);
 		else
 			log_warn("signal ignored: it has no meaning in this version", LOG_STR("signal", sigabbrev_np(number)));
 	}

@@ -2,6 +2,7 @@
  *
  *   HUP           read the configuration anew, start a generation of it, switch when it is ready, drain the old one; a failure changes nothing
  *   USR1          open log and audit files again
+ *   TTIN, TTOU    one worker more, or one less, which finishes what it has
  *   QUIT          finish what runs, then end        TERM, INT   end now */
 #ifndef PROXYD_MASTER_H
 #define PROXYD_MASTER_H

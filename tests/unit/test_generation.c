@@ -26,7 +26,7 @@ enum behaviour {
 
 /* What the next children do: inherited by fork. */
 static struct {
-	enum behaviour keeper, workers[4];
+	enum behaviour keeper, workers[PROXYD_WORKERS_MAX];
 } script;
 
 static void
@@ -408,6 +408,89 @@ a_worker_cannot_hand_out_a_key_cache(void **state)
 }
 
 static void
+workers_are_added_and_removed_while_it_serves(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	assert_int_equal(generation_add_worker(s->g), E_LIMIT); /* not yet */
+	assert_int_equal(generation_remove_worker(s->g, 1000), E_LIMIT);
+	run(s);
+	assert_int_equal(generation_remove_worker(s->g, 1000), E_LIMIT); /* the last one */
+	assert_int_equal(generation_add_worker(s->g), OK);
+	assert_int_equal(generation_add_worker(s->g), OK);
+	assert_int_equal(generation_workers(s->g), 3);
+	assert_int_equal(s->g->worker_n, 3);
+	assert_int_equal(s->g->workers[2].index, 2);
+	assert_true(s->g->workers[2].pid > 0);
+	/* The last one leaves: killed, for it has not said that it is ready; its place is taken again. */
+	assert_int_equal(generation_remove_worker(s->g, 1000), OK);
+	assert_int_equal(generation_workers(s->g), 2);
+	s->stop_at_deaths = 1;
+	run(s);
+	assert_int_equal(WTERMSIG(s->last_status), SIGKILL);
+	assert_int_equal(s->g->workers[2].pid, 0);
+	assert_int_equal(generation_add_worker(s->g), OK);
+	assert_int_equal(s->g->worker_n, 3);
+	finish(s);
+	assert_int_equal(s->settled, 1);
+}
+
+static void
+a_removed_worker_drains_has_no_successor_and_is_killed_if_it_stays(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[1] = DEAF;
+	s->stop_at_settled = 1;
+	begin(s, 3, true);
+	run(s);
+	pid_t two = s->g->workers[2].pid, one = s->g->workers[1].pid;
+	assert_int_equal(generation_remove_worker(s->g, 1000), OK); /* what SERVES ends at */
+	s->stop_at_deaths = 1;
+	run(s);
+	assert_true(WIFEXITED(s->last_status) && WEXITSTATUS(s->last_status) == 0);
+	assert_int_equal(s->g->workers[2].pid, 0);
+	assert_int_equal(generation_remove_worker(s->g, 0), OK);
+	/* A place whose worker is still leaving is not given away. */
+	assert_int_equal(generation_add_worker(s->g), OK);
+	assert_int_equal(s->g->workers[1].pid, one);
+	assert_true(s->g->workers[2].pid > 0 && s->g->workers[2].pid != two);
+	s->g->workers[1].respawn_timer.due_ms -= GENERATION_KILL_MS; /* its time is over */
+	assert_int_equal(loop_timer_set(s->loop, &s->g->workers[1].respawn_timer, 0), OK);
+	s->stop_at_deaths = 2;
+	run(s);
+	assert_int_equal(WTERMSIG(s->last_status), SIGKILL);
+	assert_int_equal(s->g->workers[1].pid, 0);
+	assert_int_equal(generation_workers(s->g), 2);
+	finish(s);
+}
+
+static void
+there_are_never_more_workers_than_there_may_be(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	run(s);
+	s->g->worker_n = PROXYD_WORKERS_MAX; /* as if they all ran */
+	for (size_t i = 1; i < PROXYD_WORKERS_MAX; i++) {
+		s->g->workers[i] = s->g->workers[0];
+		s->g->workers[i].pid = 0;
+		s->g->workers[i].control.fd = -1;
+		s->g->workers[i].control.index = 0;
+	}
+	assert_int_equal(generation_add_worker(s->g), E_LIMIT);
+	s->g->workers[77].wanted = false;
+	assert_int_equal(generation_add_worker(s->g), OK);
+	assert_int_equal(s->g->workers[77].index, 77);
+	assert_true(s->g->workers[77].pid > 0);
+	finish(s);
+}
+
+static void
 a_child_that_talks_nonsense_is_ended(void **state)
 {
 	struct stage *s = *state;
@@ -481,6 +564,9 @@ main(void)
 		CASE(a_new_key_cache_reaches_every_worker_and_their_wants_reach_master),
 		CASE(a_wanted_key_is_passed_to_the_keeper),
 		CASE(a_worker_cannot_hand_out_a_key_cache),
+		CASE(workers_are_added_and_removed_while_it_serves),
+		CASE(a_removed_worker_drains_has_no_successor_and_is_killed_if_it_stays),
+		CASE(there_are_never_more_workers_than_there_may_be),
 		CASE(a_child_that_talks_nonsense_is_ended),
 		CASE(a_deaf_child_is_killed_when_its_time_to_stop_is_over),
 		CASE(a_stop_cuts_a_drain_short),

@@ -94,6 +94,7 @@ run_keeper(const struct child_setup *setup, int control_fd)
 		.control_fd = control_fd,
 		.seed_fd = setup->keycache_fd,
 		.admin_fd = listeners_admin_fd(setup->listeners),
+		.serve = setup->serve,
 		.clock = setup->clock,
 	};
 
@@ -109,6 +110,7 @@ run_worker(const struct child *c, const struct child_setup *setup, const struct 
 		.index = c->index,
 		.generation = setup->generation,
 		.listen_fds = listen_fds,
+		.serve = setup->serve,
 		.control_fd = control_fd,
 		.keycache_fd = setup->keycache_fd,
 		.log_fd = log->fds[LOG_STREAM_LOG],

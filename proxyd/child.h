@@ -37,6 +37,7 @@ struct child_setup {
 	struct logs *logs;         /* NULL: the child logs to standard error */
 	const struct proxyd_config *config;
 	unsigned generation;
+	bool serve;                /* at once, not when told */
 	const struct listeners *listeners;
 	int keycache_fd;           /* worker: newest, keeper: seed; -1: none */
 	const unsigned char *ticket_secret;

@@ -7,6 +7,7 @@
 
 enum control_kind {
 	CONTROL_READY = 1,    /* child -> master: serving, or able to */
+	CONTROL_SERVE,        /* master -> child that was not to serve at once: accept from now on */
 	CONTROL_KEYCACHE,     /* keeper -> master -> workers, with the memfd */
 	CONTROL_WANT_KEYS,    /* worker -> master -> keeper: an unknown kid was seen (rate-limited by the worker and by the keeper) */
 	CONTROL_DRAIN,        /* master -> worker: stop accepting, finish what runs; value: milliseconds until everything is cut */

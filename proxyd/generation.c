@@ -117,8 +117,9 @@ settle(struct generation *g, const char *why)
 }
 
 void
-generation_start(struct generation *g)
+generation_start(struct generation *g, bool serve)
 {
+	g->serving = serve;
 	g->phase = GENERATION_KEEPER_STARTS;
 	if (credentials_any(g->credentials))
 		set_timer(g, &g->credentials_timer, CREDENTIALS_LOOK_MS);
@@ -138,6 +139,7 @@ start_child(struct child *c)
 		.logs = g->logs,
 		.config = g->config,
 		.generation = g->number,
+		.serve = g->serving,
 		.listeners = &g->listeners,
 		.keycache_fd = g->keycache_fd,
 		.ticket_secret = g->ticket_secret,
@@ -180,6 +182,14 @@ send_or_log(struct child *c, enum control_kind kind, uint32_t value, int fd)
 	if (e && e != E_EMPTY) /* E_EMPTY: its death is about to be reaped */
 		log_warn("child does not take its messages", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index),
 			LOG_INT("child_pid", c->pid), LOG_STR("reason", err_name(e)));
+}
+
+void
+generation_serve(struct generation *g)
+{
+	g->serving = true;
+	for (size_t i = 0; i <= g->worker_n; i++)
+		send_or_log(child_at(g, i), CONTROL_SERVE, 0, -1);
 }
 
 static void

@@ -31,6 +31,7 @@ struct generation {
 	struct proxyd_config *config;  /* its own */
 	struct listeners listeners;
 	bool candidate;                /* gives up rather than trying again */
+	bool serving;                  /* children accept connections as soon as they are ready */
 	enum generation_phase phase;
 	struct child keeper;
 	struct child *workers;         /* PROXYD_WORKERS_MAX places, so that none ever moves */
@@ -67,9 +68,11 @@ struct generation *generation_new(const struct generation_setup *setup);
 /* No child may be left. Does not close the listeners: others may use them. */
 void generation_free(struct generation *g);
 
-void generation_start(struct generation *g);
-/* Let workers finish what runs, for at most so long; the keeper ends at once. A candidate is ended the same way: what its workers have accepted
- * already is not cut. */
+/* serve: at once; otherwise its children wait for generation_serve. */
+void generation_start(struct generation *g, bool serve);
+/* It has settled: accept connections from now on. */
+void generation_serve(struct generation *g);
+/* Let workers finish what runs, for at most so long; the keeper ends at once. */
 void generation_drain(struct generation *g, uint64_t timeout_ms);
 void generation_stop(struct generation *g);
 /* Master reaped this process. False: it is none of ours. */

@@ -55,6 +55,7 @@ static void on_fetch_due(struct loop_timer *t);
 static void on_fetched(struct keeper_fetch *f, enum err err, struct slice keys, size_t key_n, int64_t max_age_s, const char *why);
 static void on_revocations(struct keeper_revocations *r);
 static void fill_page(void *arg, enum admin_page page, struct admin_answer *out);
+static bool serve(struct keeper *k);
 static void stop(void *arg);
 
 int
@@ -115,6 +116,14 @@ init_issuers(struct keeper *k)
 	return true;
 }
 
+static bool
+serve(struct keeper *k)
+{
+	if (k->start->admin_fd >= 0 && !k->admin)
+		k->admin = admin_new(k->loop, k->start->admin_fd, fill_page, k);
+	return k->start->admin_fd < 0 || k->admin;
+}
+
 /* NULL, or why not. */
 static const char *
 start_up(struct keeper *k)
@@ -140,7 +149,7 @@ start_up(struct keeper *k)
 	close(fd);
 	if (!sent)
 		return "the key cache could not be handed over";
-	if (start->admin_fd >= 0 && !(k->admin = admin_new(k->loop, start->admin_fd, fill_page, k)))
+	if (start->serve && !serve(k))
 		return "no admin server";
 	k->control = (struct loop_watch){ .fd = start->control_fd, .on_event = on_control };
 	k->ready_timer.on_due = on_ready_due;
@@ -384,6 +393,8 @@ on_control(struct loop_watch *w, uint32_t events)
 	while ((e = control_receive(w->fd, &m, &fd)) == OK) {
 		if (fd >= 0)
 			close(fd); /* none is meant for us */
+		if (m.kind == CONTROL_SERVE && !serve(k))
+			give_up(k, "no admin server");
 		if (m.kind == CONTROL_STOP && k->admin)
 			admin_finish(k->admin, stop); /* what a scraper has asked already is answered */
 		else if (m.kind == CONTROL_STOP)

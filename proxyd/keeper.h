@@ -11,7 +11,8 @@ struct keeper_start {
 	unsigned generation;         /* of the configuration, from 1 */
 	int control_fd;              /* SOCK_SEQPACKET to master (control.h) */
 	int seed_fd;                 /* the last keeper's key cache, -1: none. Its sets serve until they are fetched anew */
-	int admin_fd;                /* listening socket of config->admin, -1: none */
+	int admin_fd;                /* socket of config->admin, -1: none */
+	bool serve;                  /* answer there at once; otherwise at CONTROL_SERVE */
 	const struct clock *clock;
 };
 /* Runs until CONTROL_STOP or the loss of master. Returns the exit status. Sends CONTROL_KEYCACHE once, then CONTROL_READY when every

@@ -147,6 +147,11 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 		proxyd_config_free(config);
 		return false;
 	}
+	if (!setup.candidate && listeners_listen(&setup.listeners, config, e)) {
+		listeners_close(&setup.listeners, old);
+		proxyd_config_free(config);
+		return false;
+	}
 	struct generation *g = generation_new(&setup);
 	if (!g) {
 		config_error_set(e, config->file, 0, NULL, "out of memory or descriptors");
@@ -159,7 +164,7 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 	g->next = m->generations;
 	m->generations = g;
 	*(m->active ? &m->candidate : &m->active) = g;
-	generation_start(g);
+	generation_start(g, !setup.candidate);
 	return true;
 }
 
@@ -243,19 +248,6 @@ announce(const struct generation *g, const char *msg)
 }
 
 static void
-switch_to(struct master *m, struct generation *g)
-{
-	struct generation *old = m->active;
-
-	m->active = g;
-	m->candidate = NULL;
-	logs_use(m->logs, &m->candidate_files);
-	generation_drain(old, (uint64_t)g->config->limits.drain_timeout_ms);
-	listeners_close(&old->listeners, &g->listeners);
-	announce(g, "reload: done");
-}
-
-static void
 abandon_candidate(struct master *m, const char *why)
 {
 	struct generation *g = m->candidate;
@@ -265,6 +257,25 @@ abandon_candidate(struct master *m, const char *why)
 	generation_drain(g, (uint64_t)m->active->config->limits.drain_timeout_ms);
 	listeners_close(&g->listeners, &m->active->listeners);
 	reload_failed(m, why);
+}
+
+static void
+switch_to(struct master *m, struct generation *g)
+{
+	struct generation *old = m->active;
+	struct config_error e = { "" };
+
+	if (listeners_listen(&g->listeners, g->config, &e)) {
+		abandon_candidate(m, e.text);
+		return;
+	}
+	m->active = g;
+	m->candidate = NULL;
+	logs_use(m->logs, &m->candidate_files);
+	generation_serve(g);
+	generation_drain(old, (uint64_t)g->config->limits.drain_timeout_ms);
+	listeners_close(&old->listeners, &g->listeners);
+	announce(g, "reload: done");
 }
 
 /* One more or one less, of the configuration that serves: the next one has its own number. */

@@ -23,6 +23,8 @@
 
 /* Handshakes cost 200 us and more: a few, then those who are connected already. */
 #define ACCEPT_BATCH 4
+/* What a draining worker takes along: 64 ms of handshakes at most. */
+#define ACCEPT_REST_MAX 256
 /* No descriptors or memory for one more: look again then. */
 #define ACCEPT_PAUSE_MS 100
 /* Descriptors that are no client's and no upstream's: standard ones, loop, control, key cache, listeners. */
@@ -54,6 +56,7 @@ struct worker {
 
 static void on_control(struct loop_watch *w, uint32_t events);
 static void on_listener(struct loop_watch *w, uint32_t events);
+static void serve(struct worker *w);
 
 /* ---- listeners ---- */
 
@@ -123,31 +126,35 @@ take_connection(struct listener *l, int fd, const struct address *peer)
 	}
 }
 
+/* One more; false: there is none, or none can be taken now. */
+static bool
+on_connection(struct listener *l)
+{
+	struct worker *w = l->worker;
+	struct address peer = { .len = sizeof(peer.u) };
+
+	if (w->gateway.client_n >= w->connections_max) {
+		log_warn("as many connections as limits.connections allows", LOG_UINT("connections", w->gateway.client_n));
+		accepting_stop(w);
+		return false;
+	}
+	int fd = accept4(l->watch.fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		take_connection(l, fd, &peer);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		log_error("accept", LOG_ERRNO(errno));
+		accepting_pause(w);
+		return false;
+	}
+	return fd >= 0 || errno != EAGAIN; /* EAGAIN: another worker was faster */
+}
+
 static void
 on_listener(struct loop_watch *watch, uint32_t events)
 {
-	struct listener *l = OWNER(struct listener, watch, watch);
-	struct worker *w = l->worker;
-
 	(void)events;
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		struct address peer = { .len = sizeof(peer.u) };
-		if (w->gateway.client_n >= w->connections_max) {
-			log_warn("as many connections as limits.connections allows", LOG_UINT("connections", w->gateway.client_n));
-			accepting_stop(w);
-			return;
-		}
-		int fd = accept4(watch->fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			take_connection(l, fd, &peer);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-			log_error("accept", LOG_ERRNO(errno));
-			accepting_pause(w);
-			return;
-		} else if (errno == EAGAIN) {
-			return; /* another worker was faster */
-		}
-	}
+	for (int i = 0; i < ACCEPT_BATCH && on_connection(OWNER(struct listener, watch, watch)); i++)
+		;
 }
 
 static void
@@ -167,6 +174,22 @@ on_client_gone(struct gateway *g, const struct client *c)
 
 /* ---- master ---- */
 
+static void
+serve(struct worker *w)
+{
+	if (!w->gateway.draining && accepting_start(w))
+		accepting_pause(w);
+}
+
+/* Those who are connected already, as far as the kernel is concerned: where this socket is not listened on any more they would be cut. */
+static void
+accept_the_rest(struct worker *w)
+{
+	for (size_t i = 0; w->accepting && i < w->listener_n; i++)
+		for (int n = 0; n < ACCEPT_REST_MAX && on_connection(&w->listeners[i]); n++)
+			;
+}
+
 /* Connections go on until they are through. HTTP/1.1: each next request is answered with Connection: close, and idle ones stay until they send it,
  * or the end: closing them now could cross with a request that is on its way. HTTP/2 has GOAWAY for that. */
 static void
@@ -176,6 +199,7 @@ drain(struct worker *w, uint32_t within_ms)
 
 	if (g->draining)
 		return;
+	accept_the_rest(w);
 	accepting_stop(w);
 	for (size_t i = 0; i < w->listener_n; i++)
 		close(w->listeners[i].watch.fd);
@@ -239,6 +263,8 @@ on_control(struct loop_watch *watch, uint32_t events)
 			fd = -1;
 		} else if (m.kind == CONTROL_CREDENTIAL && fd >= 0) {
 			take_credential(w, m.value, fd);
+		} else if (m.kind == CONTROL_SERVE) {
+			serve(w);
 		} else if (m.kind == CONTROL_DRAIN) {
 			drain(w, m.value);
 		} else if (m.kind == CONTROL_STOP) {
@@ -396,7 +422,7 @@ limits_init(struct worker *w)
 }
 
 static enum err
-serve(struct worker *w)
+run(struct worker *w)
 {
 	struct gateway *g = &w->gateway;
 	enum err err;
@@ -404,7 +430,7 @@ serve(struct worker *w)
 	snprintf(w->why.text, sizeof(w->why.text), "out of memory or descriptors");
 	w->control.fd = w->start->control_fd;
 	w->control.on_event = on_control;
-	if ((err = loop_add(g->loop, &w->control, EPOLLIN)) || (err = accepting_start(w)))
+	if ((err = loop_add(g->loop, &w->control, EPOLLIN)) || (w->start->serve && (err = accepting_start(w))))
 		return err;
 	err = control_send(w->start->control_fd, CONTROL_READY, 0, "", -1);
 	return err ? err : loop_run(g->loop);
@@ -444,7 +470,7 @@ worker_run(const struct worker_start *start)
 		if (start->keycache_fd >= 0)
 			take_keycache(&w, start->keycache_fd);
 		limits_init(&w);
-		err = serve(&w);
+		err = run(&w);
 	}
 	if (err) {
 		log_error("worker does not run", LOG_STR("reason", w.why.text), LOG_STR("error", err_name(err)));

@@ -238,11 +238,13 @@ bind_unix(int fd, const struct address *a, mode_t mode)
 }
 
 static bool
-bind_ip(int fd, const struct address *a)
+bind_ip(int fd, const struct address *a, bool share)
 {
 	int on = 1, only = !IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr);
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return false;
+	if (share && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		return false;
 	if (a->u.sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) < 0)
 		return false;
@@ -250,29 +252,40 @@ bind_ip(int fd, const struct address *a)
 }
 
 static enum err
-listen_on(const struct address *a, mode_t unix_mode, int backlog, int *fd)
+bind_to(const struct address *a, mode_t unix_mode, bool share, int *fd)
 {
 	*fd = open_socket(a);
 	if (*fd < 0)
 		return E_SYSTEM;
-	bool bound = a->u.sa.sa_family == AF_UNIX ? bind_unix(*fd, a, unix_mode) : bind_ip(*fd, a);
-	if (bound && listen(*fd, backlog) == 0)
+	if (a->u.sa.sa_family == AF_UNIX ? bind_unix(*fd, a, unix_mode) : bind_ip(*fd, a, share))
 		return OK;
 	close_keep_errno(fd);
 	return E_SYSTEM;
 }
 
 enum err
-address_listen(const struct address *a, mode_t unix_mode, int backlog, int *fd)
+address_bind(const struct address *a, mode_t unix_mode, bool share, int *fd)
 {
-	enum err e = listen_on(a, unix_mode, backlog, fd);
+	enum err e = bind_to(a, unix_mode, share, fd);
 	bool no_ipv6 = e != OK && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
 
 	if (no_ipv6 && a->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr)) {
 		struct address any = { .len = sizeof(any.u.in4) };
 		any.u.in4.sin_family = AF_INET;
 		any.u.in4.sin_port = a->u.in6.sin6_port;
-		e = listen_on(&any, unix_mode, backlog, fd);
+		e = bind_to(&any, unix_mode, share, fd);
+	}
+	return e;
+}
+
+enum err
+address_listen(const struct address *a, mode_t unix_mode, int backlog, int *fd)
+{
+	enum err e = address_bind(a, unix_mode, false, fd);
+
+	if (!e && listen(*fd, backlog) < 0) {
+		close_keep_errno(fd);
+		e = E_SYSTEM;
 	}
 	return e;
 }

@@ -33,6 +33,8 @@ const char *address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX
  * The unspecified IPv6 address takes IPv4 too, and falls back to it where the kernel has no IPv6. E_SYSTEM with errno
  * (EADDRINUSE …). */
 MUST_CHECK enum err address_listen(const struct address *a, mode_t unix_mode, int backlog, int *fd);
+/* The same up to listen(2). share: SO_REUSEPORT, for an address that overlaps with one that this user's other socket, with the same option, listens on. */
+MUST_CHECK enum err address_bind(const struct address *a, mode_t unix_mode, bool share, int *fd);
 /* Non-blocking close-on-exec connect, TCP without Nagle's delay: OK at once or in progress (wait for EPOLLOUT, then SO_ERROR).
  * E_AGAIN: a unix listener's backlog is full; E_SYSTEM (errno). *fd is -1 unless OK. */
 MUST_CHECK enum err address_connect(const struct address *a, int *fd);

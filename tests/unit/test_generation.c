@@ -21,7 +21,8 @@ enum behaviour {
 	SILENT,        /* never ready, ends when told to stop */
 	DEAF,          /* ready, and ignores everything */
 	FORGES,        /* a worker that sends a key cache, then gets ready */
-	TALKS_NONSENSE
+	TALKS_NONSENSE,
+	WANTS_TO_SERVE /* ends with status 6 when told to serve, 7 when it was to serve at once */
 };
 
 /* What the next children do: inherited by fork. */
@@ -37,7 +38,7 @@ send_or_exit(int control_fd, enum control_kind kind, const char *text, int fd)
 }
 
 static int
-act(enum behaviour behaviour, int control_fd)
+act(enum behaviour behaviour, int control_fd, bool serve)
 {
 	struct pollfd p = { control_fd, POLLIN, 0 };
 	struct control_message m;
@@ -49,6 +50,8 @@ act(enum behaviour behaviour, int control_fd)
 	}
 	if (behaviour == CRASHES)
 		raise(SIGKILL);
+	if (behaviour == WANTS_TO_SERVE && serve)
+		return 7;
 	if (behaviour == FORGES)
 		send_or_exit(control_fd, CONTROL_KEYCACHE, NULL, control_fd);
 	if (behaviour == TALKS_NONSENSE && write(control_fd, "?", 1) != 1)
@@ -61,6 +64,8 @@ act(enum behaviour behaviour, int control_fd)
 			return 0;
 		if (e || behaviour == DEAF)
 			continue;
+		if (m.kind == CONTROL_SERVE && behaviour == WANTS_TO_SERVE)
+			return 6;
 		if (m.kind == CONTROL_STOP || (m.kind == CONTROL_DRAIN && m.value == 1000))
 			return 0;
 		if (m.kind == CONTROL_KEYCACHE && fd >= 0)
@@ -78,13 +83,13 @@ keeper_run(const struct keeper_start *start)
 
 	if (script.keeper == SERVES)
 		send_or_exit(start->control_fd, CONTROL_KEYCACHE, NULL, fd);
-	return act(script.keeper, start->control_fd);
+	return act(script.keeper, start->control_fd, start->serve);
 }
 
 int
 worker_run(const struct worker_start *start)
 {
-	return act(script.workers[start->index], start->control_fd);
+	return act(script.workers[start->index], start->control_fd, start->serve);
 }
 
 /* A master that only watches. */
@@ -98,6 +103,7 @@ struct stage {
 	unsigned stop_at_settled, stop_at_gone, stop_at_wanted;
 	unsigned deaths;
 	int last_status;
+	unsigned exits; /* a bit for each exit status seen */
 	unsigned stop_at_deaths;
 	unsigned char secret[TICKET_SECRET_BYTES];
 };
@@ -156,6 +162,7 @@ on_child_signal(struct loop_watch *w, uint32_t happened)
 		;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		s->last_status = status;
+		s->exits |= WIFEXITED(status) ? 1u << WEXITSTATUS(status) : 0;
 		s->deaths++;
 		assert_true(generation_reaped(s->g, pid, status));
 	}
@@ -223,7 +230,7 @@ begin(struct stage *s, unsigned workers, bool candidate)
 	log_set_level(LOG_LEVEL_ERROR);
 	s->g = generation_new(&setup);
 	assert_non_null(s->g);
-	generation_start(s->g);
+	generation_start(s->g, !candidate);
 }
 
 static void
@@ -408,6 +415,24 @@ a_worker_cannot_hand_out_a_key_cache(void **state)
 }
 
 static void
+a_candidate_serves_when_it_is_told_and_its_later_children_at_once(void **state)
+{
+	struct stage *s = *state;
+
+	script.keeper = script.workers[1] = WANTS_TO_SERVE;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	assert_string_equal(s->why, "");
+	assert_int_equal(s->deaths, 0);
+	generation_serve(s->g);
+	s->stop_at_deaths = 4;
+	run(s);
+	assert_int_equal(s->exits, 1u << 6 | 1u << 7);
+	finish(s);
+}
+
+static void
 workers_are_added_and_removed_while_it_serves(void **state)
 {
 	struct stage *s = *state;
@@ -564,6 +589,7 @@ main(void)
 		CASE(a_new_key_cache_reaches_every_worker_and_their_wants_reach_master),
 		CASE(a_wanted_key_is_passed_to_the_keeper),
 		CASE(a_worker_cannot_hand_out_a_key_cache),
+		CASE(a_candidate_serves_when_it_is_told_and_its_later_children_at_once),
 		CASE(workers_are_added_and_removed_while_it_serves),
 		CASE(a_removed_worker_drains_has_no_successor_and_is_killed_if_it_stays),
 		CASE(there_are_never_more_workers_than_there_may_be),

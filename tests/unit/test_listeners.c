@@ -98,12 +98,14 @@ a_busy_address_is_named_and_nothing_stays_open(void **state)
 {
 	struct proxyd_config *first = config_of((const char *[]){ "127.0.0.1:0" }, 1, NULL), *second;
 	struct config_error e = { "" };
-	struct listeners a, b = { .n = 77 };
+	struct listeners a, b = { .n = 77 }, others;
 	char busy[ADDRESS_TEXT_MAX], expected[300];
 
 	(void)state;
 	assert_int_equal(listeners_open(first, NULL, &a, &e), OK);
-	address_format(&a.items[0].bound, busy);
+	assert_int_equal(listeners_open(first, NULL, &others, &e), OK);
+	assert_int_equal(listeners_listen(&others, first, &e), OK);
+	address_format(&others.items[0].bound, busy);
 	int next = dup(0); /* the lowest free descriptor */
 	close(next);
 
@@ -124,7 +126,105 @@ a_busy_address_is_named_and_nothing_stays_open(void **state)
 	assert_string_equal(e.text, expected);
 	config_release(second);
 	listeners_close(&a, NULL);
+	listeners_close(&others, NULL);
 	config_release(first);
+}
+
+/* Whether somebody takes connections there. */
+static bool
+connects(const struct address *a)
+{
+	int fd = socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = connect(fd, &a->u.sa, a->len) == 0;
+
+	close(fd);
+	return ok;
+}
+
+static void
+sockets_listen_when_they_are_to_serve_and_not_before(void **state)
+{
+	struct proxyd_config *c = config_of((const char *[]){ "127.0.0.1:0" }, 1, "127.0.0.1:0");
+	struct config_error e = { "" };
+	struct listeners l;
+
+	(void)state;
+	assert_int_equal(listeners_open(c, NULL, &l, &e), OK);
+	assert_false(connects(&l.items[0].bound));
+	assert_int_equal(listeners_listen(&l, c, &e), OK);
+	assert_true(connects(&l.items[0].bound));
+	assert_true(connects(&l.items[1].bound));
+	assert_int_equal(listeners_listen(&l, c, &e), OK); /* those that do already are left alone */
+	/* One that cannot: the admin's is named. */
+	close(l.items[1].fd);
+	l.items[1].listening = false;
+	assert_int_equal(listeners_listen(&l, c, &e), E_SYSTEM);
+	assert_string_equal(e.text, "f:99: admin.address: cannot listen on 127.0.0.1:0: Bad file descriptor");
+	l.n = 1;
+	listeners_close(&l, NULL);
+	config_release(c);
+}
+
+static int
+shares_port(int fd)
+{
+	int on = -1;
+	socklen_t n = sizeof(on);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, &n), 0);
+	return on;
+}
+
+/* from listens on a free port; to is of the same port. */
+static void
+move(const char *from, const char *to, bool give_up)
+{
+	char text[ADDRESS_TEXT_MAX], colon[] = ":", first_text[ADDRESS_TEXT_MAX];
+	struct config_error e = { "" };
+	struct listeners a, b;
+	struct address local;
+	const char *why;
+
+	snprintf(text, sizeof(text), "%s%s0", from, colon);
+	struct proxyd_config *first = config_of((const char *[]){ text }, 1, NULL);
+	assert_int_equal(listeners_open(first, NULL, &a, &e), OK);
+	assert_int_equal(listeners_listen(&a, first, &e), OK);
+	unsigned port = ntohs(a.items[0].bound.u.in4.sin_port); /* where in6 has it, too */
+	snprintf(text, sizeof(text), "%s:%u", to, port);
+	snprintf(first_text, sizeof(first_text), "127.0.0.1:%u", port);
+	assert_int_equal(address_parse_listen(slice_str(first_text), &local, &why), OK);
+	struct proxyd_config *second = config_of((const char *[]){ text }, 1, NULL);
+	if (listeners_open(second, &a, &b, &e))
+		fail_msg("%s -> %s: %s", from, to, e.text);
+	assert_true(connects(&local)); /* all the while */
+	if (give_up) {
+		listeners_close(&b, &a);
+		assert_int_equal(shares_port(a.items[0].fd), 0);
+	} else {
+		assert_int_equal(listeners_listen(&b, second, &e), OK);
+		assert_true(connects(&local));
+		listeners_close(&a, &b);
+		assert_int_equal(shares_port(b.items[0].fd), 0);
+		assert_true(connects(&local));
+		a = b;
+	}
+	assert_true(connects(&local));
+	/* Nobody else gets the port. */
+	assert_int_equal(listeners_open(second, NULL, &b, &e), E_SYSTEM);
+	listeners_close(&a, NULL);
+	config_release(first);
+	config_release(second);
+}
+
+static void
+an_address_can_become_narrower_or_wider_while_it_serves(void **state)
+{
+	(void)state;
+	move("0.0.0.0", "127.0.0.1", false);
+	move("127.0.0.1", "0.0.0.0", false);
+	move("[::]", "127.0.0.1", false);
+	move("0.0.0.0", "127.0.0.1", true);
+	move("127.0.0.1", "[::]", true);
 }
 
 int
@@ -134,6 +234,8 @@ main(void)
 		cmocka_unit_test(addresses_that_stay_keep_their_descriptor_and_the_others_are_closed),
 		cmocka_unit_test(what_was_bound_is_printed_with_its_port_and_without_the_admin_address),
 		cmocka_unit_test(a_busy_address_is_named_and_nothing_stays_open),
+		cmocka_unit_test(sockets_listen_when_they_are_to_serve_and_not_before),
+		cmocka_unit_test(an_address_can_become_narrower_or_wider_while_it_serves),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@ static struct proxyd_cluster cluster;
 static int listen_fd;
 static struct sockaddr_in address;
 static SSL_CTX *client_tls;
+static bool serve_at_once;
 
 struct process {
 	pid_t pid;
@@ -32,6 +33,7 @@ setup(void **state)
 	socklen_t n = sizeof(address);
 
 	(void)state;
+	serve_at_once = true;
 	signal(SIGPIPE, SIG_IGN);
 	if (!cert_pem[0]) {
 		EVP_PKEY *key = test_key_new(0);
@@ -81,7 +83,7 @@ start(void)
 	p.pid = fork();
 	assert_true(p.pid >= 0);
 	if (p.pid == 0) {
-		const struct worker_start s = { .config = &config, .index = 0, .generation = 1, .listen_fds = &listen_fd, .control_fd = ends[1],
+		const struct worker_start s = { .config = &config, .index = 0, .generation = 1, .listen_fds = &listen_fd, .serve = serve_at_once, .control_fd = ends[1],
 			.log_fd = -1, .audit_fd = -1, .keycache_fd = -1, .ticket_secret = { 42 }, .clock = &clock_system };
 		/* Also what the test has open as a client: its ends would stay half open here. */
 		for (int fd = 3; fd < 256; fd++)
@@ -220,6 +222,56 @@ it_serves_until_it_is_told_to_stop(void **state)
 }
 
 static void
+it_accepts_nobody_before_it_is_told_to_serve(void **state)
+{
+	serve_at_once = false;
+	struct process p = start_ready();
+	struct pollfd waiting = { .fd = listen_fd, .events = POLLIN };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	SSL *client;
+	bool closes;
+
+	(void)state;
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(poll(&waiting, 1, 50), 1);
+	assert_int_equal(poll(&waiting, 1, 0), 1); /* still in the queue */
+	say(&p, CONTROL_SERVE, 0);
+	assert_non_null(client = connect_client(NULL));
+	assert_int_equal(get(client, &closes), 401);
+	assert_false(closes);
+	hang_up(client);
+	close(fd);
+	say(&p, CONTROL_SERVE, 0); /* once more is once too often, and harmless */
+	assert_int_equal(stop(&p), 0);
+}
+
+static void
+what_waits_to_be_accepted_is_taken_along_by_a_worker_that_drains(void **state)
+{
+	int fds[5];
+
+	(void)state;
+	struct process p = start_ready();
+	assert_int_equal(kill(p.pid, SIGSTOP), 0);
+	for (int i = 0; i < 5; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&address, sizeof(address)), 0);
+	}
+	say(&p, CONTROL_DRAIN, 60000);
+	assert_int_equal(kill(p.pid, SIGCONT), 0);
+	for (int i = 0; i < 5; i++) {
+		SSL *client = SSL_new(client_tls);
+		bool closes;
+		SSL_set_fd(client, fds[i]);
+		assert_int_equal(SSL_connect(client), 1);
+		assert_int_equal(get(client, &closes), 401);
+		assert_true(closes);
+		hang_up(client);
+	}
+	assert_int_equal(status_of(&p), 0);
+}
+
+static void
 it_ends_when_master_is_gone(void **state)
 {
 	struct process p = start_ready();
@@ -242,14 +294,14 @@ draining_lets_every_connection_finish_and_loses_none(void **state)
 	assert_int_equal(get(a, &closes), 401);
 	young = start_ready();
 	say(&old, CONTROL_DRAIN, 60000);
-	/* Who connects from now on is served by the young one: the old has left the listener, which stays open all the time. */
+	/* Who connects from now on is served by the young one: the old takes those along that are there when it is told, then leaves the listener, which stays open all the time. */
 	for (int i = 0; i < 20; i++) {
 		c = connect_client(NULL);
 		assert_non_null(c);
 		assert_int_equal(get(c, &closes), 401);
-		assert_false(closes);
 		hang_up(c);
 	}
+	assert_false(closes);
 	assert_int_equal(kill(old.pid, 0), 0); /* it waits for a and b */
 	assert_int_equal(get(a, &closes), 401);
 	assert_true(closes);
@@ -401,6 +453,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(it_serves_until_it_is_told_to_stop),
+		T(it_accepts_nobody_before_it_is_told_to_serve),
+		T(what_waits_to_be_accepted_is_taken_along_by_a_worker_that_drains),
 		T(it_ends_when_master_is_gone),
 		T(draining_lets_every_connection_finish_and_loses_none),
 		T(draining_ends_at_its_deadline),

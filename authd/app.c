@@ -103,6 +103,7 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 	enum err e;
 
 	pthread_mutex_init(&app->generation_lock, NULL);
+	app->started_at = clock_now_s(app->clock);
 	app->fetcher = fetcher_new(&fo);
 	if (!app->fetcher) {
 		snprintf(why, why_n, "cannot start a thread for outgoing requests");
@@ -180,21 +181,31 @@ app_reload(struct authd *app, const char *config_path, char *why, size_t why_n)
 	return e;
 }
 
+enum err
+app_rotate(struct authd *app)
+{
+	enum err e = keys_rotate(app->keys);
+
+	atomic_store(&app->keys_due_ms, 0); /* to say when it becomes active */
+	return e;
+}
+
 int64_t
 app_tick(struct authd *app)
 {
-	uint64_t now_ms = clock_mono_ms(app->clock);
+	uint64_t now_ms = clock_mono_ms(app->clock), ticking = 1;
 	int64_t next_s = 60;
 
 	server_tick(app->server);
 	revocations_tick(app->revocations, now_ms);
-	if (now_ms < app->keys_due_ms)
+	if (now_ms < atomic_load(&app->keys_due_ms))
 		return TICK_MS;
+	atomic_store(&app->keys_due_ms, ticking); /* a rotation meanwhile makes it 0, and so due again */
 	if (keys_tick(app->keys, &next_s) != OK) {
 		log_error("signing keys could not be looked after: trying again in a minute");
 		next_s = 60;
 	}
-	app->keys_due_ms = now_ms + (uint64_t)(next_s > 0 ? next_s : 1) * 1000;
+	atomic_compare_exchange_strong(&app->keys_due_ms, &ticking, now_ms + (uint64_t)(next_s > 0 ? next_s : 1) * 1000);
 	return TICK_MS;
 }
 

@@ -47,7 +47,8 @@ struct authd {
 	struct revocations *revocations;
 	pthread_mutex_t generation_lock;
 	struct generation *generation; /* the current one */
-	uint64_t keys_due_ms;          /* app_tick's */
+	_Atomic uint64_t keys_due_ms;  /* when app_tick looks after the keys next */
+	int64_t started_at;
 };
 
 /* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". fetcher: what connectors call
@@ -75,6 +76,8 @@ bool app_stop(struct authd *app);
 MUST_CHECK enum err app_reload(struct authd *app, const char *config_path, char *why, size_t why_n);
 /* After a change of anybody's hash: what an unknown person costs. Any thread. */
 void app_password_cost_update(struct authd *app);
+/* Rotate the signing key now. Any thread but a server's for everybody: it waits for the store. */
+MUST_CHECK enum err app_rotate(struct authd *app);
 /* What is due now: keys, listeners. Returns milliseconds until it should be called again. */
 int64_t app_tick(struct authd *app);
 

@@ -48,6 +48,7 @@ struct authd_config {
 	struct { const char *type; const char *path; } storage; /* lmdb: storage.config.path */
 	struct {
 		const char *http, *https, *unix_path, *tls_cert, *tls_key; /* ours: web.unix; NULL: no such listener */
+		const char *ctl_path;                                      /* ours: web.ctl, default <storage.config.path>/ctl.sock */
 		struct slice tls_cert_pem, tls_key_pem;                    /* what the files held; NUL-terminated */
 		int tls_min_version;                                       /* 0: 1.2, 1: 1.3 */
 		struct config_strings allowed_origins;                     /* "https://console.example" or "*" */
@@ -86,9 +87,21 @@ struct authd_config {
 /* Read, bind and check everything. E_FORMAT, E_SYSTEM, E_NOMEM with e filled. Freed by authd_config_free. */
 MUST_CHECK enum err authd_config_load(const char *path, const struct clock *clock, struct authd_config **out, struct config_error *e);
 void authd_config_free(struct authd_config *c);
+/* What is wrong with a redirect URI of a client; NULL: nothing. */
+const char *authd_config_redirect_uri_fault(const char *uri);
+bool authd_config_client_id_ok(struct slice id);
 const struct client *authd_config_client(const struct authd_config *c, struct slice id);
 /* By email, without regard to case. */
 const struct authd_password *authd_config_password(const struct authd_config *c, struct slice email);
+/* What `authd ctl` needs of a file that it may not be able to use whole (secrets in an environment that is not its own): where the store and the
+ * control socket are. Texts in arena. E_FORMAT, E_SYSTEM, E_NOMEM with e filled. */
+struct authd_config_places {
+	const char *store, *ctl_socket, *key_file;
+};
+MUST_CHECK enum err authd_config_places(struct arena *arena, const char *path, struct authd_config_places *out, struct config_error *e);
+/* Default of web.ctl. NULL: no memory. */
+const char *authd_config_ctl_path(struct arena *arena, const char *store_path);
+
 /* Highest cost of the configured hashes, for password_pool_set_cost; PASSWORD_COST_MIN when there are none. */
 unsigned authd_config_password_cost(const struct authd_config *c);
 

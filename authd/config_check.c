@@ -153,18 +153,33 @@ check_address(struct config_check *k, const char *key, const char *text, struct 
 }
 
 static enum err
-check_unix(struct config_check *k)
+check_socket(struct config_check *k, const char *key, const char *path)
 {
-	const char *path = k->f->c.web.unix_path, *why;
+	const char *why;
 	struct address a;
 	char text[sizeof(a.u.un.sun_path) + 8];
 
 	if (path[0] != '/')
-		return authd_config_refuse(k, "web.unix", "expected the absolute path of a socket, found \"%s\"", path);
+		return authd_config_refuse(k, key, "expected the absolute path of a socket, found \"%s\"", path);
 	if (snprintf(text, sizeof(text), "unix:%s", path) >= (int)sizeof(text) || address_parse_listen(slice_str(text), &a, &why) != OK)
-		return authd_config_refuse(k, "web.unix", "expected a path of at most %zu bytes, found one of %zu", sizeof(a.u.un.sun_path) - 1,
-			strlen(path));
+		return authd_config_refuse(k, key, "expected a path of at most %zu bytes, found one of %zu", sizeof(a.u.un.sun_path) - 1, strlen(path));
 	return OK;
+}
+
+static enum err
+check_ctl(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	bool given = c->web.ctl_path;
+
+	if (!given && !(c->web.ctl_path = authd_config_ctl_path(&c->arena, c->storage.path)))
+		return authd_config_no_memory(k);
+	if (c->web.unix_path && strcmp(c->web.ctl_path, c->web.unix_path) == 0)
+		return authd_config_refuse(k, "web.ctl", "\"%s\" is the socket of web.unix too, which proxyd reaches", c->web.ctl_path);
+	if (!given && strlen(c->web.ctl_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return authd_config_refuse(k, "web.ctl", "expected the path of the socket for authd ctl: %s, where it would be, is longer than a socket's path may be",
+			c->web.ctl_path);
+	return check_socket(k, "web.ctl", c->web.ctl_path);
 }
 
 static enum err
@@ -199,11 +214,13 @@ check_web(struct config_check *k)
 	struct address http, https;
 	enum err e = OK;
 
-	authd_config_drop_empty((const char **[]){ &c->web.http, &c->web.https, &c->web.unix_path, &c->web.tls_cert, &c->web.tls_key, NULL });
+	authd_config_drop_empty((const char **[]){ &c->web.http, &c->web.https, &c->web.unix_path, &c->web.ctl_path, &c->web.tls_cert, &c->web.tls_key, NULL });
 	if (!c->web.http && !c->web.https && !c->web.unix_path)
 		return authd_config_refuse(k, "web", "expected at least one of unix, http and https to listen on");
 	if (c->web.unix_path)
-		e = check_unix(k);
+		e = check_socket(k, "web.unix", c->web.unix_path);
+	if (e == OK)
+		e = check_ctl(k);
 	if (e == OK && c->web.http)
 		e = check_address(k, "web.http", c->web.http, &http);
 	if (e == OK && c->web.https)

@@ -35,8 +35,8 @@ struct search {
 	struct config_error *e;
 };
 
-static const struct yaml_node *
-child(const struct yaml_node *map, struct slice name)
+const struct yaml_node *
+authd_config_child(const struct yaml_node *map, struct slice name)
 {
 	if (!map || map->kind != YAML_MAP)
 		return NULL;
@@ -55,7 +55,7 @@ search(const struct search *s, const struct yaml_node *node, const char *left, c
 	struct config_key here, item_at;
 	enum err e = OK;
 
-	node = child(node, slice_of(left, n));
+	node = authd_config_child(node, slice_of(left, n));
 	if (!node)
 		return OK;
 	here = authd_config_key("%s%s%s", at, *at ? "." : "", node->key.p);
@@ -98,7 +98,7 @@ authd_config_line(const struct yaml_node *root, const char *key)
 			key = strchr(key, ']') + 1;
 		} else {
 			size_t length = strcspn(key, ".[");
-			n = child(n, slice_of(key, length));
+			n = authd_config_child(n, slice_of(key, length));
 			key += length;
 		}
 		key += *key == '.';

@@ -1,7 +1,8 @@
 /* config_internal.h - the configuration as bound, and what the files that check it share. Nobody else includes it.
  *
  *   config.c        tables, loading, look-ups               config_check.c   the issuer itself
- *   config_dex.c    keys of dex that are not carried        config_people.c  clients, passwords, connectors */
+ *   config_dex.c    keys of dex that are not carried        config_people.c  clients, passwords, connectors
+ *   config_places.c where store and sockets are, read alone */
 #ifndef AUTHD_CONFIG_INTERNAL_H
 #define AUTHD_CONFIG_INTERNAL_H
 
@@ -41,6 +42,8 @@ struct config_key {
 struct config_key authd_config_key(const char *fmt, ...) PRINTF_LIKE(1, 2);
 #define KEY(...) (authd_config_key(__VA_ARGS__).text)
 
+/* Child of a map by name, in any case; NULL: none. */
+const struct yaml_node *authd_config_child(const struct yaml_node *map, struct slice name);
 /* Line of "connectors[0].config.orgs[1].name", keys in any case, or of the nearest block around it that the document has. */
 int authd_config_line(const struct yaml_node *root, const char *key);
 

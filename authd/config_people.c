@@ -10,13 +10,13 @@
 /* ---- clients ---- */
 
 /* RFC 6749 appendix A.1 and A.2: visible characters and the blank. */
-static bool
-is_vschar(const char *s)
+bool
+authd_config_client_id_ok(struct slice id)
 {
-	for (; *s; s++)
-		if (*s < ' ' || *s > '~')
+	for (size_t i = 0; i < id.n; i++)
+		if (id.p[i] < ' ' || id.p[i] > '~')
 			return false;
-	return true;
+	return id.n > 0 && id.n <= 256;
 }
 
 /* *value: given in the file, or from the environment variable that `env` names; NULL: neither. */
@@ -46,8 +46,8 @@ is_dangerous_scheme(struct slice scheme)
 	return false;
 }
 
-static const char *
-redirect_uri_fault(const char *uri)
+const char *
+authd_config_redirect_uri_fault(const char *uri)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", rest[] = "0123456789+-.";
 	size_t n = strspn(uri, letters);
@@ -96,7 +96,7 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 		return e;
 	if (!from->id)
 		return authd_config_refuse(k, KEY("staticClients[%zu].id", i), "expected id, or idEnv, found nothing");
-	if (!is_vschar(from->id) || strlen(from->id) > 256)
+	if (!authd_config_client_id_ok(slice_str(from->id)))
 		return authd_config_refuse(k, KEY("staticClients[%zu].id", i), "expected at most 256 visible ASCII characters");
 	for (size_t j = 0; j < i; j++)
 		if (strcmp(c->clients[j].id, from->id) == 0)
@@ -105,11 +105,11 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 		return authd_config_refuse(k, KEY("staticClients[%zu].secret", i),
 			"expected secret, or secretEnv, or public: true for a program that cannot keep one, found nothing");
 	for (size_t j = 0; j < from->redirect_uris.n; j++)
-		if ((fault = redirect_uri_fault(from->redirect_uris.items[j])))
+		if ((fault = authd_config_redirect_uri_fault(from->redirect_uris.items[j])))
 			return authd_config_refuse(k, KEY("staticClients[%zu].redirectURIs[%zu]", i, j), "%s; found \"%s\"", fault,
 				from->redirect_uris.items[j]);
 	for (size_t j = 0; j < from->post_logout_redirect_uris.n; j++)
-		if ((fault = redirect_uri_fault(from->post_logout_redirect_uris.items[j])))
+		if ((fault = authd_config_redirect_uri_fault(from->post_logout_redirect_uris.items[j])))
 			return authd_config_refuse(k, KEY("staticClients[%zu].postLogoutRedirectURIs[%zu]", i, j), "%s; found \"%s\"", fault,
 				from->post_logout_redirect_uris.items[j]);
 	for (size_t j = 0; j < from->trusted_peers.n; j++)

@@ -185,6 +185,7 @@ app_generation_listeners(const struct generation *g, struct server_listen out[SE
 
 	if (c->web.unix_path)
 		out[n++] = (struct server_listen){ .kind = SERVER_UNIX, .address = c->web.unix_path };
+	out[n++] = (struct server_listen){ .kind = SERVER_CTL, .address = c->web.ctl_path };
 	if (c->web.http)
 		out[n++] = (struct server_listen){ .kind = SERVER_HTTP, .address = c->web.http };
 	if (c->web.https)

@@ -108,8 +108,8 @@ family_put_ended(struct store_txn *t, struct slice key, struct record_refresh *f
 	return store_put(t, RECORD_REFRESH, key, f);
 }
 
-static enum err
-family_end(struct store_txn *t, struct slice key, struct arena *arena, int64_t now_s)
+enum err
+grant_end_family(struct store_txn *t, struct slice key, struct arena *arena, int64_t now_s)
 {
 	struct record_refresh f;
 	enum err e = store_get(t, RECORD_REFRESH, key, arena, &f);
@@ -182,7 +182,7 @@ code_end(struct store_txn *t, struct grant_redemption *g, struct slice key)
 {
 	enum err e = store_delete(t, RECORD_CODE, key);
 
-	return e == OK && g->record.refresh_id.n ? family_end(t, g->record.refresh_id, g->arena, g->now_s) : e;
+	return e == OK && g->record.refresh_id.n ? grant_end_family(t, g->record.refresh_id, g->arena, g->now_s) : e;
 }
 
 enum err
@@ -471,7 +471,7 @@ grant_revoke(struct store_txn *t, void *revocation)
 	if (!slice_has_prefix(id, refresh))
 		return OK;
 	g->found = true;
-	return family_end(t, slice_of(id.p + refresh.n, id.n - refresh.n), g->arena, g->now_s);
+	return grant_end_family(t, slice_of(id.p + refresh.n, id.n - refresh.n), g->arena, g->now_s);
 }
 
 struct ending {

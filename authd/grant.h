@@ -87,6 +87,8 @@ struct grant {
 };
 MUST_CHECK enum err grant_find(struct store *s, struct slice grant_id, struct arena *arena, struct grant *out);
 
+/* End one family. Inside a store write. */
+MUST_CHECK enum err grant_end_family(struct store_txn *t, struct slice key, struct arena *arena, int64_t now_s);
 /* End every family of a session. Inside a store write. */
 MUST_CHECK enum err grant_end_session(struct store_txn *t, struct slice sid, struct arena *arena, int64_t now_s);
 

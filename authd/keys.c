@@ -461,6 +461,29 @@ keys_rotate(struct keys *k)
 	return advance(k, true, &due_at);
 }
 
+enum err
+keys_describe(struct keys *k, struct arena *arena, struct key_info out[KEYS_DESCRIBED_MAX], size_t *n)
+{
+	struct plan *p = calloc(1, sizeof(*p));
+
+	*n = 0;
+	if (!p)
+		return E_NOMEM;
+	arena_init(&p->arena, 4u << 20);
+	enum err err = store_read(k->store, plan_read, p);
+	for (size_t i = 0; i < p->n && err == OK; i++) {
+		const struct record_key *r = &p->keys[i].r;
+		out[i] = (struct key_info){ arena_slice(arena, p->keys[i].kid), arena_slice(arena, r->alg), (enum record_key_state)r->state, r->created_at,
+			r->active_at, r->retired_at, r->expires_at };
+		if (!out[i].kid.p || !out[i].alg.p)
+			err = E_NOMEM;
+	}
+	*n = p->n;
+	arena_fini_secret(&p->arena);
+	free(p);
+	return err;
+}
+
 void
 keys_reconfigure(struct keys *k, const struct keys_options *o)
 {

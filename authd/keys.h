@@ -13,6 +13,8 @@
 #define KEYS_PUBLISH_S (2 * KEYS_MAX_AGE_S) /* published before it signs */
 #define KEYS_RETIRED_MAX 48                 /* of JWK_SET_KEYS_MAX; room is left for rotations by hand */
 
+#define KEYS_DESCRIBED_MAX JWK_SET_KEYS_MAX
+
 struct keys;
 struct keys_options {
 	enum jws_alg alg;             /* JWS_RS256 (2048) or JWS_ES256 */
@@ -31,6 +33,14 @@ MUST_CHECK enum err keys_tick(struct keys *k, int64_t *next_s);
 MUST_CHECK enum err keys_rotate(struct keys *k);
 /* From the next keys_tick on, which is due at once. */
 void keys_reconfigure(struct keys *k, const struct keys_options *o);
+
+/* What there is, without anything private; slices in arena. */
+struct key_info {
+	struct slice kid, alg;
+	enum record_key_state state;
+	int64_t created_at, active_at, retired_at, expires_at; /* active_at of a next key: when it will sign, at the earliest. 0: not (yet) */
+};
+MUST_CHECK enum err keys_describe(struct keys *k, struct arena *arena, struct key_info out[KEYS_DESCRIBED_MAX], size_t *n);
 
 /* An immutable generation of the keys. Take, use, release. */
 struct key_set {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <time.h>
 #include "authd/app.h"
+#include "authd/ctl.h"
 #include "oidc/strict_json.h"
 #include "shared/log.h"
 #include "shared/process.h"
@@ -18,6 +19,7 @@ static const char usage[] =
 	"\n"
 	"  authd CONFIG           run in the foreground\n"
 	"  authd --check CONFIG   read and check everything, print what is wrong, exit 0 or 1\n"
+	"  authd ctl COMMAND      administer a running one: sessions, clients, users, keys, backup (authd ctl --help)\n"
 	"  authd --help, --version\n"
 	"\n"
 	"Signals: HUP reads the configuration again, USR2 rotates the signing key, TERM and INT finish what is under way and stop.\n";
@@ -53,15 +55,19 @@ notify_reloading(void)
 static void
 say_ready(struct authd *app, const char *what)
 {
-	struct buf addresses, state;
+	struct buf addresses, own, state;
 
 	buf_init(&addresses, 0);
+	buf_init(&own, 0);
 	buf_init(&state, 0);
-	server_addresses(app->server, &addresses);
-	log_info(what, LOG_SLICE("listening", buf_slice(&addresses)), LOG_STR("issuer", app->generation->config->issuer));
+	server_addresses(app->server, false, &addresses);
+	server_addresses(app->server, true, &own);
+	log_info(what, LOG_SLICE("listening", buf_slice(&addresses)), LOG_SLICE("for_operators", buf_slice(&own)),
+		LOG_STR("issuer", app->generation->config->issuer));
 	buf_printf(&state, "READY=1\nSTATUS=serving %s", buf_slice(&addresses).p);
 	process_notify(buf_slice(&state).p);
 	buf_fini(&addresses);
+	buf_fini(&own);
 	buf_fini(&state);
 }
 
@@ -90,8 +96,7 @@ on_signal(struct authd *app, const char *config_path, int signal)
 	case SIGUSR1:
 		return true; /* the log is the standard error: there is no file to open again */
 	case SIGUSR2:
-		app->keys_due_ms = 0;
-		if (keys_rotate(app->keys) == OK)
+		if (app_rotate(app) == OK)
 			log_info("signing key rotated: the new one is published and will sign once every cache has it");
 		else
 			log_error("signing key could not be rotated");
@@ -156,6 +161,8 @@ int
 main(int argc, char **argv)
 {
 	log_setup("authd", 2, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	if (argc >= 2 && strcmp(argv[1], "ctl") == 0)
+		return ctl_main(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		fputs(usage, stdout);
 		return 0;

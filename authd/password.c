@@ -34,6 +34,7 @@ struct password_pool {
 	atomic_uint cost;
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_n;
+	size_t running;
 };
 
 /* ---- hashes ---- */
@@ -77,6 +78,34 @@ password_hash_ok(struct slice hash, const char **why)
 	return false;
 }
 
+enum err
+password_hash_make(struct slice password, unsigned cost, const struct rng *rng, char out[PASSWORD_HASH_BYTES])
+{
+	char salt[16], setting[CRYPT_GENSALT_OUTPUT_SIZE], text[PASSWORD_BYTES_MAX + 1] = "";
+	struct crypt_data *data;
+	const char *made = NULL;
+
+	if (password.n == 0 || password.n > PASSWORD_BYTES_MAX || memchr(password.p, '\0', password.n))
+		return E_FORMAT;
+	if (cost < PASSWORD_COST_MIN || cost > PASSWORD_COST_MAX)
+		return E_LIMIT;
+	if (rng_fill(rng, salt, sizeof(salt)) != OK || !crypt_gensalt_rn("$2b$", cost, salt, sizeof(salt), setting, sizeof(setting)))
+		return E_SYSTEM;
+	data = calloc(1, sizeof(*data));
+	memcpy(text, password.p, password.n);
+	if (data)
+		made = crypt_r(text, setting, data);
+	if (made && strlen(made) == HASH_BYTES)
+		memcpy(out, made, HASH_BYTES + 1);
+	else
+		made = NULL;
+	OPENSSL_cleanse(text, sizeof(text));
+	if (data)
+		OPENSSL_cleanse(data, sizeof(*data));
+	free(data);
+	return made ? OK : E_SYSTEM;
+}
+
 /* ---- the pool ---- */
 
 static void
@@ -111,6 +140,7 @@ next_job(struct password_pool *p)
 		if (!p->first)
 			p->last = &p->first;
 		p->waiting--;
+		p->running++;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return j;
@@ -131,6 +161,9 @@ pool_main(void *arg)
 		void *done_arg = j->arg;
 		job_free(j);
 		done(done_arg, e, matches);
+		pthread_mutex_lock(&p->lock);
+		p->running--;
+		pthread_mutex_unlock(&p->lock);
 	}
 	free(data);
 	return NULL;
@@ -187,6 +220,24 @@ void
 password_pool_set_cost(struct password_pool *p, unsigned cost)
 {
 	atomic_store(&p->cost, cost < COST_LEAST ? COST_LEAST : cost > COST_MOST ? COST_MOST : cost);
+}
+
+void
+password_pool_raise_cost(struct password_pool *p, unsigned cost)
+{
+	unsigned now = atomic_load(&p->cost);
+
+	while (cost > now && cost <= COST_MOST && !atomic_compare_exchange_weak(&p->cost, &now, cost))
+		;
+}
+
+void
+password_pool_load(struct password_pool *p, size_t *waiting, size_t *running)
+{
+	pthread_mutex_lock(&p->lock);
+	*waiting = p->waiting;
+	*running = p->running;
+	pthread_mutex_unlock(&p->lock);
 }
 
 static struct job *

@@ -3,6 +3,7 @@
 #define AUTHD_PASSWORD_H
 
 #include "shared/err.h"
+#include "shared/rng.h"
 #include "shared/slice.h"
 
 struct password_pool;
@@ -22,6 +23,16 @@ unsigned password_hash_cost(struct slice hash);
 
 /* What an unknown user costs: the cost of the hashes that users have (4..31; default PASSWORD_COST_MIN). Any thread, any time. */
 void password_pool_set_cost(struct password_pool *p, unsigned cost);
+
+/* The same, unless it is higher already. */
+void password_pool_raise_cost(struct password_pool *p, unsigned cost);
+/* How many wait, and how many are being compared. */
+void password_pool_load(struct password_pool *p, size_t *waiting, size_t *running);
+
+/* A new hash, at PASSWORD_COST_MIN..PASSWORD_COST_MAX. It takes as long as a comparison: not for a server's thread.
+ * E_FORMAT: password is not of 1..PASSWORD_BYTES_MAX bytes, or has a NUL; E_LIMIT: the cost; E_SYSTEM: no randomness, or crypt(3) failed. */
+#define PASSWORD_HASH_BYTES 61 /* with NUL */
+MUST_CHECK enum err password_hash_make(struct slice password, unsigned cost, const struct rng *rng, char out[PASSWORD_HASH_BYTES]);
 
 /* Compare on the pool; password (copied, wiped) of 1..72 bytes without NUL, others never match. hash empty: an unknown user, who costs the same as a
  * known one and never matches. done runs on a pool thread, with err OK or, when nothing could be compared, E_SYSTEM or E_AGAIN.

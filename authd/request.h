@@ -14,6 +14,14 @@
 
 enum request_method { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4, METHOD_OPTIONS = 8, METHOD_OTHER = 16 };
 
+/* Which kind of address it came in by: each serves pages of its own (routes.c). */
+enum request_door {
+	DOOR_PUBLIC,   /* http, https */
+	DOOR_GATEWAY,  /* the unix socket: proxyd, for people and for itself */
+	DOOR_CTL,      /* the control socket: `authd ctl`, as root or as the user that authd runs as */
+	DOOR_TELEMETRY
+};
+
 struct request_header {
 	struct slice name, value;
 };
@@ -31,7 +39,8 @@ struct request {
 	struct slice path, query; /* as sent: not decoded. query without '?', .p NULL without one */
 	struct slice body;
 	struct slice address;     /* the client's IP as text */
-	bool internal;            /* came over the unix socket: from proxyd */
+	enum request_door door;
+	unsigned peer_uid;        /* DOOR_CTL: who asks */
 	char id[REQUEST_ID_BYTES];
 	struct request_header headers[REQUEST_HEADERS_MAX];
 	size_t header_n;

@@ -1,3 +1,4 @@
+#include "authd/admin.h"
 #include "authd/app.h"
 #include "authd/pages.h"
 #include "authd/routes.h"
@@ -6,7 +7,8 @@ enum flags {
 	ROUTE_ROOT = 1,     /* the path stands at the origin, not below the issuer's */
 	ROUTE_PREFIX = 2,   /* something follows the path */
 	ROUTE_INTERNAL = 4, /* over the unix socket only; elsewhere there is no such page */
-	ROUTE_CORS = 8      /* web.allowedOrigins may call it from a script */
+	ROUTE_CORS = 8,     /* web.allowedOrigins may call it from a script */
+	ROUTE_CTL = 16      /* over the control socket only, which has no others; below CTL_PATH */
 };
 
 struct route {
@@ -38,6 +40,18 @@ static const struct route routes[] = {
 	{ "/userinfo", METHOD_GET | METHOD_POST, ROUTE_CORS, userinfo_request },
 	{ "/internal/session", METHOD_POST, ROUTE_ROOT | ROUTE_INTERNAL, internal_session },
 	{ "/internal/revocations", METHOD_GET, ROUTE_ROOT | ROUTE_INTERNAL, internal_revocations },
+	{ "/sessions", METHOD_GET, ROUTE_CTL, admin_sessions_list },
+	{ "/sessions/end", METHOD_POST, ROUTE_CTL, admin_sessions_end },
+	{ "/clients", METHOD_GET, ROUTE_CTL, admin_clients_list },
+	{ "/clients/add", METHOD_POST, ROUTE_CTL, admin_clients_add },
+	{ "/clients/remove", METHOD_POST, ROUTE_CTL, admin_clients_remove },
+	{ "/users", METHOD_GET, ROUTE_CTL, admin_users_list },
+	{ "/users/add", METHOD_POST, ROUTE_CTL, admin_users_add },
+	{ "/users/remove", METHOD_POST, ROUTE_CTL, admin_users_remove },
+	{ "/users/passwd", METHOD_POST, ROUTE_CTL, admin_users_passwd },
+	{ "/keys", METHOD_GET, ROUTE_CTL, admin_keys_list },
+	{ "/keys/rotate", METHOD_POST, ROUTE_CTL, admin_keys_rotate },
+	{ "/stats", METHOD_GET, ROUTE_CTL, admin_stats },
 	{ "/console", METHOD_GET, ROUTE_ROOT, console_home },
 	{ "/console/", METHOD_GET, ROUTE_ROOT, console_home },
 	{ "/console/signin", METHOD_GET, ROUTE_ROOT, console_sign_in },
@@ -48,19 +62,35 @@ static const struct route routes[] = {
 };
 #define ROUTES (sizeof routes / sizeof routes[0])
 
+static bool
+route_serves(const struct route *route, enum request_door door)
+{
+	switch (door) {
+	case DOOR_PUBLIC:
+		return !(route->flags & (ROUTE_INTERNAL | ROUTE_CTL));
+	case DOOR_GATEWAY:
+		return !(route->flags & ROUTE_CTL);
+	case DOOR_CTL:
+		return (route->flags & ROUTE_CTL) != 0;
+	case DOOR_TELEMETRY:
+		break;
+	}
+	return false;
+}
+
 /* The path matches; *rest is what follows. */
 static bool
 route_matches(const struct route *route, const struct request *r, struct slice *rest)
 {
-	struct slice path = r->path, base = r->generation->path;
+	struct slice path = r->path, base = route->flags & ROUTE_CTL ? SLICE_LIT(CTL_PATH) : r->generation->path;
 
+	if (!route_serves(route, r->door))
+		return false;
 	if (!(route->flags & ROUTE_ROOT)) {
 		if (!slice_has_prefix(path, base))
 			return false;
 		path = slice_of(path.p + base.n, path.n - base.n);
 	}
-	if ((route->flags & ROUTE_INTERNAL) && !r->internal)
-		return false;
 	if (!slice_has_prefix(path, slice_str(route->path)))
 		return false;
 	*rest = slice_of(path.p + strlen(route->path), path.n - strlen(route->path));
@@ -138,7 +168,9 @@ dispatch(struct request *r)
 		}
 		seen |= routes[i].methods;
 	}
-	if (seen)
+	if (r->door == DOOR_CTL)
+		admin_refuse(r, 404, "this authd does not know that: it and authd ctl are of different versions (authd --version)");
+	else if (seen)
 		method_not_allowed(r, seen);
 	else
 		not_found(r);

@@ -19,6 +19,9 @@ route_handler authorize_request, login_page, login_submit, callback_begin, callb
 route_handler token_request, revoke_request, introspect_request, userinfo_request, internal_session, internal_revocations;
 /* logout.c */
 route_handler logout_request, logout_confirm;
+/* admin_*.c */
+route_handler admin_sessions_list, admin_sessions_end, admin_clients_list, admin_clients_add, admin_clients_remove, admin_users_list, admin_users_add,
+	admin_users_remove, admin_users_passwd, admin_keys_list, admin_keys_rotate, admin_stats;
 /* console.c */
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
 

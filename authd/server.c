@@ -95,6 +95,12 @@ connections_cut_slow(struct listener *l, uint64_t now_ms)
 
 /* ---- listeners ---- */
 
+static bool
+is_unix(enum server_kind kind)
+{
+	return kind == SERVER_UNIX || kind == SERVER_CTL;
+}
+
 PRINTF_LIKE(2, 0)
 static void
 on_mhd_message(void *cls, const char *fmt, va_list ap)
@@ -155,12 +161,12 @@ listener_bind(struct listener *l, char *why, size_t why_n)
 	char text[sizeof a.u.un.sun_path + 8];
 	enum err e;
 
-	snprintf(text, sizeof text, "%s%s", l->kind == SERVER_UNIX ? "unix:" : "", l->address);
+	snprintf(text, sizeof text, "%s%s", is_unix(l->kind) ? "unix:" : "", l->address);
 	if (address_parse_listen(slice_str(text), &a, &expected) != OK) {
 		snprintf(why, why_n, "cannot listen on %s: expected %s", l->address, expected);
 		return E_FORMAT;
 	}
-	e = address_listen(&a, 0660, 1024, &l->fd);
+	e = address_listen(&a, l->kind == SERVER_CTL ? 0600 : 0660, 1024, &l->fd);
 	if (e != OK)
 		snprintf(why, why_n, "cannot listen on %s: %m", l->address);
 	return e;
@@ -255,7 +261,7 @@ listener_open(struct server *s, const struct server_listen *want, struct listene
 		*out = l;
 		return OK;
 	}
-	if (l->fd >= 0 && l->kind == SERVER_UNIX)
+	if (l->fd >= 0 && is_unix(l->kind))
 		unlink(l->address);
 	listener_free(l);
 	return e;
@@ -270,7 +276,7 @@ listeners_leave(struct listener *const *from, size_t from_n, struct listener *co
 		struct listener *heir = serving_find(to, to_n, l->kind, l->address);
 		if (heir == l)
 			continue;
-		if (!heir && l->kind == SERVER_UNIX)
+		if (!heir && is_unix(l->kind))
 			unlink(l->address);
 		listener_retire(l);
 	}
@@ -300,16 +306,20 @@ server_listen(struct server *s, const struct server_listen *want, size_t n, char
 }
 
 void
-server_addresses(struct server *s, struct buf *out)
+server_addresses(struct server *s, bool for_operators, struct buf *out)
 {
+	size_t before = out->n;
+
 	pthread_mutex_lock(&s->listeners_lock);
 	for (size_t i = 0; i < s->serving_n; i++) {
 		const struct listener *l = s->serving[i];
 		struct address a = { .len = sizeof a.u };
 		char text[ADDRESS_TEXT_MAX] = "";
+		if (for_operators != (l->kind == SERVER_CTL || l->kind == SERVER_TELEMETRY))
+			continue;
 		if (getsockname(l->fd, &a.u.sa, &a.len) == 0)
 			address_format(&a, text);
-		buf_printf(out, "%s%s%s", i ? " " : "", l->kind == SERVER_HTTPS ? "https://" : l->kind == SERVER_HTTP ? "http://" : "", text);
+		buf_printf(out, "%s%s%s", out->n > before ? " " : "", l->kind == SERVER_HTTPS ? "https://" : is_unix(l->kind) ? "" : "http://", text);
 	}
 	pthread_mutex_unlock(&s->listeners_lock);
 }

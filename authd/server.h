@@ -26,10 +26,10 @@ struct server_options {
 	void (*release)(struct request *r); /* its answer was sent or its connection is gone; runs once for each request that was handled */
 };
 
-enum server_kind { SERVER_UNIX, SERVER_HTTP, SERVER_HTTPS };
+enum server_kind { SERVER_UNIX, SERVER_HTTP, SERVER_HTTPS, SERVER_CTL, SERVER_TELEMETRY };
 struct server_listen {
 	enum server_kind kind;
-	const char *address;              /* "host:port"; for SERVER_UNIX the socket's path */
+	const char *address;              /* "host:port"; for SERVER_UNIX (mode 0660) and SERVER_CTL (0600, peers of uid 0 or ours) the socket's path */
 	const char *cert_pem, *key_pem;   /* SERVER_HTTPS: the text itself */
 	bool tls13_only;
 };
@@ -40,8 +40,8 @@ struct server *server_new(const struct server_options *o);
 /* Make the listeners be exactly these: what is new is opened, what is as before stays, what is gone finishes its requests and closes. A changed
  * certificate takes over the same socket. On an error nothing has changed and why says what could not be done. */
 MUST_CHECK enum err server_listen(struct server *s, const struct server_listen *want, size_t n, char *why, size_t why_n);
-/* "http://127.0.0.1:40123 unix:/run/…": where it really listens. */
-void server_addresses(struct server *s, struct buf *out);
+/* "http://127.0.0.1:40123 unix:/run/…": where it really listens for people, or for operators (SERVER_CTL, SERVER_TELEMETRY). */
+void server_addresses(struct server *s, bool for_operators, struct buf *out);
 /* Close listeners that have finished, cut connections that are too slow. Call about once a second. */
 void server_tick(struct server *s);
 

@@ -2,6 +2,8 @@
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "authd/server_internal.h"
 #include "shared/address.h"
 #include "shared/log.h"
@@ -179,7 +181,7 @@ exchange_address(struct exchange *x)
 	char text[ADDRESS_TEXT_MAX];
 	struct address a = { 0 };
 
-	if (r->internal) {
+	if (r->door == DOOR_GATEWAY) {
 		r->address = ip_checked(r, request_header(r, "X-Forwarded-For"));
 		return;
 	}
@@ -189,6 +191,19 @@ exchange_address(struct exchange *x)
 	else if (info && info->client_addr && info->client_addr->sa_family == AF_INET6)
 		memcpy(&a.u.in6, info->client_addr, a.len = sizeof a.u.in6);
 	r->address = a.len ? arena_slice(&r->arena, slice_str(address_format_ip(&a, text))) : SLICE_LIT("unknown");
+}
+
+/* The socket's mode keeps others out already; this holds where somebody changed it, or the folder around it. */
+static bool
+peer_may_administer(struct exchange *x)
+{
+	struct ucred peer;
+	socklen_t n = sizeof peer;
+
+	if (!x->connection || getsockopt(x->connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
+		return false;
+	x->r.peer_uid = peer.uid;
+	return peer.uid == 0 || peer.uid == geteuid();
 }
 
 static void
@@ -207,7 +222,12 @@ exchange_head(struct exchange *x, const char *method)
 		refuse(x, 431, "too many header fields");
 		return;
 	}
-	request_id_set(r, r->internal ? request_header(r, "X-Request-Id") : SLICE_NONE, x->listener->server->o.rng);
+	request_id_set(r, r->door == DOOR_GATEWAY ? request_header(r, "X-Request-Id") : SLICE_NONE, x->listener->server->o.rng);
+	if (r->door == DOOR_CTL && !peer_may_administer(x)) {
+		log_warn("control request refused", LOG_UINT("uid", r->peer_uid), LOG_REQ(r->id));
+		refuse(x, 403, "only root and the user that authd runs as may do this");
+		return;
+	}
 	exchange_address(x);
 	why = request_head_refused(r);
 	if (!why && !r->path.p)
@@ -292,6 +312,9 @@ connection_of(struct exchange *x)
 	x->connection = info ? info->socket_context : NULL;
 }
 
+static const enum request_door doors[] = { [SERVER_UNIX] = DOOR_GATEWAY, [SERVER_HTTP] = DOOR_PUBLIC, [SERVER_HTTPS] = DOOR_PUBLIC,
+	[SERVER_CTL] = DOOR_CTL, [SERVER_TELEMETRY] = DOOR_TELEMETRY };
+
 /* The request line was read: the first that is heard of a request. NULL makes server_on_request refuse. */
 void *
 server_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
@@ -315,7 +338,7 @@ server_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 	arena_init(&x->r.arena, REQUEST_ARENA_BYTES_MAX);
 	buf_init(&x->body, REQUEST_BODY_BYTES_MAX);
 	x->r.app = l->server->o.app;
-	x->r.internal = l->kind == SERVER_UNIX;
+	x->r.door = doors[l->kind];
 	copy = arena_slice(&x->r.arena, slice_str(target));
 	if (!copy.p || !request_target_split(copy, &x->r.path, &x->r.query))
 		x->r.path = SLICE_NONE;

@@ -54,7 +54,7 @@ MUST_CHECK enum err store_each(struct store_txn *t, enum record_kind kind, struc
 /* The same for the records whose key starts with prefix, and no others are looked at. */
 MUST_CHECK enum err store_each_prefix(struct store_txn *t, enum record_kind kind, struct slice prefix, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
-/* The same for the records whose key comes after a key. */
+/* The same from behind a key on (empty: from the first): a page of a long list. The visit may free the arena's memory when it is done with its record. */
 MUST_CHECK enum err store_each_after(struct store_txn *t, enum record_kind kind, struct slice after, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
 /* Unexpired and not yet purged ones together: an upper bound, O(1). */

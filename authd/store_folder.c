@@ -12,7 +12,6 @@
 #include <unistd.h>
 #include "authd/store_internal.h"
 
-#define LOCK_FILE "authd.lock" /* not LMDB's lock.mdb, whose locks end when any descriptor of it closes */
 #define DATA_FILE "data.mdb"
 #define FORMAT_KEY "format"
 
@@ -48,7 +47,7 @@ store_folder_take(struct store *s, char *why, size_t why_n)
 	int dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return say_errno(why, why_n, s, "cannot open this folder", "storage.config.path must be a folder of authd's own");
-	s->lock_fd = openat(dir, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->lock_fd = openat(dir, STORE_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int saved = errno;
 	close(dir);
 	errno = saved;
@@ -58,7 +57,7 @@ store_folder_take(struct store *s, char *why, size_t why_n)
 		return OK;
 	if (errno == EWOULDBLOCK)
 		return say(E_CONFLICT, why, why_n, s, "another authd has it open", "stop that one first, or choose another folder");
-	return say_errno(why, why_n, s, "cannot lock " LOCK_FILE, "use a local file system");
+	return say_errno(why, why_n, s, "cannot lock " STORE_LOCK_FILE, "use a local file system");
 }
 
 void
@@ -73,8 +72,9 @@ store_folder_release(struct store *s)
 
 enum { VERIFIED = 0, VERIFY_DAMAGED = 1, VERIFY_UNREADABLE = 2 };
 
-static int
-walk(MDB_txn *txn, MDB_dbi dbi, int kind)
+/* Adds to *n what it counts. */
+static enum err
+walk(MDB_txn *txn, MDB_dbi dbi, int kind, uint64_t *n)
 {
 	MDB_cursor *cursor;
 	MDB_val k, v;
@@ -83,12 +83,12 @@ walk(MDB_txn *txn, MDB_dbi dbi, int kind)
 	int rc = mdb_cursor_open(txn, dbi, &cursor);
 
 	if (rc)
-		return VERIFY_DAMAGED;
-	while ((rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0)
+		return E_FORMAT;
+	for (; (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0; (*n)++)
 		if (kind >= 0 && store_value_open((enum record_kind)kind, slice_of(k.mv_data, k.mv_size),
 			slice_of(v.mv_data, v.mv_size), &at, &body) != OK)
-			return VERIFY_DAMAGED;
-	return rc == MDB_NOTFOUND ? VERIFIED : VERIFY_DAMAGED;
+			return E_FORMAT;
+	return rc == MDB_NOTFOUND ? OK : E_FORMAT;
 }
 
 static void
@@ -97,30 +97,46 @@ expiry_name(enum record_kind kind, char out[64])
 	snprintf(out, 64, "%s.expiry", record_kind_name(kind));
 }
 
-/* Everything there is: the free list and the list of tables (0 and 1 in every LMDB file), then each table. */
-static int
-walk_all(MDB_env *env)
+static enum err
+walk_kind(MDB_txn *txn, enum record_kind kind, uint64_t *n)
 {
-	MDB_txn *txn;
-	MDB_dbi dbi;
+	uint64_t others = 0;
 	char name[64];
+	MDB_dbi dbi;
+	enum err e = OK;
 
+	if (mdb_dbi_open(txn, record_kind_name(kind), 0, &dbi) == 0)
+		e = walk(txn, dbi, (int)kind, n);
+	expiry_name(kind, name);
+	if (e == OK && mdb_dbi_open(txn, name, 0, &dbi) == 0)
+		e = walk(txn, dbi, -1, &others);
+	return e;
+}
+
+/* The free list and the list of tables (0 and 1 in every LMDB file), then each table. */
+enum err
+store_folder_walk(MDB_env *env, uint64_t counts[RECORD_KINDS])
+{
+	uint64_t others = 0;
+	MDB_txn *txn;
+	enum err e;
+
+	memset(counts, 0, RECORD_KINDS * sizeof(counts[0]));
 	if (mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
-		return VERIFY_UNREADABLE;
-	int bad = walk(txn, 0, -1) || walk(txn, 1, -1);
-	for (int kind = 0; kind < RECORD_KINDS && !bad; kind++) {
-		if (mdb_dbi_open(txn, record_kind_name((enum record_kind)kind), 0, &dbi) == 0)
-			bad = walk(txn, dbi, kind);
-		expiry_name((enum record_kind)kind, name);
-		if (!bad && mdb_dbi_open(txn, name, 0, &dbi) == 0)
-			bad = walk(txn, dbi, -1);
-	}
-	return bad ? VERIFY_DAMAGED : VERIFIED;
+		return E_SYSTEM;
+	e = walk(txn, 0, -1, &others);
+	if (e == OK)
+		e = walk(txn, 1, -1, &others);
+	for (enum record_kind kind = 0; kind < RECORD_KINDS && e == OK; kind++)
+		e = walk_kind(txn, kind, &counts[kind]);
+	mdb_txn_abort(txn);
+	return e;
 }
 
 static int
 verify(const char *path, off_t bytes)
 {
+	uint64_t counts[RECORD_KINDS];
 	MDB_env *env;
 	MDB_envinfo info;
 	MDB_stat st;
@@ -135,7 +151,16 @@ verify(const char *path, off_t bytes)
 	/* A file may end before its last page and be whole: LMDB does not write pages that a transaction took and gave back. So being
 	 * short is a reason to read everything, not yet damage; what is really missing then ends this process by SIGBUS. */
 	bool is_short = (uint64_t)bytes / st.ms_psize <= info.me_last_pgno;
-	return is_short || bytes <= STORE_VERIFY_BYTES_MAX ? walk_all(env) : VERIFIED;
+	if (!is_short && bytes > STORE_VERIFY_BYTES_MAX)
+		return VERIFIED;
+	switch (store_folder_walk(env, counts)) {
+	case OK:
+		return VERIFIED;
+	case E_SYSTEM:
+		return VERIFY_UNREADABLE;
+	default:
+		return VERIFY_DAMAGED;
+	}
 }
 
 /* The child of what may be a process with threads: it takes no lock of ours, writes nowhere, and ends without cleaning up. */
@@ -212,7 +237,7 @@ open_tables(struct store *s, MDB_txn *txn)
 	return rc;
 }
 
-/* *format: 0 for a new file, -1 for one that is not ours. */
+/* *format: 0 for a new file, which has no *meta yet; -1 for one that is not ours. */
 static int
 read_format(MDB_txn *txn, MDB_dbi *meta, int64_t *format)
 {
@@ -227,7 +252,7 @@ read_format(MDB_txn *txn, MDB_dbi *meta, int64_t *format)
 		return rc;
 	if (st.ms_entries == 0) {
 		*format = 0;
-		return mdb_dbi_open(txn, "meta", MDB_CREATE, meta);
+		return 0;
 	}
 	rc = mdb_dbi_open(txn, "meta", 0, meta);
 	if (rc == 0)
@@ -235,6 +260,20 @@ read_format(MDB_txn *txn, MDB_dbi *meta, int64_t *format)
 	if (rc == 0 && slice_to_u64(slice_of(v.mv_data, v.mv_size), INT32_MAX, &n) && n > 0)
 		*format = (int64_t)n;
 	return rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE ? 0 : rc;
+}
+
+enum err
+store_folder_format(MDB_env *env, int64_t *format)
+{
+	MDB_txn *txn;
+	MDB_dbi meta;
+	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+	if (rc)
+		return E_SYSTEM;
+	rc = read_format(txn, &meta, format);
+	mdb_txn_abort(txn);
+	return rc ? E_FORMAT : OK;
 }
 
 static int
@@ -278,7 +317,7 @@ prepare(struct store *s, char *why, size_t why_n)
 			       say(E_FORMAT, why, why_n, s, "this database was not made by authd", "choose another folder") :
 			       say(E_FORMAT, why, why_n, s, "this database was made by a newer authd", "use that one, or a backup from before");
 	}
-	if (rc == 0 && format == 0)
+	if (rc == 0 && format == 0 && (rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &meta)) == 0)
 		rc = write_format(txn, meta);
 	if (rc == 0)
 		rc = open_tables(s, txn);

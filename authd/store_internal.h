@@ -2,13 +2,15 @@
  *
  *   store.c         open, close, reads                  store_folder.c   folder, lock, format, verification before opening
  *   store_writer.c  queue, group commit, growth, purge  store_table.c    records inside a transaction
- *   store_value.c   checksums */
+ *   store_value.c   checksums                           store_copy.c     backup and restore, in processes of their own */
 #ifndef AUTHD_STORE_INTERNAL_H
 #define AUTHD_STORE_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include "authd/store.h"
+
+#define STORE_LOCK_FILE "authd.lock" /* not LMDB's lock.mdb, whose locks end when any descriptor of it closes */
 
 struct MDB_env;
 struct MDB_txn;
@@ -91,6 +93,11 @@ MUST_CHECK enum err store_folder_take(struct store *s, char *why, size_t why_n);
 MUST_CHECK enum err store_folder_verify(struct store *s, char *why, size_t why_n);
 MUST_CHECK enum err store_folder_open_env(struct store *s, size_t map_bytes_max, char *why, size_t why_n);
 void store_folder_release(struct store *s);
+
+/* Read everything there is, and how many of each kind. E_FORMAT: damaged; E_SYSTEM: not readable. */
+MUST_CHECK enum err store_folder_walk(struct MDB_env *env, uint64_t counts[RECORD_KINDS]);
+/* 0: a new file; -1: not ours. */
+MUST_CHECK enum err store_folder_format(struct MDB_env *env, int64_t *format);
 
 /* store_writer.c */
 MUST_CHECK enum err store_writer_start(struct store *s);

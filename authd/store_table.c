@@ -269,6 +269,8 @@ each(struct store_txn *t, enum record_kind kind, struct slice prefix, struct sli
 	void *record = NULL;
 	enum err e;
 
+	if (after.n)
+		key = slice_of(memcpy(bytes, after.p, after.n), after.n);
 	while ((e = next_record(t, kind, prefix, arena, bytes, &key, &record)) == OK) {
 		e = visit(arg, key, record);
 		if (e != OK)
@@ -288,7 +290,7 @@ enum err
 store_each_after(struct store_txn *t, enum record_kind kind, struct slice after, struct arena *arena,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg)
 {
-	return each(t, kind, SLICE_NONE, after, arena, visit, arg);
+	return after.n <= STORE_KEY_BYTES_MAX ? each(t, kind, SLICE_NONE, after, arena, visit, arg) : E_LIMIT;
 }
 
 enum err

@@ -13,6 +13,7 @@ import pathlib
 import re
 import secrets
 import socket
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -135,6 +136,16 @@ class Authd:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
+
+    def ctl(self, *arguments, given=None, status=0, **more):
+        """The finished `authd ctl`, which ended with that status; given: its standard input."""
+        command = [harness.BUILD / "authd", "ctl", "--config", self.program.config_file, *arguments]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, **({"stdin": subprocess.DEVNULL} if given is None else {}) | more)
+        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def ctl_json(self, *arguments, **more):
+        return json.loads(self.ctl("--output", "json", *arguments, **more).stdout)
 
     def session_token(self, browser):
         """What proxyd asks for a browser's cookie: (status, JSON)."""

@@ -95,6 +95,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_string_equal(c->web.http, "127.0.0.1:5556");
 	assert_string_equal(c->web.https, "[::1]:5554");
 	assert_string_equal(c->web.unix_path, "/run/a.sock");
+	assert_string_equal(c->web.ctl_path, "/srv/id-of-env/secret-of-env/ctl.sock");
 	assert_int_equal(strncmp(c->web.tls_cert_pem.p, "-----BEGIN CERT", 15), 0);
 	assert_int_equal(strncmp(c->web.tls_key_pem.p, "-----BEGIN PRIV", 15), 0);
 	assert_int_equal(c->web.tls_min_version, 1);
@@ -339,6 +340,68 @@ unknown_keys_are_refused_and_name_the_nearest(void **state)
 	EXPECT_REFUSALS(rows);
 }
 
+static enum err
+places(const char *text, struct arena *arena, struct authd_config_places *out, struct config_error *e)
+{
+	char path[128];
+
+	config_unit_put("authd.yaml", text);
+	snprintf(path, sizeof(path), "%s/authd.yaml", config_unit_folder);
+	return authd_config_places(arena, path, out, e);
+}
+
+static void
+places_are_read_from_a_file_that_cannot_be_used_whole(void **state)
+{
+	(void)state;
+	struct authd_config_places out;
+	struct config_error e = { "" };
+	struct arena arena;
+	char here[512];
+
+	arena_init(&arena, 0);
+	assert_int_equal(places("secret: {of: a, newer: program}\nSTORAGE: {config: {PATH: \"/srv/$GH_TEST_ID\", keyFile: '/k/${GH_TEST_ID}'}}\n", &arena, &out, &e), OK);
+	assert_string_equal(out.store, "/srv/id-of-env");
+	assert_string_equal(out.ctl_socket, "/srv/id-of-env/ctl.sock");
+	assert_string_equal(out.key_file, "/k/id-of-env");
+	assert_int_equal(places("storage: {config: {path: /srv}}\nweb: {ctl: /run/c.sock}\n", &arena, &out, &e), OK);
+	assert_string_equal(out.ctl_socket, "/run/c.sock");
+	assert_null(out.key_file);
+	assert_int_equal(places("storage: {config: {path: store}}\nweb: {ctl: ''}\n", &arena, &out, &e), OK);
+	assert_non_null(getcwd(here, sizeof(here) - 32));
+	strcat(here, "/store/ctl.sock");
+	assert_string_equal(out.ctl_socket, here);
+	arena_fini(&arena);
+}
+
+static void
+places_that_are_not_said_are_an_error_that_says_where(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ "", "storage.config.path: expected the folder" },
+		{ "storage: {type: lmdb}\n", "storage.config.path: expected the folder" },
+		{ "storage: {config: {path: [x]}}\n", "storage.config.path: expected the folder" },
+		{ "storage: {config: {path: ''}}\n", "storage.config.path: expected the folder" },
+		{ "issuer: x\nstorage: {config: {path: $GH_TEST_UNSET/x}}\n", "authd.yaml:2: storage.config.path: the variable GH_TEST_UNSET is not set here" },
+		{ "storage: {config: {path: /x, keyFile: $GH_TEST_UNSET}}\n", "storage.config.keyFile: the variable GH_TEST_UNSET" },
+		{ "storage: [\n", "authd.yaml:" },
+	};
+	struct authd_config_places out;
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct config_error e = { "" };
+		enum err err = places(cases[i].text, &arena, &out, &e);
+		if (err != E_FORMAT || !strstr(e.text, cases[i].why))
+			fail_msg("%s: %s: %s", cases[i].text, err_name(err), e.text);
+	}
+	arena_fini(&arena);
+}
+
 int
 main(void)
 {
@@ -349,6 +412,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(empty_optional_texts_are_absent_as_in_dex, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(every_key_of_a_wrong_type_is_refused_with_its_place, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(unknown_keys_are_refused_and_name_the_nearest, config_unit_setup, config_unit_teardown),
+		cmocka_unit_test_setup_teardown(places_are_read_from_a_file_that_cannot_be_used_whole, config_unit_setup, config_unit_teardown),
+		cmocka_unit_test_setup_teardown(places_that_are_not_said_are_an_error_that_says_where, config_unit_setup, config_unit_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,12 @@ listeners_and_certificates_are_checked(void **state)
 		WEB_ROW("unix: run/authd.sock", "web.unix: expected the absolute path of a socket"),
 		WEB_ROW("unix: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678",
 			"web.unix: expected a path of at most 107 bytes, found one of 110"),
+		WEB_ROW("unix: /a, ctl: run/ctl.sock", "web.ctl: expected the absolute path of a socket"),
+		WEB_ROW("unix: /a, ctl: /a", "web.ctl: \"/a\" is the socket of web.unix too, which proxyd reaches"),
+		WEB_ROW("unix: /a, ctl: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678",
+			"web.ctl: expected a path of at most 107 bytes, found one of 110"),
+		{ ISSUER "storage: {type: lmdb, config: {path: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789}}\n"
+			 WEB DB, ":3: web.ctl: expected the path of the socket for authd ctl: /0123456789" },
 		WEB_ROW("https: ':1'", "web.https: needs tlsCert and tlsKey beside it"),
 		WEB_ROW("https: ':1', tlsCert: @/cert.pem", "web.https: needs tlsCert and tlsKey"),
 		WEB_ROW("http: ':1', tlsCert: @/cert.pem", "web.tlsCert: needs https: host:port beside it"),

@@ -119,7 +119,7 @@ begin(void **state)
 		fail_msg("%s", why);
 	log_set_level(LOG_LEVEL_ERROR + 1); /* thousands of lines say that memory is out */
 	buf_init(&listening, 0);
-	server_addresses(app.server, &listening);
+	server_addresses(app.server, false, &listening);
 	assert_int_equal(sscanf(buf_slice(&listening).p, "http://127.0.0.1:%u", &bound), 1);
 	buf_fini(&listening);
 	port = (uint16_t)bound;

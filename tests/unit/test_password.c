@@ -228,6 +228,48 @@ hashes_are_checked_before_they_are_believed(void **state)
 	assert_int_equal(password_hash_cost(SLICE_LIT("x")), 0);
 }
 
+static void
+a_hash_that_was_made_matches_its_password_alone_and_is_made_anew_each_time(void **state)
+{
+	(void)state;
+	char one[PASSWORD_HASH_BYTES], two[PASSWORD_HASH_BYTES];
+	const char *why;
+
+	assert_int_equal(password_hash_make(SLICE_LIT("caf\xc3\xa9 "), 10, &rng_system, one), OK);
+	assert_int_equal(password_hash_make(SLICE_LIT("caf\xc3\xa9 "), 11, &rng_system, two), OK);
+	assert_true(password_hash_ok(slice_str(one), &why) && password_hash_ok(slice_str(two), &why));
+	assert_int_equal(password_hash_cost(slice_str(one)), 10);
+	assert_int_equal(password_hash_cost(slice_str(two)), 11);
+	assert_string_not_equal(one + 7, two + 7);
+	assert_true(check(SLICE_LIT("caf\xc3\xa9 "), slice_str(one)));
+	assert_true(check(SLICE_LIT("caf\xc3\xa9 "), slice_str(two)));
+	assert_false(check(SLICE_LIT("caf\xc3\xa9"), slice_str(one)));
+}
+
+static enum err
+no_randomness(const struct rng *r, void *out, size_t n)
+{
+	(void)r, (void)out, (void)n;
+	return E_SYSTEM;
+}
+
+static void
+a_hash_is_not_made_of_what_bcrypt_cannot_tell_apart(void **state)
+{
+	(void)state;
+	static const struct rng broken = { no_randomness };
+	char out[PASSWORD_HASH_BYTES];
+
+	assert_int_equal(password_hash_make(SLICE_LIT(LONG72_TEXT), 10, &rng_system, out), OK);
+	assert_true(check(SLICE_LIT(LONG72_TEXT), slice_str(out)));
+	assert_int_equal(password_hash_make(SLICE_LIT(LONG72_TEXT "x"), 10, &rng_system, out), E_FORMAT);
+	assert_int_equal(password_hash_make(SLICE_LIT(""), 10, &rng_system, out), E_FORMAT);
+	assert_int_equal(password_hash_make(SLICE_LIT("a\0b"), 10, &rng_system, out), E_FORMAT);
+	assert_int_equal(password_hash_make(SLICE_LIT("a"), 9, &rng_system, out), E_LIMIT);
+	assert_int_equal(password_hash_make(SLICE_LIT("a"), 17, &rng_system, out), E_LIMIT);
+	assert_int_equal(password_hash_make(SLICE_LIT("a"), 10, &broken, out), E_SYSTEM);
+}
+
 int
 main(void)
 {
@@ -238,6 +280,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_unknown_user_costs_what_a_known_one_costs_and_never_matches, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_queue_refuses_and_what_waits_at_the_end_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(hashes_are_checked_before_they_are_believed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_hash_that_was_made_matches_its_password_alone_and_is_made_anew_each_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_hash_is_not_made_of_what_bcrypt_cannot_tell_apart, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,6 +210,52 @@ a_key_and_an_approval_come_back_as_they_were(void **state)
 }
 
 static void
+a_client_and_an_account_come_back_as_they_were(void **state)
+{
+	(void)state;
+	struct record_client client = { .secret_hash = SLICE_LIT("h"), .name = SLICE_LIT("n"), .logo_url = SLICE_LIT("l"), .backchannel_logout_uri = SLICE_LIT("b"),
+		.redirect_uris = { groups, 3 }, .trusted_peers = { groups, 2 }, .allowed_connectors = { groups, 1 }, .post_logout_redirect_uris = { groups, 3 },
+		.public = true, .created_at = 1, .expires_at = 2 }, client_out;
+	struct record_account account = { .hash = SLICE_LIT("h"), .email = SLICE_LIT("e"), .username = SLICE_LIT("u"), .name = SLICE_LIT("n"),
+		.preferred_username = SLICE_LIT("p"), .groups = { groups, 3 }, .email_verified = true, .created_at = 1, .changed_at = 2, .expires_at = 3 },
+		account_out;
+	struct record_account_name name = { .user_id = SLICE_LIT("id"), .expires_at = 9 }, name_out;
+
+	record_encode(RECORD_CLIENT, &client, &bytes);
+	assert_int_equal(record_decode(RECORD_CLIENT, buf_slice(&bytes), &arena, &client_out), OK);
+	assert_slice(client_out.secret_hash, client.secret_hash);
+	assert_slice(client_out.name, client.name);
+	assert_slice(client_out.logo_url, client.logo_url);
+	assert_slice(client_out.backchannel_logout_uri, client.backchannel_logout_uri);
+	assert_int_equal(client_out.redirect_uris.n, 3);
+	assert_int_equal(client_out.trusted_peers.n, 2);
+	assert_int_equal(client_out.allowed_connectors.n, 1);
+	assert_int_equal(client_out.post_logout_redirect_uris.n, 3);
+	assert_slice(client_out.post_logout_redirect_uris.items[2], groups[2]);
+	assert_true(client_out.public);
+	assert_int_equal(client_out.created_at, 1);
+	assert_int_equal(client_out.expires_at, 2);
+	buf_reset(&bytes);
+	record_encode(RECORD_ACCOUNT, &account, &bytes);
+	assert_int_equal(record_decode(RECORD_ACCOUNT, buf_slice(&bytes), &arena, &account_out), OK);
+	assert_slice(account_out.hash, account.hash);
+	assert_slice(account_out.email, account.email);
+	assert_slice(account_out.username, account.username);
+	assert_slice(account_out.name, account.name);
+	assert_slice(account_out.preferred_username, account.preferred_username);
+	assert_int_equal(account_out.groups.n, 3);
+	assert_true(account_out.email_verified);
+	assert_int_equal(account_out.created_at, 1);
+	assert_int_equal(account_out.changed_at, 2);
+	assert_int_equal(account_out.expires_at, 3);
+	buf_reset(&bytes);
+	record_encode(RECORD_ACCOUNT_NAME, &name, &bytes);
+	assert_int_equal(record_decode(RECORD_ACCOUNT_NAME, buf_slice(&bytes), &arena, &name_out), OK);
+	assert_slice(name_out.user_id, name.user_id);
+	assert_int_equal(name_out.expires_at, 9);
+}
+
+static void
 an_empty_record_is_no_bytes_and_no_bytes_are_an_empty_record(void **state)
 {
 	(void)state;
@@ -364,6 +410,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_session_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_refresh_family_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_and_an_approval_come_back_as_they_were, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_client_and_an_account_come_back_as_they_were, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_empty_record_is_no_bytes_and_no_bytes_are_an_empty_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_encoding_on_disk_does_not_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_value_has_a_long_length, setup, teardown),

@@ -81,7 +81,7 @@ http_port(void)
 	unsigned port = 0;
 
 	buf_init(&text, 0);
-	server_addresses(server, &text);
+	server_addresses(server, false, &text);
 	const char *at = strstr(buf_slice(&text).p, "http://127.0.0.1:");
 	assert_non_null(at);
 	assert_int_equal(sscanf(at, "http://127.0.0.1:%u", &port), 1);

@@ -383,6 +383,59 @@ of_many_who_redeem_at_once_exactly_one_succeeds(void **state)
 	assert_int_equal(won, 1);
 }
 
+struct pages {
+	struct slice after;
+	char seen[64];
+	int stop; /* behind so many */
+	struct arena arena;
+};
+
+static enum err
+page_visit(void *arg, struct slice key, const void *record)
+{
+	struct pages *p = arg;
+	const struct record_approval *a = record;
+
+	assert_int_equal(a->scope.n, 1);
+	strncat(p->seen, key.p, key.n);
+	arena_fini(&p->arena); /* a long list does not gather */
+	return --p->stop ? OK : E_LIMIT;
+}
+
+static enum err
+page_read(struct store_txn *t, void *arg)
+{
+	struct pages *p = arg;
+	return store_each_after(t, RECORD_APPROVAL, p->after, &p->arena, page_visit, p);
+}
+
+static void
+a_long_list_is_read_in_pages_from_behind_a_key_on(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *after;
+		int stop;
+		enum err result;
+		const char *seen;
+	} cases[] = { { "", 0, OK, "abd" }, { "a", 0, OK, "bd" }, { "a", 1, E_LIMIT, "b" }, { "b", 0, OK, "d" }, { "c", 0, OK, "d" }, { "d", 0, OK, "" },
+		{ "z", 0, OK, "" } };
+	static char longest[STORE_KEY_BYTES_MAX + 1];
+	struct pages p = { .after = slice_of(longest, sizeof(longest)) };
+
+	for (const char *key = "adb"; *key; key++)
+		assert_int_equal(store_unit_put(store, (char[]){ *key, 0 }, "x", 0), OK);
+	assert_int_equal(store_unit_put(store, "c", "x", STORE_UNIT_NOW), OK); /* has expired */
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		p = (struct pages){ .after = slice_str(cases[i].after), .stop = cases[i].stop ? cases[i].stop : -1 };
+		assert_int_equal(store_read(store, page_read, &p), cases[i].result);
+		assert_string_equal(p.seen, cases[i].seen);
+		arena_fini(&p.arena);
+	}
+	p = (struct pages){ .after = slice_of(longest, sizeof(longest)) };
+	assert_int_equal(store_read(store, page_read, &p), E_LIMIT);
+}
+
 int
 main(void)
 {
@@ -398,6 +451,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_full_queue_refuses_and_recovers, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_commits_what_has_queued, setup, teardown),
 		cmocka_unit_test_setup_teardown(of_many_who_redeem_at_once_exactly_one_succeeds, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_long_list_is_read_in_pages_from_behind_a_key_on, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -312,6 +312,7 @@ def test_sessions_are_listed_and_ended_by_id_and_by_person(authd):
 
     assert "ended: 1 browser sessions" in authd.ctl("sessions", "end", sid).stdout
     assert [authd.session_token(b)[0] for b in browsers] == [401, 200, 200]
+    assert sid in authd.over_socket("GET", "/internal/revocations")[2].decode()
     assert authd.refresh(tokens["refresh_token"]).status_code == 400
     assert "nobody is signed in" in authd.ctl("sessions", "end", sid, status=1).stderr
     assert authd.ctl_json("sessions", "end", "--user", EMAIL)["ended"] == {"browser": 2, "offline": 0}
@@ -456,6 +457,27 @@ def test_a_backup_under_writes_restores_to_what_was_acknowledged_before_it(authd
         assert authd.userinfo(tokens["access_token"]).status_code == 200
     assert authd.session_token(late[0])[0] == 401
     assert signed_in(authd)
+
+
+def test_readers_of_the_news_notice_that_a_backup_was_restored(authd, tmp_path):
+    def news():
+        return json.loads(authd.over_socket("GET", "/internal/revocations")[2])
+
+    browsers = [authd.browser() for _ in range(2)]
+    for b in browsers:
+        b.sign_in()
+    sids = [s["sid"] for s in authd.ctl_json("sessions", "list")]
+    authd.ctl("sessions", "end", sids[0])
+    authd.ctl("backup", tmp_path / "b.mdb")
+    before = news()
+    authd.ctl("sessions", "end", sids[1])
+    authd.program.stop()
+    authd.ctl("restore", tmp_path / "b.mdb")
+    authd.program.start()
+    after = news()
+    assert after["epoch"] != before["epoch"] and [n["sid"] for n in after["revoked"]] == [sids[0]]
+    authd.ctl("sessions", "end", sids[1])
+    assert sorted(n["sid"] for n in news()["revoked"]) == sorted(sids) and news()["sequence"] == before["sequence"] + 1
 
 
 def test_kill_9_at_any_moment_of_a_backup_leaves_a_whole_file_or_none(authd, tmp_path):

@@ -73,6 +73,7 @@ add_store(struct buf *b, const struct request *r, const size_t counts[RECORD_KIN
 	buf_add_str(b, ",\"store\":{\"path\":");
 	buf_add_json(b, slice_str(r->generation->config->storage.path));
 	admin_add_bool(b, "healthy", store_healthy(r->app->store) == OK);
+	admin_add_text(b, "sealed_by", slice_str(store_key_id(r->app->store)));
 	buf_printf(b, ",\"used_bytes\":%zu,\"map_bytes\":%zu,\"writes\":%llu,\"commits\":%llu,\"failed_commits\":%llu,\"purged\":%llu,\"growths\":%llu,\"records\":{",
 		s.used_bytes, s.map_bytes, (unsigned long long)s.writes, (unsigned long long)s.groups, (unsigned long long)s.failed_groups,
 		(unsigned long long)s.purged, (unsigned long long)s.growths);

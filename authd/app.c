@@ -67,7 +67,7 @@ pools_start(struct authd *app, char *why, size_t why_n)
 static enum err
 storage_open(struct authd *app, char *why, size_t why_n)
 {
-	struct store_options o = { .path = app->generation->config->storage.path, .clock = app->clock };
+	struct store_options o = { .path = app->generation->config->storage.path, .clock = app->clock, .keys = app->generation->config->storage.keys };
 	struct keys_options ko = keys_options_of(app, app->generation);
 	enum err e = store_open(&o, &app->store, why, why_n);
 

@@ -34,7 +34,8 @@ TABLE(storage_table,
 	ROW("type", CONFIG_STRING, config_file, c.storage.type, CONFIG_REQUIRED),
 	ROW("config", CONFIG_NODE, config_file, storage_config, RESTART));
 TABLE(lmdb_table,
-	ROW("path", CONFIG_STRING, config_file, c.storage.path, CONFIG_REQUIRED | CONFIG_EXPAND_ENV));
+	ROW("path", CONFIG_STRING, config_file, c.storage.path, CONFIG_REQUIRED | CONFIG_EXPAND_ENV),
+	ROW("keyFile", CONFIG_STRING, config_file, c.storage.key_file, CONFIG_EXPAND_ENV));
 
 TABLE(web_table,
 	ROW("http", CONFIG_STRING, config_file, c.web.http, PLAIN),

@@ -3,6 +3,7 @@
 #ifndef AUTHD_CONFIG_H
 #define AUTHD_CONFIG_H
 
+#include "authd/vault.h"
 #include "oidc/client.h"
 #include "oidc/jwk_set.h"
 #include "shared/clock.h"
@@ -45,7 +46,10 @@ struct authd_config {
 	struct arena arena;
 	const char *issuer;
 	struct url issuer_url;       /* parsed; path "" or "/oidc" */
-	struct { const char *type; const char *path; } storage; /* lmdb: storage.config.path */
+	struct {
+		const char *type, *path, *key_file; /* lmdb: storage.config.path, keyFile */
+		const struct vault_keys *keys;      /* what keyFile holds; NULL: secrets are not sealed */
+	} storage;
 	struct {
 		const char *http, *https, *unix_path, *tls_cert, *tls_key; /* ours: web.unix; NULL: no such listener */
 		const char *ctl_path;                                      /* ours: web.ctl, default <storage.config.path>/ctl.sock */

@@ -2,6 +2,7 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include "authd/config_internal.h"
 #include "authd/keys.h"
 #include "oidc/identity.h"
@@ -9,6 +10,7 @@
 #include "shared/file.h"
 #include "shared/log.h"
 
+#define KEY_FILE_BYTES_MAX 4096
 #define NOT_CARRIED "is known to dex and not carried by authd yet"
 
 struct config_key
@@ -130,6 +132,33 @@ check_issuer(struct config_check *k)
 	return OK;
 }
 
+/* Its keys, kept in the configuration as its other secrets are. */
+static enum err
+check_key_file(struct config_check *k)
+{
+	const char *path = k->f->c.storage.key_file, *why;
+	struct vault_keys *keys = arena_alloc(&k->f->c.arena, sizeof(*keys));
+	struct buf bytes;
+	struct stat st;
+	enum err e;
+
+	if (!keys)
+		return authd_config_no_memory(k);
+	buf_init(&bytes, KEY_FILE_BYTES_MAX);
+	e = file_read(path, KEY_FILE_BYTES_MAX, &bytes);
+	if (e == E_NOMEM)
+		e = authd_config_no_memory(k);
+	else if (e != OK)
+		e = authd_config_refuse(k, "storage.config.keyFile", "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : "it is no key file");
+	else if (stat(path, &st) == 0 && (st.st_mode & S_IROTH))
+		e = authd_config_refuse(k, "storage.config.keyFile", "everybody on this machine may read %s: chmod o-r it", path);
+	else if ((e = vault_keys_parse(buf_slice(&bytes), keys, &why)) == E_FORMAT)
+		e = authd_config_refuse(k, "storage.config.keyFile", "expected %s in %s", why, path);
+	buf_fini_secret(&bytes);
+	k->f->c.storage.keys = keys;
+	return e;
+}
+
 static enum err
 check_storage(struct config_check *k)
 {
@@ -137,7 +166,10 @@ check_storage(struct config_check *k)
 		return authd_config_refuse(k, "storage.type",
 			"expected `type: lmdb` with `config: {path: /var/lib/gatehouse}`: authd keeps its state in a folder of its own; found \"%s\"",
 			k->f->c.storage.type);
-	return authd_config_bind_storage(k);
+	enum err e = authd_config_bind_storage(k);
+	if (e == OK)
+		authd_config_drop_empty((const char **[]){ &k->f->c.storage.key_file, NULL });
+	return e == OK && k->f->c.storage.key_file ? check_key_file(k) : e;
 }
 
 static enum err

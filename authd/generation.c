@@ -165,10 +165,17 @@ text_same(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static bool
+keys_same(const struct vault_keys *a, const struct vault_keys *b)
+{
+	return a && b ? strcmp(a->items[0].id, b->items[0].id) == 0 : a == b;
+}
+
 enum err
 app_generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n)
 {
 	const char *key = !text_same(old->config->storage.path, new->config->storage.path) ? "storage.config.path" :
+		!keys_same(old->config->storage.keys, new->config->storage.keys) ? "storage.config.keyFile" :
 		!text_same(old->config->user, new->config->user) ? "user" : NULL;
 
 	if (!key)

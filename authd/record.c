@@ -5,6 +5,7 @@
 
 enum field_type {
 	FIELD_SLICE,
+	FIELD_SECRET,  /* a slice, sealed where there is a vault: then its tag has SEALED */
 	FIELD_INT,     /* 8 bytes, big-endian two's complement */
 	FIELD_BOOL,    /* one byte, 1 */
 	FIELD_STRINGS, /* one occurrence per item, at most RECORD_LIST_MAX */
@@ -16,12 +17,14 @@ struct field {
 	size_t offset;
 };
 
+#define SEALED 0x80u /* of a tag; no field's own number has it */
 #define LENGTH_BYTES_MAX 5 /* LEB128 of 32 bits */
 
 _Static_assert(RECORD_GROUPS_MAX <= RECORD_LIST_MAX, "groups are a list");
 
 #define F(type, tag, record, member) { (tag), (type), offsetof(struct record, member) }
 #define SLICE(...) F(FIELD_SLICE, __VA_ARGS__)
+#define SECRET(...) F(FIELD_SECRET, __VA_ARGS__)
 #define INT(...) F(FIELD_INT, __VA_ARGS__)
 #define BOOL(...) F(FIELD_BOOL, __VA_ARGS__)
 #define STRINGS(...) F(FIELD_STRINGS, __VA_ARGS__)
@@ -36,7 +39,7 @@ static const struct field user_fields[] = {
 	SLICE(5, record_user, email),
 	BOOL(6, record_user, email_verified),
 	STRINGS(7, record_user, groups),
-	SLICE(8, record_user, connector_data),
+	SECRET(8, record_user, connector_data),
 	END,
 };
 
@@ -57,7 +60,7 @@ static const struct field auth_request_fields[] = {
 	SLICE(14, record_auth_request, return_to),
 	SLICE(15, record_auth_request, browser_hash),
 	SLICE(17, record_auth_request, connector_id),
-	SLICE(18, record_auth_request, upstream_verifier),
+	SECRET(18, record_auth_request, upstream_verifier),
 	BOOL(19, record_auth_request, upstream_pending),
 	BOOL(20, record_auth_request, logged_in),
 	USER(21, record_auth_request, user),
@@ -93,7 +96,7 @@ static const struct field session_fields[] = {
 	INT(4, record_session, created_at),
 	INT(5, record_session, last_seen_at),
 	INT(6, record_session, expires_at),
-	SLICE(7, record_session, jwt),
+	SECRET(7, record_session, jwt),
 	INT(8, record_session, jwt_expires_at),
 	SLICE(9, record_session, user_agent),
 	SLICE(10, record_session, address),
@@ -111,7 +114,7 @@ static const struct field refresh_fields[] = {
 	SLICE(7, record_refresh, sid),
 	SLICE(8, record_refresh, current_hash),
 	SLICE(9, record_refresh, previous_hash),
-	SLICE(10, record_refresh, chain_secret),
+	SECRET(10, record_refresh, chain_secret),
 	INT(11, record_refresh, created_at),
 	INT(12, record_refresh, rotated_at),
 	INT(13, record_refresh, last_used_at),
@@ -122,7 +125,7 @@ static const struct field refresh_fields[] = {
 
 static const struct field key_fields[] = {
 	SLICE(1, record_key, alg),
-	SLICE(2, record_key, private_pem),
+	SECRET(2, record_key, private_pem),
 	INT(3, record_key, state),
 	INT(4, record_key, created_at),
 	INT(5, record_key, active_at),
@@ -140,7 +143,7 @@ static const struct field approval_fields[] = {
 };
 
 static const struct field client_fields[] = {
-	SLICE(1, record_client, secret_hash),
+	SECRET(1, record_client, secret_hash),
 	SLICE(2, record_client, name),
 	SLICE(3, record_client, logo_url),
 	SLICE(4, record_client, backchannel_logout_uri),
@@ -155,7 +158,7 @@ static const struct field client_fields[] = {
 };
 
 static const struct field account_fields[] = {
-	SLICE(1, record_account, hash),
+	SECRET(1, record_account, hash),
 	SLICE(2, record_account, email),
 	SLICE(3, record_account, username),
 	SLICE(4, record_account, name),
@@ -278,15 +281,33 @@ add_strings(struct buf *out, unsigned char tag, const struct record_strings *lis
 		add_slice(out, tag, list->items[i]);
 }
 
-static void encode(const struct field *f, const char *record, struct buf *out);
+/* Where the encoding stands: within, the tag of the user that a field is of, else 0. */
+struct place {
+	struct vault_box *box; /* NULL: nothing is sealed */
+	unsigned within;
+};
 
 static void
-add_user(struct buf *out, unsigned char tag, const char *user)
+add_secret(struct buf *out, unsigned char tag, struct slice s, const struct place *at)
 {
+	if (!at->box) {
+		add_slice(out, tag, s);
+		return;
+	}
+	add_head(out, (unsigned char)(tag | SEALED), s.n + VAULT_OVERHEAD_BYTES);
+	vault_box_seal(at->box, at->within << 8 | tag, s, out);
+}
+
+static void encode(const struct field *f, const char *record, const struct place *at, struct buf *out);
+
+static void
+add_user(struct buf *out, unsigned char tag, const char *user, const struct place *at)
+{
+	struct place inside = { at->box, tag };
 	struct buf inner;
 
 	buf_init(&inner, 0);
-	encode(user_fields, user, &inner);
+	encode(user_fields, user, &inside, &inner);
 	if (!buf_ok(&inner))
 		out->failed = true;
 	else if (inner.n)
@@ -295,7 +316,7 @@ add_user(struct buf *out, unsigned char tag, const char *user)
 }
 
 static void
-encode(const struct field *f, const char *record, struct buf *out)
+encode(const struct field *f, const char *record, const struct place *at, struct buf *out)
 {
 	for (; f->tag; f++) {
 		const void *value = record + f->offset;
@@ -304,6 +325,12 @@ encode(const struct field *f, const char *record, struct buf *out)
 			const struct slice *s = value;
 			if (s->n)
 				add_slice(out, f->tag, *s);
+			break;
+		}
+		case FIELD_SECRET: {
+			const struct slice *s = value;
+			if (s->n)
+				add_secret(out, f->tag, *s, at);
 			break;
 		}
 		case FIELD_INT: {
@@ -322,16 +349,33 @@ encode(const struct field *f, const char *record, struct buf *out)
 			add_strings(out, f->tag, value);
 			break;
 		case FIELD_USER:
-			add_user(out, f->tag, value);
+			add_user(out, f->tag, value, at);
 			break;
 		}
 	}
 }
 
 void
+record_encode_sealed(enum record_kind kind, const void *record, struct vault_box *box, struct buf *out)
+{
+	const struct place at = { box && box->vault ? box : NULL, 0 };
+
+	encode(kinds[kind].fields, record, &at, out);
+}
+
+void
 record_encode(enum record_kind kind, const void *record, struct buf *out)
 {
-	encode(kinds[kind].fields, record, out);
+	record_encode_sealed(kind, record, NULL, out);
+}
+
+bool
+record_has_secrets(enum record_kind kind)
+{
+	for (const struct field *f = kinds[kind].fields; f->tag; f++)
+		if (f->type == FIELD_SECRET || f->type == FIELD_USER)
+			return true;
+	return false;
 }
 
 /* Cuts the next field off *in. */
@@ -387,16 +431,31 @@ strings_allocate(struct slice bytes, unsigned char wanted, struct arena *arena, 
 	return list->items ? OK : E_NOMEM;
 }
 
-static enum err decode(const struct field *fields, struct slice bytes, struct arena *arena, char *record);
+static enum err decode(const struct field *fields, struct slice bytes, const struct place *at, struct arena *arena, char *record);
+
+static enum err
+take_secret(const struct field *f, bool sealed, struct slice value, const struct place *at, struct arena *arena, struct slice *target)
+{
+	if (sealed != (at->box != NULL))
+		return E_FORMAT;
+	if (sealed)
+		return vault_box_open(at->box, at->within << 8 | f->tag, value, arena, target);
+	*target = value;
+	return OK;
+}
 
 /* whole: the bytes that the field stands in. */
 static enum err
-take_field(const struct field *f, struct slice value, struct slice whole, struct arena *arena, void *target)
+take_field(const struct field *f, unsigned char tag, struct slice value, struct slice whole, const struct place *at, struct arena *arena, void *target)
 {
+	struct place inside = { at->box, f->tag };
+
 	switch (f->type) {
 	case FIELD_SLICE:
 		*(struct slice *)target = value;
 		return OK;
+	case FIELD_SECRET:
+		return take_secret(f, tag & SEALED, value, at, arena, target);
 	case FIELD_INT: {
 		uint64_t v = 0;
 		if (value.n != sizeof(v))
@@ -419,13 +478,13 @@ take_field(const struct field *f, struct slice value, struct slice whole, struct
 		return e;
 	}
 	case FIELD_USER:
-		return decode(user_fields, value, arena, target);
+		return decode(user_fields, value, &inside, arena, target);
 	}
 	return E_FORMAT;
 }
 
 static enum err
-decode(const struct field *fields, struct slice bytes, struct arena *arena, char *record)
+decode(const struct field *fields, struct slice bytes, const struct place *at, struct arena *arena, char *record)
 {
 	struct slice rest = bytes;
 	uint64_t seen = 0; /* by place in the table */
@@ -436,14 +495,14 @@ decode(const struct field *fields, struct slice bytes, struct arena *arena, char
 		enum err e = next_field(&rest, &tag, &value);
 		if (e != OK)
 			return e;
-		const struct field *f = find_field(fields, tag);
-		if (!f)
+		const struct field *f = find_field(fields, (unsigned char)(tag & ~SEALED));
+		if (!f || ((tag & SEALED) && f->type != FIELD_SECRET))
 			continue; /* a newer program's */
 		uint64_t bit = UINT64_C(1) << (f - fields);
 		if ((seen & bit) && f->type != FIELD_STRINGS)
 			return E_FORMAT;
 		seen |= bit;
-		e = take_field(f, value, bytes, arena, record + f->offset);
+		e = take_field(f, tag, value, bytes, at, arena, record + f->offset);
 		if (e != OK)
 			return e;
 	}
@@ -453,9 +512,17 @@ decode(const struct field *fields, struct slice bytes, struct arena *arena, char
 enum err
 record_decode(enum record_kind kind, struct slice bytes, struct arena *arena, void *record)
 {
+	return record_decode_sealed(kind, bytes, NULL, arena, record);
+}
+
+enum err
+record_decode_sealed(enum record_kind kind, struct slice bytes, struct vault_box *box, struct arena *arena, void *record)
+{
+	const struct place at = { box && box->vault ? box : NULL, 0 };
+
 	memset(record, 0, kinds[kind].size);
 	struct slice copy = arena_slice(arena, bytes); /* every slice points into it */
 	if (!copy.p)
 		return E_NOMEM;
-	return decode(kinds[kind].fields, copy, arena, record);
+	return decode(kinds[kind].fields, copy, &at, arena, record);
 }

@@ -3,6 +3,7 @@
 #ifndef AUTHD_RECORD_H
 #define AUTHD_RECORD_H
 
+#include "authd/vault.h"
 #include "shared/arena.h"
 #include "shared/buf.h"
 
@@ -20,7 +21,7 @@ struct record_user {
 	struct slice username, preferred_username, email;
 	bool email_verified;
 	struct record_strings groups;
-	struct slice connector_data; /* the connector's own, e.g. upstream token for re-reading groups; encrypted at rest where a key file is given */
+	struct slice connector_data; /* the connector's own, e.g. upstream token for re-reading groups */
 };
 
 /* A sign-in under way. Key: random id. Bounded and short-lived. */
@@ -146,6 +147,12 @@ const char *record_kind_name(enum record_kind kind);
 void record_encode(enum record_kind kind, const void *record, struct buf *out);
 /* *record is zeroed, then filled. E_FORMAT: damaged bytes. */
 MUST_CHECK enum err record_decode(enum record_kind kind, struct slice bytes, struct arena *arena, void *record);
+/* The same with a record's secrets sealed (vault.h); box->vault NULL, or box NULL: as above. Once a store is sealed a secret that is not is damage: whoever
+ * may write the file could otherwise bring a key of their own. E_FORMAT also: sealed, and no vault. */
+void record_encode_sealed(enum record_kind kind, const void *record, struct vault_box *box, struct buf *out);
+MUST_CHECK enum err record_decode_sealed(enum record_kind kind, struct slice bytes, struct vault_box *box, struct arena *arena, void *record);
+/* Whether records of that kind have secrets. */
+bool record_has_secrets(enum record_kind kind);
 size_t record_size(enum record_kind kind);
 /* expires_at of a record of that kind; 0: never expires. */
 int64_t record_expires_at(enum record_kind kind, const void *record);

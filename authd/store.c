@@ -16,6 +16,7 @@ store_destroy(struct store *s)
 	if (s->env)
 		mdb_env_close(s->env);
 	store_folder_release(s);
+	vault_free(s->vault);
 	buf_fini_secret(&s->scratch);
 	pthread_mutex_destroy(&s->readers_lock);
 	pthread_cond_destroy(&s->readers_changed);
@@ -46,6 +47,8 @@ store_open(const struct store_options *o, struct store **out, char *why, size_t 
 	if (e == OK)
 		e = store_folder_verify(s, why, why_n);
 	if (e == OK)
+		e = store_seal_prepare(s, o->keys, why, why_n);
+	if (e == OK)
 		e = store_folder_open_env(s, s->map_bytes_max, why, why_n);
 	if (e == OK && (e = store_writer_start(s)) != OK)
 		snprintf(why, why_n, "%s: the writer thread does not start: %s", s->path, strerror(errno));
@@ -73,6 +76,12 @@ store_watch(struct store *s, enum record_kind kind, void (*fn)(void *arg), void 
 	s->watch_kind = kind;
 	s->watch_arg = arg;
 	s->watch = fn;
+}
+
+const char *
+store_key_id(const struct store *s)
+{
+	return s->vault ? vault_id(s->vault) : NULL;
 }
 
 bool

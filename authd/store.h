@@ -18,10 +18,12 @@ struct store_options {
 	const char *path;        /* folder, made with mode 0700 if absent */
 	size_t map_bytes_max;    /* 0: 16 GiB; the map grows towards it */
 	const struct clock *clock;
+	const struct vault_keys *keys; /* secrets are sealed under the first; NULL: they are not */
 };
 
 /* Opens, checks the format version and integrity of the meta pages, starts the writer. why (>= 256 bytes): "PATH: what, and what to do".
- * E_SYSTEM (folder, permissions, disk full), E_FORMAT (not ours, damaged, newer version), E_CONFLICT (another authd has it open), E_NOMEM. */
+ * E_SYSTEM (folder, permissions, disk full), E_FORMAT (not ours, damaged, newer version), E_CONFLICT (another authd has it open), E_DENIED (sealed
+ * under a key that is not given), E_NOMEM. A store that is not sealed under the first key is made anew under it, which takes a second for each 100,000 records. */
 MUST_CHECK enum err store_open(const struct store_options *o, struct store **out, char *why, size_t why_n);
 /* Commits what has queued, then closes. */
 void store_close(struct store *s);
@@ -76,6 +78,9 @@ MUST_CHECK enum err store_purge(struct store *s, size_t *gone);
 
 /* For health checks: E_SYSTEM when nothing can be read, or the last commit failed (disk full). */
 MUST_CHECK enum err store_healthy(struct store *s);
+
+/* Id of the key that secrets are sealed under; NULL: none. */
+const char *store_key_id(const struct store *s);
 
 struct store_stats {
 	uint64_t writes, groups, failed_groups, purged, growths; /* since store_open; groups of callers' writes, and records purged by the writer itself */

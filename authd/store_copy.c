@@ -312,7 +312,7 @@ renew_feed(MDB_txn *txn)
 	if (key.p && store_value_open(RECORD_FEED, key, slice_of(v.mv_data, v.mv_size), &at, &body) == OK &&
 		record_decode(RECORD_FEED, body, &arena, &feed) == OK && rng_fill(&rng_system, random, sizeof(random)) == OK) {
 		feed.epoch = slice_of(epoch, base64url_encode(random, sizeof(random), epoch));
-		if (store_value_seal(RECORD_FEED, key, &feed, &sealed) == OK) {
+		if (store_value_seal(NULL, RECORD_FEED, key, &feed, &sealed) == OK) {
 			v = (MDB_val){ sealed.n, sealed.p };
 			k = (MDB_val){ key.n, (void *)(uintptr_t)key.p };
 			rc = mdb_put(txn, dbi, &k, &v, 0);

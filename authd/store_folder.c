@@ -165,12 +165,13 @@ verify(const char *path, off_t bytes)
 
 /* The child of what may be a process with threads: it takes no lock of ours, writes nowhere, and ends without cleaning up. */
 static void
-verify_child(const char *path, off_t bytes)
+verify_child(const char *path, off_t bytes, int lock_fd)
 {
 	const struct rlimit none = { 0, 0 };
 	static const int fatal[] = { SIGBUS, SIGSEGV, SIGABRT, SIGILL, SIGFPE };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	close(lock_fd); /* whoever killed our parent may start another at once */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CORE, &none); /* its memory holds keys */
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
@@ -206,7 +207,7 @@ store_folder_verify(struct store *s, char *why, size_t why_n)
 	if (child < 0)
 		return say_errno(why, why_n, s, "cannot start a process to verify " DATA_FILE, "raise the limit of processes");
 	if (child == 0)
-		verify_child(s->path, st.st_size);
+		verify_child(s->path, st.st_size, s->lock_fd);
 	while ((rc = waitpid(child, &status, 0)) < 0 && errno == EINTR)
 		;
 	if (rc < 0)
@@ -319,6 +320,8 @@ prepare(struct store *s, char *why, size_t why_n)
 	}
 	if (rc == 0 && format == 0 && (rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &meta)) == 0)
 		rc = write_format(txn, meta);
+	if (rc == 0 && format == 0 && s->vault)
+		rc = store_seal_write_id(txn, meta, vault_id(s->vault));
 	if (rc == 0)
 		rc = open_tables(s, txn);
 	if (rc)

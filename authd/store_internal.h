@@ -2,6 +2,7 @@
  *
  *   store.c         open, close, reads                  store_folder.c   folder, lock, format, verification before opening
  *   store_writer.c  queue, group commit, growth, purge  store_table.c    records inside a transaction
+ *   store_seal.c    secrets under a key, and a new key
  *   store_value.c   checksums                           store_copy.c     backup and restore, in processes of their own */
 #ifndef AUTHD_STORE_INTERNAL_H
 #define AUTHD_STORE_INTERNAL_H
@@ -53,6 +54,7 @@ struct store_txn {
 
 struct store {
 	const struct clock *clock;
+	struct vault *vault; /* NULL: nothing is sealed */
 	char *path;
 	int lock_fd;
 	struct MDB_env *env;
@@ -99,6 +101,13 @@ MUST_CHECK enum err store_folder_walk(struct MDB_env *env, uint64_t counts[RECOR
 /* 0: a new file; -1: not ours. */
 MUST_CHECK enum err store_folder_format(struct MDB_env *env, int64_t *format);
 
+/* store_seal.c. What the database is sealed under, against the keys that are given: makes s->vault, and the database anew under the first key where it is not sealed
+ * under that one yet. Before the database is opened, with the folder taken. */
+MUST_CHECK enum err store_seal_prepare(struct store *s, const struct vault_keys *keys, char *why, size_t why_n);
+/* Id of the key that a database is sealed under, in meta; "" for none. */
+MUST_CHECK int store_seal_read_id(struct MDB_txn *txn, unsigned meta, char out[VAULT_ID_BYTES]);
+MUST_CHECK int store_seal_write_id(struct MDB_txn *txn, unsigned meta, const char *id);
+
 /* store_writer.c */
 MUST_CHECK enum err store_writer_start(struct store *s);
 void store_writer_stop(struct store *s);
@@ -110,8 +119,8 @@ MUST_CHECK enum err store_table_purge(struct store_txn *t, size_t *gone);
 /* store_value.c. A stored value is a checksum over everything else, key and kind included; the time of expiry; the encoded record. */
 #define STORE_CHECKSUM_BYTES 8
 #define STORE_VALUE_HEAD_BYTES (STORE_CHECKSUM_BYTES + 8)
-/* out is reset first. E_LIMIT: the record is too long. */
-MUST_CHECK enum err store_value_seal(enum record_kind kind, struct slice key, const void *record, struct buf *out);
+/* out is reset first. v: seals the record's secrets; NULL: they stay as they are. E_LIMIT: the record is too long. */
+MUST_CHECK enum err store_value_seal(const struct vault *v, enum record_kind kind, struct slice key, const void *record, struct buf *out);
 /* E_FORMAT: damaged. */
 MUST_CHECK enum err store_value_open(enum record_kind kind, struct slice key, struct slice value, int64_t *expires_at, struct slice *record);
 /* Times are stored so that bytes sort as they do; those before 1970 as 1970. */

@@ -87,6 +87,16 @@ expired(const struct store_txn *t, int64_t expires_at)
 	return expires_at > 0 && expires_at <= t->now_s;
 }
 
+static enum err
+decode(struct store_txn *t, enum record_kind kind, struct slice key, struct slice body, struct arena *arena, void *record)
+{
+	struct vault_box box = vault_box(t->s->vault, (unsigned char)kind, key);
+	enum err e = record_decode_sealed(kind, body, &box, arena, record);
+
+	vault_box_fini(&box);
+	return e == E_FORMAT ? damaged(kind) : e;
+}
+
 enum err
 store_get(struct store_txn *t, enum record_kind kind, struct slice key, struct arena *arena, void *record)
 {
@@ -103,7 +113,7 @@ store_get(struct store_txn *t, enum record_kind kind, struct slice key, struct a
 	if (e == OK && expired(t, expires_at))
 		e = E_EMPTY;
 	if (e == OK)
-		e = record_decode(kind, body, arena, record);
+		e = decode(t, kind, key, body, arena, record);
 	return e;
 }
 
@@ -161,7 +171,7 @@ store_put(struct store_txn *t, enum record_kind kind, struct slice key, const vo
 	if (e == OK)
 		e = stored_expiry(t, kind, key, &before, &found);
 	if (e == OK)
-		e = store_value_seal(kind, key, record, value);
+		e = store_value_seal(t->s->vault, kind, key, record, value);
 	if (e != OK)
 		return e;
 	if (found && before > 0 && before != at)
@@ -252,7 +262,7 @@ next_record(struct store_txn *t, enum record_kind kind, struct slice prefix, str
 	if (e == OK) {
 		*key = slice_of(memcpy(bytes, from.p, from.n), from.n);
 		*record = arena_alloc(arena, record_size(kind));
-		e = *record ? record_decode(kind, body, arena, *record) : E_NOMEM;
+		e = *record ? decode(t, kind, *key, body, arena, *record) : E_NOMEM;
 	}
 	mdb_cursor_close(cursor);
 	return e;

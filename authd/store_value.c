@@ -62,14 +62,16 @@ checksum(enum record_kind kind, struct slice key, struct slice rest, unsigned ch
 }
 
 enum err
-store_value_seal(enum record_kind kind, struct slice key, const void *record, struct buf *out)
+store_value_seal(const struct vault *v, enum record_kind kind, struct slice key, const void *record, struct buf *out)
 {
 	static const char head[STORE_VALUE_HEAD_BYTES];
+	struct vault_box box = vault_box(v, (unsigned char)kind, key);
 	unsigned char sum[32];
 
 	buf_reset(out);
 	buf_add(out, head, sizeof(head));
-	record_encode(kind, record, out);
+	record_encode_sealed(kind, record, &box, out);
+	vault_box_fini(&box);
 	if (!buf_ok(out))
 		return E_LIMIT;
 	store_time_write(out->p + STORE_CHECKSUM_BYTES, record_expires_at(kind, record));

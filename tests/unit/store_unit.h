@@ -10,6 +10,7 @@
 
 static char store_unit_folder[64];
 static struct clock_fixed store_unit_clock;
+static const struct vault_keys *store_unit_keys; /* secrets are sealed under these */
 
 static inline void
 store_unit_begin(void)
@@ -38,7 +39,7 @@ store_unit_end(void)
 static inline struct store *
 store_unit_open_sized(size_t map_bytes_max)
 {
-	struct store_options o = { store_unit_folder, map_bytes_max, &store_unit_clock.clock };
+	struct store_options o = { .path = store_unit_folder, .map_bytes_max = map_bytes_max, .clock = &store_unit_clock.clock, .keys = store_unit_keys };
 	struct store *s = NULL;
 	char why[512];
 	enum err e = store_open(&o, &s, why, sizeof(why));

@@ -75,7 +75,7 @@ fill(struct store *s, int from, int to)
 static struct store *
 open_other(void)
 {
-	struct store_options o = { other_folder, 0, &store_unit_clock.clock };
+	struct store_options o = { .path = other_folder, .clock = &store_unit_clock.clock };
 	struct store *s = NULL;
 	char text[512];
 

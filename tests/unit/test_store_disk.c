@@ -246,7 +246,7 @@ a_full_disk_loses_nothing(void **state)
 	while (fwrite(ballast, 1, 4096, f) == 4096 && fflush(f) == 0)
 		;
 	fclose(f);
-	struct store_options o = { store_unit_folder, 0, &store_unit_clock.clock };
+	struct store_options o = { .path = store_unit_folder, .clock = &store_unit_clock.clock };
 	struct store *s;
 	char why[512];
 	assert_int_equal(store_open(&o, &s, why, sizeof(why)), E_SYSTEM);

@@ -34,7 +34,7 @@ in_folder(const char *name)
 static void
 assert_refused(const char *path, enum err want, const char *what, const char *advice)
 {
-	struct store_options o = { path, 0, &store_unit_clock.clock };
+	struct store_options o = { .path = path, .clock = &store_unit_clock.clock };
 	struct store *s = NULL;
 	char why[512];
 	enum err e = store_open(&o, &s, why, sizeof(why));
@@ -167,7 +167,7 @@ a_folder_is_made_when_there_is_none(void **state)
 	struct store *s;
 
 	snprintf(path, sizeof(path), "%s/new", store_unit_folder);
-	struct store_options o = { path, 0, &store_unit_clock.clock };
+	struct store_options o = { .path = path, .clock = &store_unit_clock.clock };
 	char why[512];
 	assert_int_equal(store_open(&o, &s, why, sizeof(why)), OK);
 	assert_int_equal(stat(path, &st), 0);
@@ -320,7 +320,7 @@ a_file_with_bad_pages_is_refused(void **state)
 		assert_int_equal(pread(fd, was, sizeof(was), at), sizeof(was));
 		memset(page, 0xa5, sizeof(page));
 		assert_int_equal(pwrite(fd, page, sizeof(page), at), sizeof(page));
-		struct store_options o = { store_unit_folder, 0, &store_unit_clock.clock };
+		struct store_options o = { .path = store_unit_folder, .clock = &store_unit_clock.clock };
 		char why[512];
 		enum err e = store_open(&o, &s, why, sizeof(why));
 		if (e == OK) {

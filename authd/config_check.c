@@ -150,8 +150,8 @@ check_key_file(struct config_check *k)
 		e = authd_config_no_memory(k);
 	else if (e != OK)
 		e = authd_config_refuse(k, "storage.config.keyFile", "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : "it is no key file");
-	else if (stat(path, &st) == 0 && (st.st_mode & S_IROTH))
-		e = authd_config_refuse(k, "storage.config.keyFile", "everybody on this machine may read %s: chmod o-r it", path);
+	else if (stat(path, &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)))
+		e = authd_config_refuse(k, "storage.config.keyFile", "everybody on this machine may read or change %s: chmod o= it", path);
 	else if ((e = vault_keys_parse(buf_slice(&bytes), keys, &why)) == E_FORMAT)
 		e = authd_config_refuse(k, "storage.config.keyFile", "expected %s in %s", why, path);
 	buf_fini_secret(&bytes);

@@ -47,6 +47,32 @@ def test_help_and_wrong_usage(tmp_path):
         assert done.returncode == 2 and done.stderr, (wrong, done)
 
 
+def test_every_option_that_help_names_is_one():
+    text = run("--help").stdout
+    commands = re.findall(r"^  (\w+(?: [a-z]+)?)((?: .*)?(?:\n        (?:\[.*))*)\n        ", text.split("Only root", 1)[1], re.MULTILINE)
+    assert len(commands) >= 14
+    for name, arguments in commands:
+        for option in re.findall(r"--([a-z-]+)", arguments):
+            done = run("--config", "/nonexistent.yaml", *name.split(), f"--{option}=x")
+            assert "has no option" not in done.stderr, (name, option, done.stderr)
+
+
+def test_what_readme_types_works(authd, tmp_path):
+    section = (harness.ROOT / "README.md").read_text().split("\n## Administer", 1)[1].split("\n## ", 1)[0]
+    lines = [line.split(" #")[0].split() for line in section.splitlines() if line.startswith("authd ctl ")]
+    assert {line[2] for line in lines} == {"sessions", "users", "clients", "keys", "stats", "backup", "restore"}
+    authd.browser().sign_in()
+    given = {"users": "a password\n"}
+    for line in lines:
+        if line[2] == "restore":
+            authd.program.stop()
+        arguments = [str(tmp_path / word.rsplit("/", 1)[1]) if word.startswith("/") else word for word in line[2:]]
+        authd.ctl(*arguments, given=given.get(line[2]))
+    authd.program.start()
+    assert [u["email"] for u in authd.ctl_json("users", "list")] == [EMAIL, "max@example.com"]
+    assert authd.ctl_json("sessions", "list") == []
+
+
 def test_an_authd_that_is_not_there_is_exit_3(tmp_path):
     stopped = Authd(tmp_path)
     done = stopped.ctl("stats", status=3)

@@ -93,7 +93,8 @@ def test_a_key_file_is_added_changed_and_never_lost(tmp_path):
     (b"x" * 5000, 0o600, "no key file"),
     (base64.b64encode(b"x" * 31), 0o600, "openssl rand -base64 32"),
     (b"\n".join([base64.b64encode(b"x" * 32)] * 5), 0o600, "at most 4 keys"),
-    (b"x" * 32, 0o604, "everybody on this machine may read"),
+    (b"x" * 32, 0o604, "everybody on this machine may read or change"),
+    (b"x" * 32, 0o602, "everybody on this machine may read or change"),
 ])
 def test_a_key_file_that_is_none_is_said(tmp_path, content, mode, wanted):
     path = tmp_path / "store.key"

@@ -2,6 +2,7 @@
 #include <openssl/hmac.h>
 #include "authd/grant.h"
 #include "authd/person.h"
+#include "authd/person_session.h"
 #include "authd/revocation.h"
 #include "oidc/authorization_request.h"
 #include "oidc/base64url.h"
@@ -174,6 +175,9 @@ code_use(struct store_txn *t, struct grant_redemption *g, struct slice key)
 	else if (!(hash = hash_text(g->arena, g->code)).p || !(g->grant_id = joined(g->arena, CODE_PREFIX, hash)).p)
 		e = E_NOMEM;
 	g->record.grant_id = g->grant_id;
+	if (e == OK)
+		e = person_session_client_note(t, &g->record.user, g->record.sid, g->client_id, g->now_s,
+			g->now_s + g->generation->config->sessions.absolute_lifetime_ms / 1000, g->arena);
 	return e == OK ? store_put(t, RECORD_CODE, key, &g->record) : e;
 }
 

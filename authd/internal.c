@@ -63,7 +63,7 @@ session_store(struct store_txn *t, void *arg)
 		i->stored.jwt_expires_at = minted->jwt_expires_at;
 	}
 	session_touch(i->r->generation->config, &i->stored, now_s);
-	return store_put(t, RECORD_SESSION, session_key(&i->session), &i->stored);
+	return session_put(t, i->r->generation->config, session_key(&i->session), &i->stored, &i->r->arena);
 }
 
 /* A store that cannot be written just now does not sign anybody out: what was minted is valid. */

@@ -68,6 +68,7 @@ static const struct field auth_request_fields[] = {
 	SLICE(23, record_auth_request, sid),
 	INT(24, record_auth_request, created_at),
 	INT(25, record_auth_request, expires_at),
+	BOOL(26, record_auth_request, remember),
 	END,
 };
 
@@ -120,6 +121,7 @@ static const struct field refresh_fields[] = {
 	INT(13, record_refresh, last_used_at),
 	INT(14, record_refresh, expires_at),
 	BOOL(15, record_refresh, ended),
+	INT(16, record_refresh, read_at),
 	END,
 };
 
@@ -139,6 +141,7 @@ static const struct field approval_fields[] = {
 	SLICE(1, record_approval, scope),
 	INT(2, record_approval, approved_at),
 	INT(3, record_approval, expires_at),
+	INT(4, record_approval, withdrawn_at),
 	END,
 };
 
@@ -196,6 +199,32 @@ static const struct field feed_fields[] = {
 	END,
 };
 
+static const struct field person_session_fields[] = {
+	SLICE(1, record_person_session, session_key),
+	INT(2, record_person_session, expires_at),
+	END,
+};
+
+static const struct field session_client_fields[] = {
+	SLICE(1, record_session_client, connector_id),
+	SLICE(2, record_session_client, user_id),
+	INT(3, record_session_client, since),
+	INT(4, record_session_client, expires_at),
+	END,
+};
+
+static const struct field logout_notice_fields[] = {
+	SLICE(1, record_logout_notice, client_id),
+	SLICE(2, record_logout_notice, sid),
+	SLICE(3, record_logout_notice, connector_id),
+	SLICE(4, record_logout_notice, user_id),
+	INT(5, record_logout_notice, created_at),
+	INT(6, record_logout_notice, due_at),
+	INT(7, record_logout_notice, attempts),
+	INT(8, record_logout_notice, expires_at),
+	END,
+};
+
 static const struct {
 	const struct field *fields;
 	size_t size, expires_at;
@@ -214,6 +243,9 @@ static const struct {
 	[RECORD_REVOCATION] = KIND(revocation_fields, record_revocation, "revocation"),
 	[RECORD_ENDED] = KIND(ended_fields, record_ended, "ended"),
 	[RECORD_FEED] = KIND(feed_fields, record_feed, "feed"),
+	[RECORD_PERSON_SESSION] = KIND(person_session_fields, record_person_session, "person_session"),
+	[RECORD_SESSION_CLIENT] = KIND(session_client_fields, record_session_client, "session_client"),
+	[RECORD_LOGOUT_NOTICE] = KIND(logout_notice_fields, record_logout_notice, "logout_notice"),
 };
 
 const char *

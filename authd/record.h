@@ -40,6 +40,7 @@ struct record_auth_request {
 	int64_t auth_time;
 	struct slice sid;
 	int64_t created_at, expires_at;
+	bool remember;                /* the session is to outlive the browser's window */
 };
 
 /* Key: SHA-256 of the code. Kept after redemption until expires_at, so that a second redemption is seen. */
@@ -78,6 +79,7 @@ struct record_refresh {
 	struct slice chain_secret; /* next secret = HMAC(chain_secret, presented secret): the same successor for concurrent refreshes, nothing reusable stored */
 	int64_t created_at, rotated_at, last_used_at, expires_at;
 	bool ended;               /* replay seen, logged out or revoked: stays until expires_at, so that it is refused and not unknown */
+	int64_t read_at;          /* when the connector described the person last; 0: when created_at */
 };
 
 enum record_key_state { RECORD_KEY_NEXT, RECORD_KEY_ACTIVE, RECORD_KEY_RETIRED };
@@ -92,8 +94,9 @@ struct record_key {
 
 /* Consent remembered. Key: user sub NUL client id. */
 struct record_approval {
-	struct slice scope;
+	struct slice scope;      /* empty: withdrawn */
 	int64_t approved_at, expires_at;
+	int64_t withdrawn_at;    /* what was granted until then has ended; 0: never */
 };
 
 /* A client beside those of the configuration. Key: its id. */
@@ -135,10 +138,26 @@ struct record_feed {
 	int64_t expires_at;  /* 0: never */
 };
 
+/* A session among those of its person. Key: SHA-256 of the person's sub, sid. */
+struct record_person_session {
+	struct slice session_key; /* of its record_session */
+	int64_t expires_at;       /* its absolute end: never before the session's own */
+};
+/* A client that was given tokens in a session. Key: sid "." client id. */
+struct record_session_client {
+	struct slice connector_id, user_id; /* whose session it is */
+	int64_t since, expires_at;          /* expires_at: as of record_person_session */
+};
+/* A client that has to be told that a session has ended. Key: logout_notice.c's; sorts by client, then by due_at. */
+struct record_logout_notice {
+	struct slice client_id, sid, connector_id, user_id;
+	int64_t created_at, due_at, attempts, expires_at;
+};
+
 /* A kind's number stands in its records' checksums: new ones go last. */
 enum record_kind {
 	RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_CLIENT, RECORD_ACCOUNT,
-	RECORD_ACCOUNT_NAME, RECORD_REVOCATION, RECORD_ENDED, RECORD_FEED, RECORD_KINDS
+	RECORD_ACCOUNT_NAME, RECORD_REVOCATION, RECORD_ENDED, RECORD_FEED, RECORD_PERSON_SESSION, RECORD_SESSION_CLIENT, RECORD_LOGOUT_NOTICE, RECORD_KINDS
 };
 
 /* "session", "refresh" …, for messages and tables. */

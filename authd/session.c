@@ -1,6 +1,7 @@
 #include "authd/browser.h"
 #include "authd/grant.h"
 #include "authd/person.h"
+#include "authd/person_session.h"
 #include "authd/revocation.h"
 #include "authd/session.h"
 
@@ -12,10 +13,16 @@ earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static int64_t
+ends_at(const struct authd_config *c, const struct record_session *s)
+{
+	return s->created_at + c->sessions.absolute_lifetime_ms / 1000;
+}
+
 int64_t
 session_expires_at(const struct authd_config *c, const struct record_session *s)
 {
-	return earlier(s->created_at + c->sessions.absolute_lifetime_ms / 1000, s->last_seen_at + c->sessions.valid_if_not_used_for_ms / 1000);
+	return earlier(ends_at(c, s), s->last_seen_at + c->sessions.valid_if_not_used_for_ms / 1000);
 }
 
 bool
@@ -51,6 +58,14 @@ session_find(struct request *r, struct session *out)
 }
 
 enum err
+session_put(struct store_txn *t, const struct authd_config *c, struct slice key, const struct record_session *s, struct arena *arena)
+{
+	enum err e = store_put(t, RECORD_SESSION, key, s);
+
+	return e == OK ? person_session_note(t, key, s, ends_at(c, s), arena) : e;
+}
+
+enum err
 session_use(struct store_txn *t, struct request *r, const struct session *s)
 {
 	struct record_session now;
@@ -59,7 +74,7 @@ session_use(struct store_txn *t, struct request *r, const struct session *s)
 	if (e != OK)
 		return e;
 	session_touch(r->generation->config, &now, request_now_s(r));
-	return store_put(t, RECORD_SESSION, session_key(s), &now);
+	return session_put(t, r->generation->config, session_key(s), &now, &r->arena);
 }
 
 enum err
@@ -98,8 +113,13 @@ session_cookie_clear(struct request *r)
 enum err
 session_end(struct store_txn *t, struct slice key, struct slice sid, struct arena *arena, int64_t now_s)
 {
-	enum err e = store_delete(t, RECORD_SESSION, key);
+	struct record_session s;
+	enum err e = store_get(t, RECORD_SESSION, key, arena, &s);
 
+	if (e == OK)
+		e = person_session_forget(t, &s.user, sid);
+	if (e == OK)
+		e = store_delete(t, RECORD_SESSION, key);
 	if (e == OK || e == E_EMPTY)
 		e = revocation_put(t, sid, arena, now_s);
 	return e == OK ? grant_end_session(t, sid, arena, now_s) : e;

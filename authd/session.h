@@ -27,6 +27,8 @@ bool session_touch_due(const struct authd_config *c, const struct record_session
 /* Note a use. */
 void session_touch(const struct authd_config *c, struct record_session *s, int64_t now_s);
 
+/* Inside a store write: put a session, and note it among those of its person (person_session.h). */
+MUST_CHECK enum err session_put(struct store_txn *t, const struct authd_config *c, struct slice key, const struct record_session *s, struct arena *arena);
 /* Inside a store write: note a use, if the session still lives (E_EMPTY: it does not). */
 MUST_CHECK enum err session_use(struct store_txn *t, struct request *r, const struct session *s);
 

@@ -20,8 +20,8 @@ struct signed_in {
 	struct record_auth_request a;
 };
 
-/* The browser's session before, if any: signing in again as the same person goes on under the same sid, so that what was granted under it can still be
- * ended with it; its secret changes in any case, so that one that was known before the login is worth nothing after it. */
+/* The browser's session before, if any. Signing in again as the same person goes on under the same sid, so that what was granted under it can still be
+ * ended with it; another person's ends here, as nobody could end it later. Its secret changes in any case, so that one that was known before the login is worth nothing after it. */
 static enum err
 session_replace(struct store_txn *t, struct signed_in *s)
 {
@@ -33,15 +33,17 @@ session_replace(struct store_txn *t, struct signed_in *s)
 	if (cookie.n) {
 		struct slice key = store_hash(cookie, hash);
 		e = key.n ? store_get(t, RECORD_SESSION, key, &s->r->arena, &before) : E_NOMEM;
-		if (e == OK && person_same(&before.user, &now.user))
+		if (e == OK && !person_same(&before.user, &now.user)) {
+			e = session_end(t, key, before.sid, &s->r->arena, request_now_s(s->r));
+		} else if (e == OK) {
 			now.sid = before.sid;
-		if (e == OK)
 			e = store_delete(t, RECORD_SESSION, key);
+		}
 		if (e != OK && e != E_EMPTY)
 			return e;
 	}
 	s->a.sid = now.sid;
-	return store_put(t, RECORD_SESSION, session_key(&s->session), &now);
+	return session_put(t, s->r->generation->config, session_key(&s->session), &now, &s->r->arena);
 }
 
 static enum err

@@ -66,7 +66,7 @@ an_auth_request_comes_back_as_it_was(void **state)
 		.max_age_s = -1, .login_hint = SLICE_LIT("me"), .return_to = SLICE_LIT("/console/"), .browser_hash = SLICE_LIT("\0\1\2"),
 		.connector_id = SLICE_LIT("local"), .upstream_verifier = SLICE_LIT("v"),
 		.upstream_pending = true, .logged_in = true, .auth_time = INT64_MAX, .sid = SLICE_LIT("sid"), .created_at = INT64_MIN,
-		.expires_at = 1700000000 };
+		.expires_at = 1700000000, .remember = true };
 	struct record_auth_request out;
 
 	fill_user(&in.user);
@@ -99,6 +99,7 @@ an_auth_request_comes_back_as_it_was(void **state)
 	assert_slice(out.sid, in.sid);
 	assert_true(out.created_at == INT64_MIN);
 	assert_int_equal(out.expires_at, 1700000000);
+	assert_true(out.remember);
 }
 
 static void
@@ -160,7 +161,7 @@ a_refresh_family_comes_back_as_it_was(void **state)
 	struct record_refresh in = { .client_id = SLICE_LIT("1"), .scope = SLICE_LIT("2"), .nonce = SLICE_LIT("3"),
 		.audiences = { groups, 2 }, .auth_time = 4, .sid = SLICE_LIT("5"), .current_hash = SLICE_LIT("6"),
 		.previous_hash = SLICE_LIT("7"), .chain_secret = SLICE_LIT("8"), .created_at = 9, .rotated_at = 10, .last_used_at = 11,
-		.expires_at = 12, .ended = true };
+		.expires_at = 12, .ended = true, .read_at = 13 };
 	struct record_refresh out;
 
 	fill_user(&in.user);
@@ -181,6 +182,7 @@ a_refresh_family_comes_back_as_it_was(void **state)
 	assert_int_equal(out.last_used_at, 11);
 	assert_int_equal(out.expires_at, 12);
 	assert_true(out.ended);
+	assert_int_equal(out.read_at, 13);
 }
 
 static void
@@ -189,7 +191,7 @@ a_key_and_an_approval_come_back_as_they_were(void **state)
 	(void)state;
 	struct record_key key = { .alg = SLICE_LIT("ES256"), .private_pem = SLICE_LIT("-----"), .state = RECORD_KEY_RETIRED,
 		.created_at = 1, .active_at = 2, .retired_at = 3, .expires_at = 4, .token_lifetime_s = 7 }, key_out;
-	struct record_approval approval = { .scope = SLICE_LIT("openid"), .approved_at = 5, .expires_at = 6 }, approval_out;
+	struct record_approval approval = { .scope = SLICE_LIT("openid"), .approved_at = 5, .expires_at = 6, .withdrawn_at = 7 }, approval_out;
 
 	record_encode(RECORD_KEY, &key, &bytes);
 	assert_int_equal(record_decode(RECORD_KEY, buf_slice(&bytes), &arena, &key_out), OK);
@@ -207,6 +209,40 @@ a_key_and_an_approval_come_back_as_they_were(void **state)
 	assert_slice(approval_out.scope, approval.scope);
 	assert_int_equal(approval_out.approved_at, 5);
 	assert_int_equal(approval_out.expires_at, 6);
+	assert_int_equal(approval_out.withdrawn_at, 7);
+}
+
+static void
+what_is_noted_of_a_persons_sessions_comes_back_as_it_was(void **state)
+{
+	(void)state;
+	struct record_person_session session = { .session_key = SLICE_LIT("\0\1"), .expires_at = 2 }, session_out;
+	struct record_session_client client = { .connector_id = SLICE_LIT("github"), .user_id = SLICE_LIT("1"), .since = 2, .expires_at = 3 }, client_out;
+	struct record_logout_notice notice = { .client_id = SLICE_LIT("1"), .sid = SLICE_LIT("2"), .connector_id = SLICE_LIT("3"), .user_id = SLICE_LIT("4"),
+		.created_at = 5, .due_at = 6, .attempts = 7, .expires_at = 8 }, notice_out;
+
+	record_encode(RECORD_PERSON_SESSION, &session, &bytes);
+	assert_int_equal(record_decode(RECORD_PERSON_SESSION, buf_slice(&bytes), &arena, &session_out), OK);
+	assert_slice(session_out.session_key, session.session_key);
+	assert_int_equal(session_out.expires_at, 2);
+	buf_reset(&bytes);
+	record_encode(RECORD_SESSION_CLIENT, &client, &bytes);
+	assert_int_equal(record_decode(RECORD_SESSION_CLIENT, buf_slice(&bytes), &arena, &client_out), OK);
+	assert_slice(client_out.connector_id, client.connector_id);
+	assert_slice(client_out.user_id, client.user_id);
+	assert_int_equal(client_out.since, 2);
+	assert_int_equal(client_out.expires_at, 3);
+	buf_reset(&bytes);
+	record_encode(RECORD_LOGOUT_NOTICE, &notice, &bytes);
+	assert_int_equal(record_decode(RECORD_LOGOUT_NOTICE, buf_slice(&bytes), &arena, &notice_out), OK);
+	assert_slice(notice_out.client_id, notice.client_id);
+	assert_slice(notice_out.sid, notice.sid);
+	assert_slice(notice_out.connector_id, notice.connector_id);
+	assert_slice(notice_out.user_id, notice.user_id);
+	assert_int_equal(notice_out.created_at, 5);
+	assert_int_equal(notice_out.due_at, 6);
+	assert_int_equal(notice_out.attempts, 7);
+	assert_int_equal(notice_out.expires_at, 8);
 }
 
 static void
@@ -411,6 +447,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_refresh_family_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_and_an_approval_come_back_as_they_were, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_client_and_an_account_come_back_as_they_were, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_noted_of_a_persons_sessions_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_empty_record_is_no_bytes_and_no_bytes_are_an_empty_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_encoding_on_disk_does_not_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_value_has_a_long_length, setup, teardown),

@@ -1,18 +1,17 @@
 /* The console: who am I here, for how long, what to put into kubectl, and the way out. Served at the gateway's root, beside the issuer. */
 #include "authd/authorization.h"
 #include "authd/browser.h"
+#include "authd/console.h"
 #include "authd/kubeconfig.h"
 #include "authd/pages.h"
 #include "authd/person.h"
 #include "authd/routes.h"
 #include "shared/log.h"
 
-#define CONSOLE "/console/"
 #define SIGN_OUT_PURPOSE "signout"
 
-/* The session, or the way to get one. False: r has been answered. */
-static bool
-session_needed(struct request *r, struct session *s)
+bool
+console_session_needed(struct request *r, struct session *s)
 {
 	struct buf location;
 	enum err e = session_find(r, s);
@@ -133,9 +132,10 @@ home_send(struct request *r, const struct session *s)
 	page_html(&p, "</span></h1><p class=\"lead\">This is who you are in every cluster behind this gateway.</p>");
 	rows(&p, &s->record);
 	kubectl_part(&p);
-	page_html(&p, "<hr><form method=\"post\" action=\"/console/signout\">");
+	page_html(&p, "<hr><div class=\"stack\"><a class=\"button quiet\" href=\"" CONSOLE_SESSIONS_PATH "\">Your sessions</a>"
+		"<form method=\"post\" action=\"/console/signout\">");
 	page_hidden(&p, "csrf", browser_form_token(r, s->secret, SIGN_OUT_PURPOSE, s->record.sid));
-	page_html(&p, "<button class=\"quiet\" type=\"submit\">Sign out</button></form>");
+	page_html(&p, "<button class=\"quiet\" type=\"submit\">Sign out</button></form></div>");
 	page_send(&p, 200, SLICE_NONE);
 }
 
@@ -171,9 +171,9 @@ console_home(struct request *r, struct slice rest)
 	(void)rest;
 	if (!h) {
 		page_unavailable(r);
-	} else if (!slice_eq_str(r->path, CONSOLE)) {
-		page_redirect(r, SLICE_LIT(CONSOLE));
-	} else if (session_needed(r, &h->session)) {
+	} else if (!slice_eq_str(r->path, CONSOLE_PATH)) {
+		page_redirect(r, SLICE_LIT(CONSOLE_PATH));
+	} else if (console_session_needed(r, &h->session)) {
 		h->r = r;
 		r->state = h;
 		if (session_touch_due(r->generation->config, &h->session.record, request_now_s(r)))
@@ -196,11 +196,11 @@ console_kubeconfig(struct request *r, struct slice rest)
 	struct buf out;
 
 	(void)rest;
-	if (!session_needed(r, &s))
+	if (!console_session_needed(r, &s))
 		return;
 	if (!c->console.client_id) {
 		page_error_send(r, &(struct page_error){ .status = 404, .title = "There is no kubeconfig here", .what = SLICE_LIT("This gateway is not set up for kubectl."),
-			.todo = "Its administrator can change that: console.clientID in authd's configuration.", .way_on = SLICE_LIT(CONSOLE),
+			.todo = "Its administrator can change that: console.clientID in authd's configuration.", .way_on = SLICE_LIT(CONSOLE_PATH),
 			.way_on_text = "Go to the console" });
 		return;
 	}
@@ -274,7 +274,7 @@ console_sign_in(struct request *r, struct slice rest)
 	}
 	to = form_get(form, "to");
 	if (!browser_return_ok(to))
-		to = SLICE_LIT(CONSOLE);
+		to = SLICE_LIT(CONSOLE_PATH);
 	e = session_find(r, &session);
 	if (e == OK)
 		page_redirect(r, to);

@@ -51,8 +51,17 @@ const char page_style_css[] =
 	"ul.chips li{background:var(--chip);border-radius:999px;padding:.05rem .65rem;font-size:.92rem}\n"
 	"code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,\"Liberation Mono\",monospace;font-size:.92em}\n"
 	"pre{background:var(--field);border:1px solid var(--line);border-radius:.6rem;padding:.75rem .9rem;overflow-x:auto;margin:.5rem 0 1rem}\n"
+	"ul.cards{list-style:none;margin:0 0 1.25rem;padding:0}\n"
+	"ul.cards>li{border:1px solid var(--line);border-radius:.75rem;padding:.9rem 1rem;margin:0 0 .75rem}\n"
+	"ul.cards>li.here{border-color:var(--accent)}\n"
+	"ul.cards h3{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem;margin:0 0 .35rem;font-size:1rem;overflow-wrap:anywhere}\n"
+	"ul.cards dl{margin:0;gap:.15rem 1rem;grid-template-columns:6rem 1fr;font-size:.92rem}\n"
+	"ul.cards dd{margin:0}\n"
+	"ul.cards form{margin:.75rem 0 0}\n"
+	"ul.cards button{min-height:2.75rem;width:auto;min-width:8rem}\n"
+	".tag{background:var(--chip);border-radius:999px;padding:.05rem .65rem;font-size:.85rem;font-weight:550}\n"
 	"hr{border:0;border-top:1px solid var(--line);margin:1.5rem 0 1.25rem}\n"
 	".code{overflow-wrap:anywhere;user-select:all}\n"
 	"footer{margin-top:1.25rem;color:var(--soft);font-size:.85rem;text-align:center;overflow-wrap:anywhere}\n"
 	"@media (max-width:30rem){body{padding:0;background:var(--card)}main{border:0;border-radius:0;padding:1.5rem 1.25rem}"
-	"footer{padding:0 1rem 1.5rem}dl{grid-template-columns:1fr;gap:.1rem}dd{margin:0 0 .6rem}}\n";
+	"footer{padding:0 1rem 1.5rem}ul.cards button{width:100%}dl{grid-template-columns:1fr;gap:.1rem}dd{margin:0 0 .6rem}}\n";

@@ -90,7 +90,7 @@ person_session_find(struct store_txn *t, const struct record_user *user, struct 
 
 struct visiting {
 	struct store_txn *t;
-	struct arena *arena;
+	struct arena scratch; /* of one at a time: a person may have thousands */
 	enum err (*visit)(void *arg, struct slice session_key, const struct record_session *s);
 	void *arg;
 };
@@ -98,26 +98,33 @@ struct visiting {
 static enum err
 session_visited(void *arg, struct slice key, const void *record)
 {
-	const struct visiting *v = arg;
+	struct visiting *v = arg;
 	const struct record_person_session *noted = record;
 	struct record_session s;
-	enum err e = store_get(v->t, RECORD_SESSION, noted->session_key, v->arena, &s);
+	enum err e = store_get(v->t, RECORD_SESSION, noted->session_key, &v->scratch, &s);
 
 	(void)key;
-	if (e != OK)
-		return e == E_EMPTY ? OK : e; /* not used for too long */
-	return v->visit(v->arg, noted->session_key, &s);
+	if (e == OK)
+		e = v->visit(v->arg, noted->session_key, &s);
+	else if (e == E_EMPTY)
+		e = OK; /* not used for too long */
+	arena_fini_secret(&v->scratch);
+	return e;
 }
 
 enum err
-person_session_each(struct store_txn *t, const struct record_user *user, struct arena *arena,
-	enum err (*visit)(void *arg, struct slice session_key, const struct record_session *s), void *arg)
+person_session_each(struct store_txn *t, const struct record_user *user, enum err (*visit)(void *arg, struct slice session_key, const struct record_session *s),
+	void *arg)
 {
-	struct visiting v = { t, arena, visit, arg };
+	struct visiting v = { .t = t, .visit = visit, .arg = arg };
 	char bytes[PERSON_BYTES];
 	struct slice prefix = person_key(user, bytes);
+	enum err e;
 
-	return prefix.n ? store_each_prefix(t, RECORD_PERSON_SESSION, prefix, arena, session_visited, &v) : E_NOMEM;
+	arena_init(&v.scratch, REQUEST_ARENA_BYTES_MAX);
+	e = prefix.n ? store_each_prefix(t, RECORD_PERSON_SESSION, prefix, &v.scratch, session_visited, &v) : E_NOMEM;
+	arena_fini_secret(&v.scratch);
+	return e;
 }
 
 enum err

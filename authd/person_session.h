@@ -11,8 +11,8 @@ MUST_CHECK enum err person_session_note(struct store_txn *t, struct slice sessio
 	struct arena *arena);
 /* The key of a session of this very person, in the arena. E_EMPTY: they have none of that sid. */
 MUST_CHECK enum err person_session_find(struct store_txn *t, const struct record_user *user, struct slice sid, struct arena *arena, struct slice *session_key);
-/* Visit the living sessions of a person. What visit returns but OK ends it and is returned. */
-MUST_CHECK enum err person_session_each(struct store_txn *t, const struct record_user *user, struct arena *arena,
+/* Visit the living sessions of a person: what visit gets is gone when it returns. What it returns but OK ends the visits and is returned. */
+MUST_CHECK enum err person_session_each(struct store_txn *t, const struct record_user *user,
 	enum err (*visit)(void *arg, struct slice session_key, const struct record_session *s), void *arg);
 MUST_CHECK enum err person_session_forget(struct store_txn *t, const struct record_user *user, struct slice sid);
 

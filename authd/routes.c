@@ -58,6 +58,8 @@ static const struct route routes[] = {
 	{ "/console/signout", METHOD_POST, ROUTE_ROOT, console_sign_out },
 	{ "/console/signed-out", METHOD_GET, ROUTE_ROOT, console_signed_out },
 	{ "/console/kubeconfig", METHOD_GET, ROUTE_ROOT, console_kubeconfig },
+	{ "/console/sessions", METHOD_GET, ROUTE_ROOT, console_sessions },
+	{ "/console/sessions/end", METHOD_POST, ROUTE_ROOT, console_sessions_end },
 	{ "/", METHOD_GET, ROUTE_ROOT, console_home },
 };
 #define ROUTES (sizeof routes / sizeof routes[0])

@@ -24,5 +24,7 @@ route_handler admin_sessions_list, admin_sessions_end, admin_clients_list, admin
 	admin_users_remove, admin_users_passwd, admin_keys_list, admin_keys_rotate, admin_stats;
 /* console.c */
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
+/* console_sessions.c */
+route_handler console_sessions, console_sessions_end;
 
 #endif

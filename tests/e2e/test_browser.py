@@ -114,6 +114,38 @@ def test_sign_in_console_kubeconfig_sign_out(gateway, chromium, tmp_path):
     assert answer.status_code in (302, 303), "the old cookie is worth nothing"
 
 
+def emulate(driver, width, height, dark):
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
+def test_ones_sessions_are_listed_and_another_is_ended(gateway, chromium):
+    chromium.get(gateway.url + "/console/")
+    sign_in(chromium)
+    wait(chromium, lambda d: d.current_url == gateway.url + "/console/")
+    elsewhere = gateway.people[EMAIL]
+    for agent in ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",):
+        elsewhere.browser.headers["User-Agent"] = agent
+        elsewhere.sign_in()
+    chromium.find_element(By.CSS_SELECTOR, "a[href='/console/sessions']").click()
+    wait(chromium, lambda d: len(d.find_elements(By.CSS_SELECTOR, "ul.cards > li")) == 2)
+    here, there = (card.text for card in chromium.find_elements(By.CSS_SELECTOR, "ul.cards > li"))
+    assert "Chrome on Linux" in here and "This browser" in here
+    assert "Safari on iPhone" in there and "This browser" not in there and "Signed in to" in there
+    for name, width, dark in (("phone", 375, False), ("phone-dark", 375, True), ("wide", 1000, False), ("wide-dark", 1000, True)):
+        emulate(chromium, width, 900, dark)
+        assert chromium.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), f"nothing sticks out at {width}"
+        picture(chromium, f"sessions-{name}")
+    assert not complaints(chromium)
+    page = chromium.find_element(By.TAG_NAME, "html")
+    chromium.find_elements(By.CSS_SELECTOR, "ul.cards > li form button")[1].click()
+    wait(chromium, lambda d: stale(page))
+    wait(chromium, lambda d: len(d.find_elements(By.CSS_SELECTOR, "ul.cards > li")) == 1)
+    assert chromium.current_url == gateway.url + "/console/sessions"
+    assert elsewhere.browser.get(gateway.url + "/console/", allow_redirects=False).status_code == 303, "over there it has ended"
+
+
 def test_a_deep_link_is_where_one_arrives_after_signing_in(gateway, chromium):
     chromium.get(gateway.url + "/api/v1/namespaces?limit=5")
     sign_in(chromium)

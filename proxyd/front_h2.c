@@ -3,8 +3,8 @@
 #include "shared/log.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
-/* One turn: sixteen records are 256 KiB, then others. */
-#define TURN_RECORDS 16
+/* One turn: 256 KiB, then others. */
+#define TURN_BLOCKS 8
 
 /* ---- the course of a connection ---- */
 
@@ -68,31 +68,31 @@ proceed(struct h2 *h)
 		arm_timer(h);
 }
 
-/* What the wire has, if the client takes what we write: one that only sends is not read. */
+/* What the wire has, if the client takes what we write: one that only sends is not read. Records are collected before they are looked at: what
+ * they bring of a body then leaves in whole records, too. */
 static void
 receive(struct h2 *h)
 {
-	struct block *b = block_get(&h2_gateway(h)->blocks, BLOCK_BYTES);
+	struct block *b = block_get(&h2_gateway(h)->blocks, H2_IN_BYTES);
+	enum io io = IO_OK;
 
 	h->running = true;
 	h->gone |= b == NULL;
 	h->unread = false;
-	for (int i = 0; !h->gone && !h->deaf && !h->stuck; i++) {
-		size_t got;
-		if (i == TURN_RECORDS) {
+	for (int turn = 0; io == IO_OK && !h->gone && !h->deaf && !h->stuck; turn++) {
+		size_t n = 0, got;
+		if (turn == TURN_BLOCKS) {
 			h->unread = true;
 			break;
 		}
-		enum io io = transport_read(&h->client->transport, b->data, b->bytes, &got);
-		if (io == IO_AGAIN)
-			break;
-		if (io != IO_OK) {
-			h->gone = true;
-			break;
+		for (; n < H2_IN_BYTES && io == IO_OK; n += got)
+			io = transport_read(&h->client->transport, b->data + n, H2_IN_BYTES - n, &got);
+		if (n) {
+			h2_session_receive(h, b->data, n);
+			run_due(h);
 		}
-		h2_session_receive(h, b->data, got);
-		run_due(h);
 	}
+	h->gone |= io == IO_EOF || io == IO_FAILED;
 	block_put(&h2_gateway(h)->blocks, b);
 	h->running = false;
 }

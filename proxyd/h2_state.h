@@ -23,8 +23,9 @@ struct nghttp2_session;
 #define H2_LINGER_MS 5000
 /* A client that leaves our PING before the last GOAWAY unanswered has had its round trip. */
 #define H2_DRAIN_MS 1000
-/* Two TLS records. */
+/* Two TLS records out; in, so much that a body's part of it fills one block of an exchange (relay.c) and no second one. */
 #define H2_OUT_BYTES 32768
+#define H2_IN_BYTES (BLOCK_RUN_BYTES - 8)
 
 /* Bytes of a body that nobody has taken yet. */
 struct h2_chunk {

@@ -306,6 +306,48 @@ the_upstream_head_has_one_host_one_framing_and_the_proven_identity(void **state)
 	}
 }
 
+/* Every byte at every edge of the headers that matter, as for HTTP/1.1 (test_http_oracle.c): refused, or what goes upstream can be read in one way. */
+static void
+every_byte_at_every_edge_is_refused_or_read_in_one_way(void **state)
+{
+	static const struct field headers[] = { { "content-length", "5" }, { "transfer-encoding", "chunked" }, { "host", "gate.test:8443" },
+		{ "connection", "close" }, { "authorization", "Bearer x" }, { "impersonate-user", "root" } };
+	static const struct field target[] = { TARGET };
+	unsigned judged = 0, passed = 0;
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 65536);
+	for (size_t i = 0; i < 6 * 4 * 256; i++, judged++) {
+		const struct field *header = &headers[i / 1024];
+		size_t place = i / 256 % 4;
+		struct h2_fields fields = { 0 };
+		char name[64], value[64], byte = (char)i;
+		const char *why;
+		int name_n = snprintf(name, sizeof(name), "%s%s%s", place == 0 ? "?" : "", header->name, place == 1 ? "?" : "");
+		int value_n = snprintf(value, sizeof(value), "%s%s%s", place == 2 ? "?" : "", header->value, place == 3 ? "?" : "");
+
+		*(place < 2 ? &name[place ? name_n - 1 : 0] : &value[place == 3 ? value_n - 1 : 0]) = byte;
+		for (size_t k = 0; k < 4; k++)
+			assert_int_equal(h2_fields_add(&fields, &pool, 65536, slice_str(target[k].name), slice_str(target[k].value)), OK);
+		assert_int_equal(h2_fields_add(&fields, &pool, 65536, slice_of(name, (size_t)name_n), slice_of(value, (size_t)value_n)), OK);
+		free(text);
+		enum err err = h2_head_request(&fields, false, &limits, &head, &text, &refusal);
+		h2_fields_drop(&fields, &pool);
+		if (err || forward_check(&head, &why) != FORWARD_OK)
+			continue;
+		buf_reset(&out);
+		assert_int_equal(forward_request(&head, &oracle_cluster, &oracle_context, &out), OK);
+		const char *wrong = oracle_judge(&head, buf_slice(&out));
+		if (wrong)
+			fail_msg("%s, place %zu, byte %02x: %s:\n%.*s", header->name, place, (unsigned char)byte, wrong, SLICE_FMT(buf_slice(&out)));
+		passed++;
+	}
+	buf_fini(&out);
+	assert_int_equal(judged, 6144);
+	assert_true(passed > 100); /* token bytes make other names */
+}
+
 /* ---- answers ---- */
 
 static const struct h2_field *
@@ -391,6 +433,7 @@ main(void)
 		cmocka_unit_test(as_many_headers_as_http11_may_have_are_taken),
 		cmocka_unit_test(a_head_of_more_than_a_block_is_taken_whole),
 		cmocka_unit_test(the_upstream_head_has_one_host_one_framing_and_the_proven_identity),
+		cmocka_unit_test(every_byte_at_every_edge_is_refused_or_read_in_one_way),
 		cmocka_unit_test(an_answer_loses_what_belongs_to_the_connection_and_gets_our_fields),
 		cmocka_unit_test(content_length_is_told_where_it_is_known),
 	};

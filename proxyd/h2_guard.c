@@ -20,6 +20,12 @@ h2_guard_reset(struct h2_guard *g, uint64_t now_ms)
 	return ++g->reset_n < H2_GUARD_RESETS_PER_S;
 }
 
+void
+h2_guard_closed(struct h2_guard *g, uint32_t id)
+{
+	g->closed[g->closed_at++ % H2_GUARD_CLOSED] = id;
+}
+
 /* A bucket that drains at the allowed rate and may not run over. */
 static enum h2_fault
 count_control(struct h2_guard *g, uint64_t now_ms)
@@ -31,12 +37,6 @@ count_control(struct h2_guard *g, uint64_t now_ms)
 		g->control_ms = now_ms;
 	}
 	return ++g->control_n <= H2_GUARD_CONTROLS_BURST ? H2_FAULT_NONE : H2_FAULT_FLOOD;
-}
-
-void
-h2_guard_closed(struct h2_guard *g, uint32_t id)
-{
-	g->closed[g->closed_at++ % H2_GUARD_CLOSED] = id;
 }
 
 static bool
@@ -92,6 +92,9 @@ look(struct h2_guard *g, const struct frame *f, uint64_t now_ms)
 		g->continuation_n = 0;
 		return check_id(g, f->id);
 	case FRAME_RST_STREAM: /* counted for what it does, by h2_guard_reset */
+		if (f->id <= g->last_id)
+			h2_guard_closed(g, f->id);
+		return H2_FAULT_NONE;
 	case FRAME_WINDOW_UPDATE:
 	case FRAME_CONTINUATION: /* where none belongs: a connection error in the library */
 		return H2_FAULT_NONE;

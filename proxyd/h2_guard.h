@@ -45,7 +45,7 @@ enum h2_fault { H2_FAULT_NONE, H2_FAULT_FLOOD, H2_FAULT_STREAM_CLOSED, H2_FAULT_
 enum h2_fault h2_guard_frames(struct h2_guard *g, const char *p, size_t n, uint64_t now_ms, size_t *ok);
 /* A request's head has begun and is not whole, or the preface is not. */
 bool h2_guard_in_head(const struct h2_guard *g);
-/* The client has said that it sends nothing more for this stream, and the stream is closed. */
+/* The stream is closed, and the client had said before that it sends nothing more for it. (RST_STREAM is noted without this.) */
 void h2_guard_closed(struct h2_guard *g, uint32_t id);
 /* One more stream given up. False: too many. */
 bool h2_guard_reset(struct h2_guard *g, uint64_t now_ms);

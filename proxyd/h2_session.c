@@ -311,8 +311,6 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 		/* A watch that is given up is none of those that cost more than they bring. */
 		if (!s || !s->answered)
 			count_reset(h);
-		if (s)
-			s->body_ended = true;
 		return 0;
 	case NGHTTP2_PING:
 		if (h->drain == H2_DRAIN_NOTICE && frame->hd.flags & NGHTTP2_FLAG_ACK)

@@ -6,6 +6,7 @@ KUBE_APISERVER_VERSION=1.35.4
 ETCD_VERSION=3.6.5
 KWOK_VERSION=0.8.0
 KUBECTL_VERSION=1.37.1
+H2SPEC_VERSION=2.2.1+incompatible
 GO_VERSION=1.26.6
 GO_MINOR_MIN=26
 
@@ -19,6 +20,7 @@ part_folder() {
 	kwok) printf '%s\n' "$PARTS/kwok-$KWOK_VERSION" ;;
 	kubectl-1.*) printf '%s-%s\n' "$PARTS/$1" "$(kubectl_package "${1#kubectl-}" | sed 's/.*@//')" ;;
 	kubectl) printf '%s\n' "$PARTS/kubectl-$KUBECTL_VERSION" ;;
+	h2spec) printf '%s\n' "$PARTS/h2spec-$H2SPEC_VERSION" ;;
 	go) printf '%s\n' "$PARTS/go-$GO_VERSION" ;;
 	*) die "no such part: $1" ;;
 	esac

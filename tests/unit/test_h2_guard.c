@@ -118,7 +118,7 @@ data_without_a_byte_counts_unless_it_ends_the_stream(void **state)
 		assert_int_equal(see(DATA, 0, 1, 1, 1000), H2_FAULT_NONE);
 		assert_int_equal(see(DATA, PADDED, 1, 2, 1000), H2_FAULT_NONE); /* no padding, one byte */
 		assert_int_equal(see(WINDOW_UPDATE, 0, 1, 4, 1000), H2_FAULT_NONE);
-		assert_int_equal(see(RST_STREAM, 0, 1, 4, 1000), H2_FAULT_NONE);
+		assert_int_equal(see(RST_STREAM, 0, 5, 4, 1000), H2_FAULT_NONE);
 	}
 	for (int i = 0; i < H2_GUARD_CONTROLS_BURST; i++)
 		assert_int_equal(see(DATA, 0, 1, 0, 1000), H2_FAULT_NONE);
@@ -165,6 +165,10 @@ nothing_more_may_come_for_a_stream_that_the_client_ended(void **state)
 	assert_int_equal(see(DATA, 0, 1, 1, 1000), H2_FAULT_STREAM_CLOSED);
 	guard = before;
 	assert_int_equal(see(HEADERS, END_HEADERS, 1, 1, 1000), H2_FAULT_STREAM_CLOSED);
+	/* Its RST_STREAM says the same. */
+	guard = before;
+	assert_int_equal(see(RST_STREAM, 0, 3, 4, 1000), H2_FAULT_NONE);
+	assert_int_equal(see(DATA, 0, 3, 1, 1000), H2_FAULT_STREAM_CLOSED);
 	/* It is forgotten after H2_GUARD_CLOSED others. */
 	guard = before;
 	for (uint32_t i = 0; i < H2_GUARD_CLOSED; i++)

@@ -13,9 +13,9 @@ PACKAGES_RUN=(openssl curl ca-certificates python3 python3-bcrypt util-linux pro
 PACKAGES_PARTS=(python3 python3-pip ca-certificates)
 # What the tests call.
 PACKAGES_CHECK=(libcmocka-dev python3-pytest python3-yaml python3-cryptography python3-jwt python3-requests python3-h2 python3-selenium chromium
-	chromium-driver jq git)
+	chromium-driver jq git nghttp2-client)
 # What the slower tiers, make lint and make bench call. nginx and haproxy are never left running as services.
-PACKAGES_SLOW=(clang llvm libclang-rt-14-dev cppcheck shellcheck pyflakes3 wrk nghttp2-client nginx-light haproxy)
+PACKAGES_SLOW=(clang llvm libclang-rt-14-dev cppcheck shellcheck pyflakes3 wrk nginx-light haproxy)
 
 if [ -t 2 ]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi
 

@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include "proxyd/system_authorities.h"
 #include "proxyd/tls.h"
 #include "proxyd/tls_peer.h"
 
@@ -320,8 +321,13 @@ client_setup(struct tls_client *c, const struct kubeconfig *k, struct tls_error 
 		return E_NOMEM;
 	}
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-	if (k->ca_pem.n ? !tls_add_authorities(SSL_CTX_get_cert_store(c->ctx), NULL, k->ca_pem) : SSL_CTX_set_default_verify_paths(c->ctx) != 1) {
+	X509_STORE *store = SSL_CTX_get_cert_store(c->ctx);
+	if (k->ca_pem.n && !tls_add_authorities(store, NULL, k->ca_pem)) {
 		explain(e, "certificate authority of", k->server);
+		return E_FORMAT;
+	}
+	if (k->ca_pem.n == 0 && system_authorities_load(store) == 0) {
+		snprintf(e->text, sizeof(e->text), "%s: the kubeconfig names no certificate-authority, and this machine trusts none", k->server);
 		return E_FORMAT;
 	}
 	if (k->cert_pem.n && !use_certificate(c->ctx, k->cert_pem, k->key_pem)) {

@@ -325,6 +325,30 @@ an_upstream_is_trusted_by_its_ca_and_its_name_or_address(void **state)
 }
 
 static void
+without_a_ca_the_systems_are_trusted_and_there_has_to_be_one(void **state)
+{
+	struct tls_client *c;
+	struct tls_error e;
+	char folder[64], file[96];
+
+	(void)state;
+	unit_folder_make(folder);
+	snprintf(file, sizeof(file), "%s/bundle.pem", folder);
+	setenv("SSL_CERT_FILE", file, 1);
+	setenv("SSL_CERT_DIR", folder, 1);
+	struct kubeconfig k = kubeconfig_for("api.test");
+	k.ca_pem = SLICE_NONE;
+	assert_int_equal(tls_client_new(&k, &c, &e), E_FORMAT);
+	assert_string_equal(e.text, "https://api.test: the kubeconfig names no certificate-authority, and this machine trusts none");
+	unit_file_write(file, ca_pem, strlen(ca_pem));
+	assert_true(trusts("api.test", ""));
+	unlink(file);
+	rmdir(folder);
+	unsetenv("SSL_CERT_FILE");
+	unsetenv("SSL_CERT_DIR");
+}
+
+static void
 the_client_certificate_is_shown_and_the_next_connection_resumes(void **state)
 {
 	struct kubeconfig k = kubeconfig_for("api.test");
@@ -388,6 +412,7 @@ main(void)
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(a_certificate_and_a_key_that_do_not_belong_together_are_refused),
 		cmocka_unit_test(an_upstream_is_trusted_by_its_ca_and_its_name_or_address),
+		cmocka_unit_test(without_a_ca_the_systems_are_trusted_and_there_has_to_be_one),
 		cmocka_unit_test(the_client_certificate_is_shown_and_the_next_connection_resumes),
 		cmocka_unit_test(a_client_made_of_rubbish_is_refused_with_a_reason),
 	};

@@ -45,7 +45,8 @@ struct fetcher {
 	CURLM *multi;
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* the queue and stopping; the rest is the thread's alone */
+	pthread_mutex_t lock; /* started, the queue and stopping; the rest is the thread's alone */
+	bool started;         /* with the first transfer: a sandbox that binds one thread and its descendants can still be entered before */
 	struct job *queue, **queue_tail;
 	size_t queue_n;
 	bool stopping;
@@ -488,7 +489,7 @@ fetcher_new(const struct fetcher_options *o)
 	f->queue_max = o->queue_max > 0 ? (size_t)o->queue_max : QUEUE_DEFAULT;
 	f->proxy_from_environment = o->proxy_from_environment;
 	f->multi = curl_multi_init();
-	if (!f->multi || (o->user_agent && !f->user_agent) || (o->ca_file && !f->ca_file) || !start_thread(f)) {
+	if (!f->multi || (o->user_agent && !f->user_agent) || (o->ca_file && !f->ca_file)) {
 		release(f);
 		return NULL;
 	}
@@ -502,9 +503,12 @@ fetcher_free(struct fetcher *f)
 		return;
 	pthread_mutex_lock(&f->lock);
 	f->stopping = true;
+	bool started = f->started;
 	pthread_mutex_unlock(&f->lock);
-	curl_multi_wakeup(f->multi);
-	pthread_join(f->thread, NULL);
+	if (started) {
+		curl_multi_wakeup(f->multi);
+		pthread_join(f->thread, NULL);
+	}
 	release(f);
 }
 
@@ -523,6 +527,8 @@ fetch_start(struct fetcher *f, const struct fetch_request *req, void (*done)(voi
 		e = E_CONFLICT;
 	else if (f->queue_n >= f->queue_max)
 		e = E_LIMIT;
+	else if (!f->started && !(f->started = start_thread(f)))
+		e = E_NOMEM;
 	else {
 		*f->queue_tail = j;
 		f->queue_tail = &j->next;
@@ -564,7 +570,10 @@ fetch_wait(struct fetcher *f, const struct fetch_request *req, struct fetch_resu
 	enum err e = E_CONFLICT;
 
 	*out = (struct fetch_result){ .err = OK };
-	if (!pthread_equal(pthread_self(), f->thread)) {
+	pthread_mutex_lock(&f->lock);
+	bool ours = f->started && pthread_equal(pthread_self(), f->thread);
+	pthread_mutex_unlock(&f->lock);
+	if (!ours) {
 		pthread_mutex_init(&w.lock, NULL);
 		pthread_cond_init(&w.over, NULL);
 		e = fetch_start(f, req, wake_waiter, &w); /* *out may be filled before it returns */

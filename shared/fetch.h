@@ -43,7 +43,7 @@ struct fetch_result {
 	uint64_t total_ms;
 };
 
-/* Starts the thread. NULL: out of memory or no thread. */
+/* The thread starts with the first transfer. NULL: out of memory. */
 struct fetcher *fetcher_new(const struct fetcher_options *o);
 /* Abandons what is under way (their callbacks run with E_AGAIN) and joins the thread. Never from within done. */
 void fetcher_free(struct fetcher *f);

@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "authd/app.h"
+#include "authd/confine.h"
 #include "authd/directory.h"
 #include "authd/limiter.h"
 #include "authd/revocation.h"
@@ -9,6 +11,7 @@
 #include "oidc/base64url.h"
 #include "shared/log.h"
 #include "shared/process.h"
+#include "shared/sandbox.h"
 
 #define STOP_DEADLINE_MS 30000 /* the slowest thing that is waited for is a connector: three calls of 10 s */
 #define TICK_MS 1000
@@ -96,6 +99,14 @@ privileges_drop(const struct generation *g, char *why, size_t why_n)
 	return e;
 }
 
+static enum err
+confined(enum err e, char *why, size_t why_n)
+{
+	if (e != OK)
+		snprintf(why, why_n, "the process cannot be confined: %s", e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
+	return e;
+}
+
 enum err
 app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 {
@@ -106,18 +117,24 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 	app->started_at = clock_now_s(app->clock);
 	app->fetcher = fetcher_new(&fo);
 	if (!app->fetcher) {
-		snprintf(why, why_n, "cannot start a thread for outgoing requests");
+		snprintf(why, why_n, "out of memory");
 		return E_NOMEM;
 	}
 	e = app_generation_load(config_path, app->clock, app->fetcher, &app->generation, why, why_n);
 	if (e != OK)
 		return e;
 	log_configure(app->generation);
+	sandbox_log_support();
+	app->files_confined = sandbox_support().landlock > 0;
 	e = privileges_drop(app->generation, why, why_n);
+	if (e == OK)
+		e = confined(authd_confine_files(app->generation->config), why, why_n); /* before there is a second thread */
 	if (e == OK)
 		e = storage_open(app, why, why_n);
 	if (e == OK)
 		e = pools_start(app, why, why_n);
+	if (e == OK)
+		e = confined(authd_confine_calls(), why, why_n);
 	if (e == OK)
 		e = listeners_open(app, app->generation, why, why_n);
 	return e;

@@ -49,6 +49,7 @@ struct authd {
 	struct generation *generation; /* the current one */
 	_Atomic uint64_t keys_due_ms;  /* when app_tick looks after the keys next */
 	int64_t started_at;
+	bool files_confined;           /* to folders that the first configuration named */
 };
 
 /* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". fetcher: what connectors call

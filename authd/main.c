@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <time.h>
 #include "authd/app.h"
+#include "authd/confine.h"
 #include "authd/ctl.h"
 #include "oidc/strict_json.h"
 #include "shared/log.h"
@@ -81,6 +82,8 @@ reload(struct authd *app, const char *config_path)
 		say_ready(app, "configuration reloaded");
 		return;
 	}
+	const char *hint = app->files_confined ? authd_confine_hint(why) : "";
+	snprintf(why + strlen(why), sizeof why - strlen(why), "%s", hint);
 	log_error("configuration not reloaded: the old one stays in force", LOG_STR("reason", why));
 	process_notify("READY=1\nSTATUS=the last reload failed: see the log");
 }

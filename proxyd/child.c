@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "proxyd/child.h"
+#include "proxyd/confine.h"
 #include "proxyd/control.h"
 #include "proxyd/keeper.h"
 #include "shared/process.h"
@@ -130,6 +131,10 @@ run_logger(const struct child_setup *setup, int control_fd)
 	struct logger_start start = *setup->logger;
 
 	start.control_fd = control_fd;
+	if (confine_logger()) {
+		log_error("logger cannot be confined", LOG_ERRNO(errno));
+		return 1;
+	}
 	return logger_run(&start);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "proxyd/admin.h"
+#include "proxyd/confine.h"
 #include "proxyd/control.h"
 #include "proxyd/keeper.h"
 #include "proxyd/keeper_fetch.h"
@@ -13,6 +14,7 @@
 #include "proxyd/keeper_report.h"
 #include "proxyd/keeper_revocations.h"
 #include "shared/rng.h"
+#include "shared/sandbox.h"
 
 /* What is known of one issuer. */
 struct keeper_issuer {
@@ -41,6 +43,7 @@ struct keeper {
 	struct keeper_revocations revocations;
 	struct admin *admin;
 	int64_t started_at;
+	uint64_t names_closed; /* sandbox_names_closed of the start */
 	bool ready, failed;
 };
 
@@ -138,7 +141,7 @@ start_up(struct keeper *k)
 		return "no event loop";
 	k->fetcher = fetcher_new(&options);
 	if (!k->fetcher)
-		return "no thread for transfers";
+		return "no memory for transfers";
 	if (!init_issuers(k))
 		return "no memory for the issuers";
 	if (keycache_create(&k->keycache, &fd))
@@ -149,6 +152,9 @@ start_up(struct keeper *k)
 	close(fd);
 	if (!sent)
 		return "the key cache could not be handed over";
+	if (confine_keeper())
+		return "the process cannot be confined";
+	k->names_closed = sandbox_names_closed();
 	if (start->serve && !serve(k))
 		return "no admin server";
 	k->control = (struct loop_watch){ .fd = start->control_fd, .on_event = on_control };
@@ -315,6 +321,8 @@ fetch_failed(struct keeper_issuer *issuer, const char *why)
 	if (rng_fill(&rng_system, &chance, sizeof(chance)))
 		chance = 0; /* no jitter: only politeness is lost */
 	keeper_plan_failed(&issuer->plan, clock_mono_ms(issuer->keeper->start->clock), chance);
+	if (sandbox_names_closed() & ~issuer->keeper->names_closed)
+		give_up(issuer->keeper, "a file of the name service was replaced since this process was confined: its successor can read it");
 	if (strcmp(issuer->failure, why) == 0)
 		return; /* said already */
 	snprintf(issuer->failure, sizeof(issuer->failure), "%s", why);

@@ -4,10 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
+#include "proxyd/confine.h"
 #include "proxyd/generation.h"
 #include "proxyd/master.h"
 #include "shared/process.h"
 #include "shared/rng.h"
+#include "shared/sandbox.h"
 
 enum ending { ENDING_NO, ENDING_DRAIN, ENDING_STOP };
 
@@ -99,6 +101,8 @@ start_up(struct master *m, struct proxyd_config *config)
 		return complain("signals cannot be set up");
 	if (process_harden())
 		return complain("the process cannot be hardened");
+	if (confine_master())
+		return complain("the process cannot be confined");
 	if (rng_fill(&rng_system, m->ticket_secret, sizeof(m->ticket_secret)))
 		return complain("no random numbers");
 	size_t files = process_raise_nofile();
@@ -116,6 +120,7 @@ start_up(struct master *m, struct proxyd_config *config)
 	if (m->watchdog_ms)
 		on_watchdog(&m->watchdog);
 	log_info("proxyd starts", LOG_STR("version", GATEHOUSE_VERSION), LOG_STR("config", m->path), LOG_UINT("open_files", files));
+	sandbox_log_support();
 	if (geteuid() == 0 && !config->user)
 		log_warn("running as root: set user in the configuration");
 	if (!start_generation(m, config, &e)) {

@@ -212,6 +212,15 @@ router_free(struct router *r)
 	free(r);
 }
 
+void
+router_each_upstream(const struct router *r, void (*each)(void *arg, const struct upstream *u), void *arg)
+{
+	for (size_t i = 0; i < r->cluster_n; i++)
+		each(arg, r->clusters[i].upstream);
+	for (size_t i = 0; i < r->route_n; i++)
+		each(arg, r->routes[i].upstream);
+}
+
 /* ---- finding ---- */
 
 /* prefix ends where a segment of path ends: "/oidc" covers "/oidc" and "/oidc/x", not "/oidcx". */

@@ -29,6 +29,8 @@ enum route_verdict {
  * answer. A cluster whose name does not exist is logged and has no address until the next start; the others work. */
 MUST_CHECK enum err router_new(struct loop *loop, const struct proxyd_config *config, struct router **out, struct tls_error *e);
 void router_free(struct router *r);
+/* Every upstream there is, some of them several times. */
+void router_each_upstream(const struct router *r, void (*each)(void *arg, const struct upstream *u), void *arg);
 
 /* path: without query. *out borrowed, set with ROUTE_FOUND. */
 enum route_verdict route_find(struct router *r, struct slice path, struct destination **out);

@@ -75,6 +75,13 @@ upstream_name(const struct upstream *u)
 	return u->name;
 }
 
+const struct address *
+upstream_addresses(const struct upstream *u, size_t *n)
+{
+	*n = u->address_n;
+	return u->addresses;
+}
+
 size_t
 upstream_idle_n(const struct upstream *u)
 {

@@ -46,6 +46,8 @@ void upstream_free(struct upstream *u);
 /* Close what is idle. */
 void upstream_flush(struct upstream *u);
 const char *upstream_name(const struct upstream *u);
+/* Where it connects to. */
+const struct address *upstream_addresses(const struct upstream *u, size_t *n);
 size_t upstream_idle_n(const struct upstream *u);
 
 /* fresh: not a kept one. OK: call->transport is there. E_AGAIN: on_connected or on_failed follows. E_SYSTEM (errno), E_NOMEM, E_EMPTY (no address): nothing

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include "proxyd/client.h"
+#include "proxyd/confine.h"
 #include "proxyd/control.h"
 #include "proxyd/credentials.h"
 #include "proxyd/exchange.h"
@@ -421,6 +422,30 @@ limits_init(struct worker *w)
 	w->per_address_max = per_address > UINT32_MAX ? UINT32_MAX : (uint32_t)per_address;
 }
 
+static void
+add_destination(void *arg, const struct upstream *u)
+{
+	size_t n;
+	const struct address *addresses = upstream_addresses(u, &n);
+
+	confine_add(arg, addresses, n);
+}
+
+/* From here on this process opens nothing, starts nothing and connects to its upstreams only. */
+static enum err
+confine(struct worker *w)
+{
+	struct confine_destinations d = { .port_n = 0 };
+
+	router_each_upstream(w->gateway.router, add_destination, &d);
+	if (w->authd)
+		add_destination(&d, w->authd);
+	enum err err = confine_worker(&d);
+	if (err)
+		snprintf(w->why.text, sizeof(w->why.text), "the process cannot be confined: %s", err == E_SYSTEM ? strerrordesc_np(errno) : err_name(err));
+	return err;
+}
+
 static enum err
 run(struct worker *w)
 {
@@ -470,6 +495,9 @@ worker_run(const struct worker_start *start)
 		if (start->keycache_fd >= 0)
 			take_keycache(&w, start->keycache_fd);
 		limits_init(&w);
+		err = confine(&w);
+	}
+	if (err == OK) {
 		err = run(&w);
 	}
 	if (err) {

@@ -7,7 +7,7 @@ CACHE=${GATEHOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gatehouse}
 
 # What building and running need; the compiler first.
 PACKAGES_BUILD=(build-essential pkg-config libssl-dev libjwt-dev libjansson-dev libmicrohttpd-dev liblmdb-dev
-	libcurl4-openssl-dev libyaml-dev libcrypt-dev libnghttp2-dev)
+	libcurl4-openssl-dev libyaml-dev libcrypt-dev libseccomp-dev libnghttp2-dev)
 # What quickstart and scripts/cluster call. python3-pip fetches kubectl (and Go, if it is missing or old).
 PACKAGES_RUN=(openssl curl ca-certificates python3 python3-bcrypt util-linux procps)
 PACKAGES_PARTS=(python3 python3-pip ca-certificates)

@@ -72,10 +72,10 @@ process_harden(void)
 /* Needs CAP_SETPCAP, so it comes before the user changes. Without it there is no way to gain from the set either: that takes
  * execve as root or of a file with capabilities, which no_new_privs stops. */
 static enum err
-drop_bounding_set(void)
+drop_bounding_set(uint64_t kept)
 {
-	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+	for (unsigned long cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (!(kept >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
 			return E_SYSTEM;
 	return OK;
 }
@@ -89,6 +89,24 @@ drop_capabilities(void)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return E_SYSTEM;
 	return syscall(SYS_capset, &header, none) < 0 ? E_SYSTEM : OK;
+}
+
+enum err
+process_keep_capabilities(uint64_t mask)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct held[_LINUX_CAPABILITY_U32S_3];
+	enum err e = drop_bounding_set(mask);
+
+	if (e != OK || syscall(SYS_capget, &header, held) < 0)
+		return E_SYSTEM;
+	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		uint32_t kept = (uint32_t)(mask >> 32 * i);
+		held[i].permitted &= kept;
+		held[i].effective &= kept;
+		held[i].inheritable &= kept;
+	}
+	return syscall(SYS_capset, &header, held) < 0 ? E_SYSTEM : OK;
 }
 
 static enum err
@@ -125,7 +143,7 @@ process_drop(const char *user)
 	if (change)
 		e = find_user(user, &entry, text, sizeof(text));
 	if (e == OK)
-		e = drop_bounding_set();
+		e = drop_bounding_set(0);
 	if (e == OK && change)
 		e = become(&entry);
 	if (e == OK)

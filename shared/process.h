@@ -21,6 +21,9 @@ MUST_CHECK enum err process_harden(void);
  * capabilities. E_EMPTY: no such user; E_DENIED: neither root nor that user already; E_SYSTEM (errno). Fails closed: on an error
  * the caller must exit. To be called before threads: capabilities are a thread's. */
 MUST_CHECK enum err process_drop(const char *user);
+/* For a process that stays root to start others: of the capabilities that it has keep those of the mask (1 << CAP_…) alone, and let nothing it starts gain another. E_SYSTEM (errno). To
+ * be called before threads. */
+MUST_CHECK enum err process_keep_capabilities(uint64_t mask);
 /* Die with SIGKILL when the parent dies (PR_SET_PDEATHSIG); E_CONFLICT when it is already gone. After process_drop: the kernel
  * forgets it when the user changes. */
 MUST_CHECK enum err process_die_with_parent(pid_t parent);

@@ -392,6 +392,7 @@ class Program:
     As a context: starts, waits until it is ready, stops at the end and checks that the exit status is 0."""
 
     name = None
+    build = BUILD
     ready = None  # message of the log line that says it serves
 
     def __init__(self, folder, config, env=None):
@@ -411,7 +412,7 @@ class Program:
 
     def run(self, *arguments):
         """A run that ends by itself: CompletedProcess with text."""
-        return subprocess.run([BUILD / self.name, *arguments], capture_output=True, text=True, timeout=WAIT_S, env=os.environ | self.env)
+        return subprocess.run([self.build / self.name, *arguments], capture_output=True, text=True, timeout=WAIT_S, env=os.environ | self.env)
 
     def check(self):
         return self.run("--check", self.file)
@@ -419,7 +420,7 @@ class Program:
     def start(self, wait=True):
         self.lines, self.plain = [], []
         self.process = subprocess.Popen(
-            [BUILD / self.name, self.file], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | self.env
+            [self.build / self.name, self.file], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | self.env
         )
         threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True).start()
         if wait:

@@ -2,8 +2,10 @@
 import contextlib
 import ctypes
 import os
+import pathlib
 import platform
 import signal
+import time
 
 import pytest
 
@@ -13,6 +15,7 @@ REGISTERS = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 CALLS = {"read": 0, "write": 1, "mmap": 9, "mprotect": 10, "socket": 41, "connect": 42, "bind": 49, "fork": 57, "execve": 59, "kill": 62, "ptrace": 101, "openat": 257}
 SCRATCH_BELOW_STACK = 4096
+WAITING = {"7", "232", "271", "281", "441"}  # poll, epoll_wait, ppoll, epoll_pwait, epoll_pwait2
 
 
 class Registers(ctypes.Structure):
@@ -49,6 +52,12 @@ class Captured:
         self.pid, self.attached = pid, False
 
     def __enter__(self):
+        # Between two calls there is no instruction to borrow: it is taken where it waits for events.
+        pending = pathlib.Path(f"/proc/{self.pid}/syscall")
+        deadline = time.monotonic() + 30
+        while pending.read_text().split()[0] not in WAITING:
+            assert time.monotonic() < deadline, f"{self.pid} never waits"
+            os.sched_yield()
         try:
             _ptrace(PTRACE_ATTACH, self.pid)
         except PermissionError:
@@ -57,8 +66,9 @@ class Captured:
         self.attached = True
         self.saved = Registers()
         _ptrace(PTRACE_GETREGS, self.pid, None, ctypes.addressof(self.saved))
-        # It sleeps in a system call (it is idle), so the two bytes before are the instruction.
-        assert _ptrace(PTRACE_PEEKTEXT, self.pid, self.saved.rip - 2) & 0xFFFF == 0x050F
+        if _ptrace(PTRACE_PEEKTEXT, self.pid, self.saved.rip - 2) & 0xFFFF != 0x050F:
+            self.__exit__()
+            pytest.fail(f"{self.pid} woke up before it was taken")
         return self
 
     def __exit__(self, *exc):

@@ -41,6 +41,7 @@ authorization_record(struct request *r, const struct authorization_request *a)
 		.login_hint = a->login_hint,
 		.created_at = now_s,
 		.expires_at = now_s + r->generation->config->expiry.auth_requests_ms / 1000,
+		.remember = r->generation->config->sessions.remember_me,
 	};
 }
 

@@ -50,8 +50,9 @@ void authorization_answer_error(struct request *r, const struct record_auth_requ
 
 /* ---- somebody has proved who they are ---- */
 
-/* Start their session and go on with authorization id: to the client, to the approval page, or back to the console. Answers r. user is copied. */
-void authorization_signed_in(struct request *r, struct slice id, const struct record_user *user);
+/* Start their session and go on with authorization id: to the client, to the approval page, or back to the console. Answers r. user is copied. remember: what
+ * the person chose about the session; NULL: they were not asked, and the authorization says it. */
+void authorization_signed_in(struct request *r, struct slice id, const struct record_user *user, const bool *remember);
 /* An authorization request that names its connector in the path ("/auth/{connector}?client_id=…", as dex allows). */
 void authorize_with_connector(struct request *r, struct slice connector);
 /* Show how one can sign in for an authorization that is kept, or go there at once when there is one way only (or one was asked for). */

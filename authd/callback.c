@@ -186,7 +186,7 @@ finished(struct request *r)
 	if (f->copied != OK)
 		page_unavailable(r);
 	else if (f->result.verdict == CONNECTOR_OK)
-		authorization_signed_in(r, f->id, &f->result.user);
+		authorization_signed_in(r, f->id, &f->result.user, NULL);
 	else
 		failed(r, f, app_generation_connector(r->generation, f->a.connector_id));
 }

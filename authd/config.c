@@ -137,7 +137,8 @@ TABLE(sessions_table,
 	ROW("cookieName", CONFIG_STRING, config_file, c.sessions.cookie_name, PLAIN),
 	ROW("absoluteLifetime", CONFIG_DURATION, config_file, c.sessions.absolute_lifetime_ms, PLAIN, .fallback = "24h", .min = SECOND_MS, .max = YEAR_MS),
 	ROW("validIfNotUsedFor", CONFIG_DURATION, config_file, c.sessions.valid_if_not_used_for_ms, PLAIN, .fallback = "1h", .min = SECOND_MS,
-		.max = YEAR_MS));
+		.max = YEAR_MS),
+	ROW("rememberMeCheckedByDefault", CONFIG_BOOL, config_file, c.sessions.remember_me, PLAIN, .fallback = "true"));
 TABLE(console_table,
 	ROW("gateway", CONFIG_STRING, config_file, c.console.gateway, PLAIN),
 	ROW("certificateAuthority", CONFIG_STRING, config_file, c.console.certificate_authority, PLAIN | CONFIG_FILE),

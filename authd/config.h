@@ -76,7 +76,11 @@ struct authd_config {
 	struct config_list connectors; /* authd_connector_config */
 	struct { int level, format; } log; /* enum log_level, enum log_format */
 	struct { const char *issuer; } frontend; /* name shown on pages; default "Gatehouse" */
-	struct { const char *cookie_name; int64_t absolute_lifetime_ms, valid_if_not_used_for_ms; } sessions;
+	struct {
+		const char *cookie_name;
+		int64_t absolute_lifetime_ms, valid_if_not_used_for_ms;
+		bool remember_me; /* rememberMeCheckedByDefault: where nobody is asked, it counts */
+	} sessions;
 	/* ours */
 	struct {
 		const char *gateway;               /* default: the issuer's origin; no '/' at the end */

@@ -25,7 +25,6 @@ static const struct {
 	{ "staticClients[].mfaChain", KNOWN },
 	{ "staticClients[].ssoSharedWith", KNOWN },
 	{ "connectors[].grantTypes", KNOWN },
-	{ "sessions.rememberMeCheckedByDefault", KNOWN },
 	{ "sessions.cookieEncryptionKey", KNOWN " (authd's cookies carry random bytes only)" },
 	{ "sessions.ssoSharedWithDefault", KNOWN },
 };

@@ -253,7 +253,7 @@ sign_in_begin(struct request *r, struct slice to)
 	}
 	s->r = r;
 	s->a = (struct record_auth_request){ .return_to = to, .browser_hash = hash, .max_age_s = -1, .created_at = now_s,
-		.expires_at = now_s + r->generation->config->expiry.auth_requests_ms / 1000 };
+		.expires_at = now_s + r->generation->config->expiry.auth_requests_ms / 1000, .remember = r->generation->config->sessions.remember_me };
 	r->state = s;
 	request_write(r, sign_in_store, s, sign_in_stored);
 }

@@ -94,12 +94,12 @@ authorization_for_password(struct request *r, struct slice id)
 }
 
 static void
-show(struct request *r, struct slice id, const struct record_auth_request *a, int status, struct slice login, const char *problem)
+show(struct request *r, struct slice id, const struct record_auth_request *a, const struct sign_in_page_filled *filled)
 {
 	struct sign_in_page s = page_of(r, id, a);
 	struct slice last;
 
-	sign_in_page_password(r, &s, status, login, problem, ways(r->generation, s.client, &last) > 1);
+	sign_in_page_password(r, &s, filled, ways(r->generation, s.client, &last) > 1);
 }
 
 void
@@ -115,18 +115,27 @@ login_page(struct request *r, struct slice rest)
 	}
 	a = authorization_for_password(r, form_get(form, "req"));
 	if (a)
-		show(r, form_get(form, "req"), a, 200, a->login_hint, NULL);
+		show(r, form_get(form, "req"), a, &(struct sign_in_page_filled){ .status = 200, .login = a->login_hint, .remember = a->remember });
 }
 
 /* ---- a password was sent ---- */
 
 struct attempt {
 	struct slice id, login;
+	bool remember;
 	const struct record_auth_request *a;
 	const struct authd_password *entry; /* NULL: nobody of that name */
 	enum err checked;
 	bool matches;
 };
+
+static void
+again(struct request *r, const struct attempt *t, int status, const char *problem)
+{
+	struct slice login = t->login.n <= LOGIN_BYTES_MAX ? t->login : SLICE_NONE;
+
+	show(r, t->id, t->a, &(struct sign_in_page_filled){ .status = status, .login = login, .remember = t->remember, .problem = problem });
+}
 
 static void
 too_many(struct request *r, const struct attempt *t, unsigned wait_s)
@@ -136,7 +145,7 @@ too_many(struct request *r, const struct attempt *t, unsigned wait_s)
 	snprintf(after, sizeof after, "%u", wait_s);
 	response_header(r, "Retry-After", slice_str(after));
 	log_info("password attempt held back", LOG_INT("wait_s", wait_s), LOG_SLICE("address", r->address), LOG_REQ(r->id));
-	show(r, t->id, t->a, 429, t->login, "Too many attempts. Wait a little, then try again.");
+	again(r, t, 429, "Too many attempts. Wait a little, then try again.");
 }
 
 static void
@@ -144,7 +153,7 @@ refused(struct request *r, const struct attempt *t)
 {
 	log_info("password refused", LOG_SLICE("user_id", t->entry ? slice_str(t->entry->user_id) : SLICE_LIT("unknown")),
 		LOG_SLICE("address", r->address), LOG_REQ(r->id));
-	show(r, t->id, t->a, 401, t->login, "The name or the password is wrong.");
+	again(r, t, 401, "The name or the password is wrong.");
 }
 
 static void
@@ -154,7 +163,7 @@ accepted(struct request *r, const struct attempt *t)
 
 	limiter_succeeded(r->app->limiter, t->login, r->address);
 	if (person_from_password(&r->arena, t->entry, &user) == OK)
-		authorization_signed_in(r, t->id, &user);
+		authorization_signed_in(r, t->id, &user, &t->remember);
 	else
 		page_unavailable(r);
 }
@@ -221,13 +230,14 @@ login_submit(struct request *r, struct slice rest)
 	}
 	t->id = form_get(form, "req");
 	t->login = slice_trim(form_get(form, "login"));
+	t->remember = slice_eq_str(form_get(form, "remember"), "1");
 	t->a = authorization_for_password(r, t->id);
 	if (!t->a)
 		return;
 	if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, t->id, form_get(form, "csrf")))
 		page_expired(r);
 	else if (t->login.n == 0 || t->login.n > LOGIN_BYTES_MAX || form_get(form, "password").n == 0)
-		show(r, t->id, t->a, 400, SLICE_NONE, "Both a name and a password are needed.");
+		again(r, t, 400, "Both a name and a password are needed.");
 	else
 		check(r, t, form_get(form, "password"));
 }

@@ -26,6 +26,8 @@ const char page_style_css[] =
 	".lead{color:var(--soft);margin:0 0 1.25rem}\n"
 	".lead b,.lead strong{color:var(--ink)}\n"
 	"label{display:block;margin:0 0 .3rem;font-weight:550}\n"
+	"label.check{display:flex;align-items:center;gap:.6rem;min-height:2.75rem;margin:-.35rem 0 .5rem;font-weight:400;cursor:pointer}\n"
+	".check input{width:1.15rem;height:1.15rem;margin:0;accent-color:var(--accent)}\n"
 	".field{margin:0 0 1rem}\n"
 	"input[type=text],input[type=password]{width:100%;font:inherit;color:inherit;background:var(--field);border:1px solid var(--soft);"
 	"border-radius:.6rem;padding:.65rem .8rem;min-height:2.9rem}\n"

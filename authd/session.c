@@ -101,7 +101,9 @@ session_prepare(struct request *r, const struct record_user *user, struct sessio
 void
 session_cookie_set(struct request *r, const struct session *s)
 {
-	browser_cookie_set(r, r->generation->session_cookie, s->secret, -1);
+	int64_t left_s = ends_at(r->generation->config, &s->record) - request_now_s(r);
+
+	browser_cookie_set(r, r->generation->session_cookie, s->secret, s->record.remember ? left_s : -1);
 }
 
 void

@@ -34,6 +34,7 @@ MUST_CHECK enum err session_use(struct store_txn *t, struct request *r, const st
 
 /* Prepare a new session for somebody who has just proved who they are; the caller puts it. */
 MUST_CHECK enum err session_prepare(struct request *r, const struct record_user *user, struct session *out);
+/* A remembered session's cookie lasts as long as the session may; another's ends with the browser. */
 void session_cookie_set(struct request *r, const struct session *s);
 void session_cookie_clear(struct request *r);
 

@@ -44,35 +44,37 @@ link_begin(struct page *p, const char *class, const char *path, struct slice seg
 }
 
 void
-sign_in_page_password(struct request *r, const struct sign_in_page *s, int status, struct slice login, const char *problem, bool other_ways)
+sign_in_page_password(struct request *r, const struct sign_in_page *s, const struct sign_in_page_filled *f, bool other_ways)
 {
 	struct page p;
 
 	page_begin(&p, r, "Sign in");
 	page_html(&p, "<h1>Sign in</h1>");
 	lead(&p, s->client);
-	if (problem) {
+	if (f->problem) {
 		page_html(&p, "<p class=\"alert\" role=\"alert\" id=\"problem\">");
-		page_html(&p, problem);
+		page_html(&p, f->problem);
 		page_html(&p, "</p>");
 	}
 	page_form_begin(&p, "/auth/local/login");
 	hidden_fields(&p, s);
 	page_html(&p, "<div class=\"field\"><label for=\"login\">Email or user name</label><input type=\"text\" id=\"login\" name=\"login\" value=\"");
-	page_text(&p, login);
+	page_text(&p, f->login);
 	page_html(&p, "\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" required");
-	page_html(&p, login.n ? "" : " autofocus");
+	page_html(&p, f->login.n ? "" : " autofocus");
 	page_html(&p, "></div><div class=\"field\"><label for=\"password\">Password</label>"
 		"<input type=\"password\" id=\"password\" name=\"password\" autocomplete=\"current-password\" required");
-	page_html(&p, login.n ? " autofocus" : "");
-	page_html(&p, problem ? " aria-describedby=\"problem\"" : "");
-	page_html(&p, "></div><button type=\"submit\">Sign in</button></form>");
+	page_html(&p, f->login.n ? " autofocus" : "");
+	page_html(&p, f->problem ? " aria-describedby=\"problem\"" : "");
+	page_html(&p, "></div><label class=\"check\"><input type=\"checkbox\" name=\"remember\" value=\"1\"");
+	page_html(&p, f->remember ? " checked" : "");
+	page_html(&p, ">Stay signed in on this device</label><button type=\"submit\">Sign in</button></form>");
 	if (other_ways) {
 		page_html(&p, "<p>");
 		link_begin(&p, "button quiet", "/auth", SLICE_NONE, s->id);
 		page_html(&p, "Sign in another way</a></p>");
 	}
-	page_send(&p, status, s->form_target);
+	page_send(&p, f->status, s->form_target);
 }
 
 static void

@@ -10,8 +10,14 @@ struct sign_in_page {
 	const struct client *client;  /* NULL: the console */
 	struct slice form_target;     /* browser_form_target of the client's redirect_uri */
 };
-/* login: what to put into the field; problem: what was wrong the last time, NULL: nothing. Sent with status. */
-void sign_in_page_password(struct request *r, const struct sign_in_page *s, int status, struct slice login, const char *problem, bool other_ways);
+/* What stands in the form already. */
+struct sign_in_page_filled {
+	int status;
+	struct slice login;
+	bool remember;
+	const char *problem; /* what was wrong the last time; NULL: nothing */
+};
+void sign_in_page_password(struct request *r, const struct sign_in_page *s, const struct sign_in_page_filled *f, bool other_ways);
 /* Every connector that the client may use. */
 void sign_in_page_choose(struct request *r, const struct sign_in_page *s);
 void sign_in_page_approval(struct request *r, const struct sign_in_page *s, const struct record_user *user, struct slice scope);

@@ -15,6 +15,7 @@ struct signed_in {
 	struct record_user user;
 	struct session session;
 	struct authorization_code code;
+	const bool *remember; /* NULL: as the authorization says */
 	/* results */
 	enum outcome outcome;
 	struct record_auth_request a;
@@ -43,6 +44,7 @@ session_replace(struct store_txn *t, struct signed_in *s)
 			return e;
 	}
 	s->a.sid = now.sid;
+	now.remember = s->session.record.remember = s->remember ? *s->remember : s->a.remember;
 	return session_put(t, s->r->generation->config, session_key(&s->session), &now, &s->r->arena);
 }
 
@@ -119,7 +121,7 @@ signed_in_stored(struct request *r, enum err result)
 }
 
 void
-authorization_signed_in(struct request *r, struct slice id, const struct record_user *user)
+authorization_signed_in(struct request *r, struct slice id, const struct record_user *user, const bool *remember)
 {
 	struct signed_in *s = arena_alloc(&r->arena, sizeof *s);
 
@@ -130,6 +132,7 @@ authorization_signed_in(struct request *r, struct slice id, const struct record_
 	}
 	s->r = r;
 	s->id = id;
+	s->remember = remember;
 	s->login_cookie = browser_login_cookie(r);
 	r->state = s;
 	request_write(r, signed_in_store, s, signed_in_stored);

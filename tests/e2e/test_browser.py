@@ -1,4 +1,5 @@
 """The console in a real Chromium: sign in, see who one is, download a kubeconfig, sign out; and back to the deep link one came for."""
+import contextlib
 import os
 import re
 import urllib.parse
@@ -21,8 +22,7 @@ def gateway(tmp_path):
         yield g
 
 
-@pytest.fixture
-def chromium(tmp_path):
+def start_chromium(tmp_path):
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -33,6 +33,12 @@ def chromium(tmp_path):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(service=webdriver.chrome.service.Service("/usr/bin/chromedriver"), options=options)
     driver.set_page_load_timeout(30)
+    return driver
+
+
+@pytest.fixture
+def chromium(tmp_path):
+    driver = start_chromium(tmp_path)
     yield driver
     driver.quit()
 
@@ -112,6 +118,33 @@ def test_sign_in_console_kubeconfig_sign_out(gateway, chromium, tmp_path):
     wait(chromium, lambda d: d.find_elements(By.CSS_SELECTOR, "input[type=password]"))
     answer = gateway.browser().get(gateway.url + "/console/", cookies={cookie["name"]: cookie["value"]}, allow_redirects=False)
     assert answer.status_code in (302, 303), "the old cookie is worth nothing"
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_a_browser_that_was_closed_is_still_signed_in_only_where_one_said_so(gateway, tmp_path, remember):
+    first = start_chromium(tmp_path)
+    try:
+        first.get(gateway.url + "/console/")
+        box = wait(first, lambda d: d.find_elements(By.CSS_SELECTOR, "input[name=remember]"))[0]
+        assert box.is_selected()
+        if not remember:
+            first.find_element(By.CSS_SELECTOR, "label.check").click()
+            assert not box.is_selected()
+        picture(first, f"sign-in-remember-{remember}")
+        sign_in(first)
+        wait(first, lambda d: d.current_url == gateway.url + "/console/")
+    finally:
+        with contextlib.suppress(WebDriverException):  # the browser may be gone before its answer
+            first.execute_cdp_cmd("Browser.close", {})
+        first.quit()
+    second = start_chromium(tmp_path)
+    try:
+        second.get(gateway.url + "/console/")
+        wait(second, lambda d: d.find_elements(By.TAG_NAME, "h1"))
+        assert bool(second.find_elements(By.CSS_SELECTOR, "input[type=password]")) != remember
+        assert ("Hello" in second.page_source) == remember
+    finally:
+        second.quit()
 
 
 def emulate(driver, width, height, dark):

@@ -36,6 +36,7 @@ the_smallest_config_has_the_documented_defaults(void **state)
 	assert_string_equal(c->sessions.cookie_name, "__Host-gatehouse");
 	assert_int_equal(c->sessions.absolute_lifetime_ms, 24 * 3600000);
 	assert_int_equal(c->sessions.valid_if_not_used_for_ms, 3600000);
+	assert_true(c->sessions.remember_me);
 	assert_string_equal(c->console.gateway, "https://gw.example");
 	assert_null(c->console.client_id);
 	assert_null(c->user);
@@ -83,7 +84,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"    redirectURI: https://gw.example/oidc/callback\n    orgs: [{name: acme, teams: [ops, dev]}, {name: other}]\n"
 		"    hostName: git.example:8443\n    rootCA: @/cert.pem\n    teamNameField: both\n    loadAllGroups: true\n    useLoginAsID: true\n"
 		"    preferredEmailDomain: '*.example.com'\n    baseURL: https://127.0.0.1:9\n    apiURL: http://localhost:9/api/v3\n"
-		"sessions: {cookieName: sid, absoluteLifetime: 48h, validIfNotUsedFor: 48h}\n"
+		"sessions: {cookieName: sid, absoluteLifetime: 48h, validIfNotUsedFor: 48h, rememberMeCheckedByDefault: false}\n"
 		"console: {gateway: 'https://gw.example:6443', certificateAuthority: @/cert.pem, clientID: cli, clusters: [default, dev-1]}\n"
 		"user: root\n");
 	const struct authd_password *p = c->passwords.items;
@@ -165,6 +166,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_string_equal(g->github->api_url, "http://localhost:9/api/v3");
 	assert_string_equal(c->sessions.cookie_name, "sid");
 	assert_int_equal(c->sessions.absolute_lifetime_ms, 48 * 3600000);
+	assert_false(c->sessions.remember_me);
 	assert_string_equal(c->console.gateway, "https://gw.example:6443");
 	assert_true(c->console.certificate_authority_pem.n > 100);
 	assert_string_equal(c->console.client_id, "cli");
@@ -303,6 +305,7 @@ every_key_of_a_wrong_type_is_refused_with_its_place(void **state)
 		{ BASE "sessions: {cookieName: [x]}\n", ":5: sessions.cookieName: expected a text" },
 		{ BASE "sessions: {absoluteLifetime: 0}\n", ":5: sessions.absoluteLifetime: expected a duration" },
 		{ BASE "sessions: {validIfNotUsedFor: [1h]}\n", ":5: sessions.validIfNotUsedFor: expected a duration" },
+		{ BASE "sessions: {rememberMeCheckedByDefault: maybe}\n", ":5: sessions.rememberMeCheckedByDefault: expected true or false" },
 		{ BASE "console: x\n", ":5: console: expected a map" },
 		{ BASE "console: {gateway: [x]}\n", ":5: console.gateway: expected a text" },
 		{ BASE "console: {certificateAuthority: [x]}\n", ":5: console.certificateAuthority: expected a text" },

@@ -26,7 +26,6 @@ what_dex_knows_and_authd_does_not_carry_says_so(void **state)
 		{ CLIENT(", mfaChain: [x]"), ":6: " NOT("staticClients[0].mfaChain") },
 		{ CLIENT(", ssoSharedWith: ['*']"), ":6: " NOT("staticClients[0].ssoSharedWith") },
 		{ BASE "connectors: [{type: github, grantTypes: [x]}]\n", ":5: " NOT("connectors[0].grantTypes") },
-		{ BASE "sessions: {rememberMeCheckedByDefault: true}\n", ":5: " NOT("sessions.rememberMeCheckedByDefault") },
 		{ BASE "sessions: {cookieEncryptionKey: x}\n", ":5: " NOT("sessions.cookieEncryptionKey") },
 		{ BASE "sessions: {ssoSharedWithDefault: all}\n", ":5: " NOT("sessions.ssoSharedWithDefault") },
 		{ BASE "oauth2: {grantTypes: [authorization_code, password]}\n",

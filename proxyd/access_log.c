@@ -5,6 +5,7 @@
 #include "proxyd/exchange_state.h"
 #include "proxyd/kube_request.h"
 #include "proxyd/line_pipe.h"
+#include "proxyd/metrics.h"
 #include "shared/log.h"
 
 #define RESOURCE_BYTES_MAX 512
@@ -179,6 +180,37 @@ write_event(const struct exchange *x, const struct view *v, const struct kube_re
 	line_pipe_end(events, false);
 }
 
+/* What is meant to last says nothing about how fast anything is. */
+static bool
+is_lasting(const struct exchange *x, const struct kube_request *k)
+{
+	if (x->upgrade != UPGRADE_NONE || (k && (k->verb == KUBE_WATCH || k->verb == KUBE_PROXY)))
+		return true;
+	return k && (slice_eq_str(k->subresource, "log") || slice_eq_str(k->subresource, "proxy"));
+}
+
+/* As the verbs of requests for no resource. */
+static enum kube_verb
+method_verb(enum http_method method)
+{
+	static const enum kube_verb verbs[] = { [METHOD_GET] = KUBE_GET, [METHOD_HEAD] = KUBE_HEAD, [METHOD_POST] = KUBE_POST, [METHOD_PUT] = KUBE_PUT,
+		[METHOD_PATCH] = KUBE_PATCH, [METHOD_DELETE] = KUBE_DELETE, [METHOD_OPTIONS] = KUBE_OPTIONS };
+
+	return method != METHOD_OTHER && method < sizeof(verbs) / sizeof(verbs[0]) ? verbs[method] : KUBE_OTHER;
+}
+
+static void
+count(const struct exchange *x, const struct kube_request *k)
+{
+	struct metrics_target *t = x->to && x->to->metrics ? x->to->metrics : &x->gateway->metrics->targets[0];
+
+	metrics_request(t, k ? k->verb : method_verb(x->method), x->status);
+	if (!is_lasting(x, k))
+		metrics_time(&t->duration, loop_now_ms(x->gateway->loop) - x->started_ms);
+	if (x->answered_ms && x->forwarded_ms)
+		metrics_time(&t->first_byte, x->answered_ms - x->forwarded_ms);
+}
+
 void
 access_log_write(struct exchange *x)
 {
@@ -186,11 +218,10 @@ access_log_write(struct exchange *x)
 	bool cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER;
 	struct kube_request k;
 
-	if (!line && !event)
-		return;
 	struct view v = view_of(x);
 	if (cluster)
 		kube_request_parse(x->method, cluster_path(x, v.path), v.query, &k);
+	count(x, cluster ? &k : NULL);
 	if (line)
 		write_line(x, &v, cluster ? &k : NULL);
 	if (event)

@@ -15,7 +15,7 @@ struct access_kept; /* of a request whose head has been released */
 void access_log_keep(struct exchange *x);
 /* The upstream's final answer begins. */
 void access_log_answered(struct exchange *x, const struct http_head *answer);
-/* The request is over. */
+/* The request is over: the line, the event, and the numbers of metrics.h. */
 void access_log_write(struct exchange *x);
 
 #endif

@@ -3,6 +3,8 @@
 #include <microhttpd.h>
 #include "proxyd/admin.h"
 
+/* 256 workers with 64 clusters each make some 40 MiB when every verb and code has been seen. */
+#define ADMIN_PAGE_BYTES_MAX (64u << 20)
 #define CONNECTION_BYTES 8192 /* more would only keep memory: a request here has a line and a few headers */
 
 struct admin {
@@ -157,7 +159,7 @@ answer(void *cls, struct MHD_Connection *connection, const char *url, const char
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(url, pages[i].path) != 0)
 			continue;
-		buf_init(&out.body, 1u << 20);
+		buf_init(&out.body, ADMIN_PAGE_BYTES_MAX);
 		a->fill(a->arg, (enum admin_page)i, &out);
 		if (buf_ok(&out.body))
 			result = respond(connection, out.status, pages[i].type, buf_slice(&out.body));

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include "proxyd/exchange_state.h"
+#include "proxyd/metrics.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
@@ -118,7 +119,7 @@ ask_session(struct exchange *x)
 		return;
 	}
 	x->phase = EXCHANGE_ASKING;
-	g->stats.sessions_asked++;
+	metrics_add(&g->metrics->values[METRIC_SESSIONS_ASKED], 1);
 	if (session_client_ask(g->sessions, cookie, &x->wait))
 		admission_on_session(&x->wait, SESSION_DOWN, NULL);
 }

@@ -87,7 +87,7 @@ drop_rights(enum child_kind kind, const char *user, pid_t parent)
 }
 
 static int
-run_keeper(const struct child_setup *setup, int control_fd)
+run_keeper(const struct child_setup *setup, int control_fd, const struct metrics_view *metrics)
 {
 	const struct keeper_start start = {
 		.config = setup->config,
@@ -95,6 +95,7 @@ run_keeper(const struct child_setup *setup, int control_fd)
 		.control_fd = control_fd,
 		.seed_fd = setup->keycache_fd,
 		.admin_fd = listeners_admin_fd(setup->listeners),
+		.metrics = metrics,
 		.serve = setup->serve,
 		.clock = setup->clock,
 	};
@@ -103,7 +104,7 @@ run_keeper(const struct child_setup *setup, int control_fd)
 }
 
 static int
-run_worker(const struct child *c, const struct child_setup *setup, const struct log_ends *log, int control_fd)
+run_worker(const struct child *c, const struct child_setup *setup, const struct log_ends *log, int control_fd, struct metrics_slot *metrics)
 {
 	int listen_fds[PROXYD_LISTENERS_MAX];
 	struct worker_start start = {
@@ -116,6 +117,7 @@ run_worker(const struct child *c, const struct child_setup *setup, const struct 
 		.keycache_fd = setup->keycache_fd,
 		.log_fd = log->fds[LOG_STREAM_LOG],
 		.audit_fd = log->fds[LOG_STREAM_AUDIT],
+		.metrics = metrics,
 		.clock = setup->clock,
 	};
 
@@ -136,6 +138,29 @@ run_logger(const struct child_setup *setup, int control_fd)
 		return 1;
 	}
 	return logger_run(&start);
+}
+
+/* What this child may see of what is counted; nothing when the memory for it cannot be had. To be called while the descriptor is open. */
+struct counted {
+	struct metrics_slot *slot;
+	struct metrics_view *view;
+};
+static struct counted
+map_metrics(const struct child *c, const struct child_setup *setup)
+{
+	static struct metrics_view view;
+	struct counted out = { NULL, NULL };
+	enum err e = OK;
+
+	if (!setup->metrics)
+		return out;
+	if (c->kind == CHILD_WORKER && c->metrics_slot != METRICS_NO_SLOT)
+		e = metrics_map_slot(metrics_fd(setup->metrics), c->metrics_slot, &out.slot);
+	else if (c->kind == CHILD_KEEPER && !(e = metrics_map_all(metrics_fd(setup->metrics), &view)))
+		out.view = &view;
+	if (e)
+		log_warn("metrics of this process are missing", LOG_ERRNO(errno));
+	return out;
 }
 
 /* As ps shows it. */
@@ -160,6 +185,7 @@ run(const struct child *c, const struct child_setup *setup, const struct log_end
 	struct kept k = { .n = 0 };
 
 	set_name(c, setup, log_fd < 0 ? 2 : log_fd);
+	struct counted counted = map_metrics(c, setup);
 	enum err e = keep_what_it_needs(&k, c->kind, setup, log, control_fd);
 	if (!e)
 		e = close_others(&k);
@@ -174,9 +200,9 @@ run(const struct child *c, const struct child_setup *setup, const struct log_end
 		return control_send(control_fd, CONTROL_FAILED, 0, "cannot drop rights", -1) ? 2 : 1;
 	}
 	if (c->kind == CHILD_WORKER)
-		return run_worker(c, setup, log, control_fd);
+		return run_worker(c, setup, log, control_fd, counted.slot);
 	setup->forget(setup->arg);
-	return c->kind == CHILD_KEEPER ? run_keeper(setup, control_fd) : run_logger(setup, control_fd);
+	return c->kind == CHILD_KEEPER ? run_keeper(setup, control_fd, counted.view) : run_logger(setup, control_fd);
 }
 
 /* fork, with a socket between the two; 0: failed (errno). */

@@ -21,6 +21,7 @@ struct child {
 	bool ready;                /* CONTROL_READY came */
 	bool wanted;               /* gets a successor when it dies; otherwise it is to leave, or its place is free */
 	uint64_t started_ms;
+	size_t metrics_slot;       /* of a worker; METRICS_NO_SLOT: none */
 	struct respawn respawn;
 	char why[248];             /* text of CONTROL_FAILED; "" */
 };
@@ -35,6 +36,7 @@ struct child_setup {
 	void *arg;
 	const struct logger_start *logger; /* for a logger, which needs nothing of what follows */
 	struct logs *logs;         /* NULL: the child logs to standard error */
+	const struct metrics *metrics; /* NULL: nobody counts */
 	const struct proxyd_config *config;
 	unsigned generation;
 	bool serve;                /* at once, not when told */

@@ -4,6 +4,7 @@
 #include "proxyd/client.h"
 #include "proxyd/front_h1.h"
 #include "proxyd/front_h2.h"
+#include "proxyd/metrics.h"
 #include "proxyd/tls_peer.h"
 #include "shared/log.h"
 
@@ -24,6 +25,12 @@ client_address(const struct address *peer, unsigned char out[16])
 		memcpy(out, mapped, sizeof(mapped));
 		memcpy(out + sizeof(mapped), &peer->u.in4.sin_addr, 4);
 	}
+}
+
+static void
+count_handshake(const struct client *c, int n)
+{
+	metrics_add(&c->gateway->metrics->values[METRIC_HANDSHAKES_OPEN], (uint64_t)(int64_t)n);
 }
 
 enum err
@@ -57,7 +64,9 @@ client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
 		g->clients->prev = c;
 	g->clients = c;
 	g->client_n++;
-	g->stats.connections++;
+	metrics_add(&g->metrics->values[METRIC_CONNECTIONS], 1);
+	metrics_set(&g->metrics->values[METRIC_CONNECTIONS_OPEN], g->client_n);
+	count_handshake(c, 1);
 	client_timer_set(c, (uint64_t)g->config->limits.header_timeout_ms);
 	return OK;
 }
@@ -94,6 +103,8 @@ client_close(struct client *c)
 
 	if (c->state == CLIENT_CLOSED)
 		return;
+	if (c->state == CLIENT_HANDSHAKE)
+		count_handshake(c, -1);
 	c->state = CLIENT_CLOSED;
 	let_front_go(c);
 	loop_timer_clear(g->loop, &c->timer);
@@ -102,6 +113,7 @@ client_close(struct client *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	g->client_n--;
+	metrics_set(&g->metrics->values[METRIC_CONNECTIONS_OPEN], g->client_n);
 	if (g->on_client_gone)
 		g->on_client_gone(g, c);
 	c->deferred.run = recycle;
@@ -166,7 +178,7 @@ refuse_handshake(struct client *c)
 	const char *refusal = c->transport.ssl ? tls_peer_refusal(c->transport.ssl) : NULL;
 	char why[TRANSPORT_WHY_MAX];
 
-	c->gateway->stats.handshakes_failed++;
+	metrics_add(&c->gateway->metrics->values[METRIC_HANDSHAKES_FAILED], 1);
 	if (refusal)
 		log_info("client certificate refused", LOG_STR("client", c->ip), LOG_STR("reason", refusal));
 	else
@@ -204,6 +216,8 @@ chosen_protocol(const struct client *c)
 static void
 proceed_handshake(struct client *c)
 {
+	_Atomic uint64_t *values = c->gateway->metrics->values;
+
 	switch (transport_handshake(&c->transport)) {
 	case IO_AGAIN:
 		return;
@@ -216,6 +230,9 @@ proceed_handshake(struct client *c)
 	take_certificate(c);
 	c->state = CLIENT_OPEN;
 	c->protocol = chosen_protocol(c);
+	count_handshake(c, -1);
+	metrics_add(&values[c->transport.ssl && SSL_session_reused(c->transport.ssl) ? METRIC_HANDSHAKES_RESUMED : METRIC_HANDSHAKES_FULL], 1);
+	metrics_add(&values[c->protocol == &front_h2_protocol ? METRIC_CONNECTIONS_H2 : METRIC_CONNECTIONS_H1], 1);
 	if (c->protocol->open(c)) {
 		c->protocol->on_ready(c);
 	} else {

@@ -157,6 +157,36 @@ exchange_describe(const struct exchange *x, struct response_context *c)
 		c->session_cookie = x->to->forward.session_cookie;
 }
 
+/* What the authenticator has counted since it was looked at last. */
+static void
+count_credentials(struct gateway *g)
+{
+	_Atomic uint64_t *values = g->metrics->values;
+	struct authenticator_stats now, *before = &g->credentials_counted;
+
+	authenticator_stats(g->authenticator, &now);
+	metrics_add(&values[METRIC_CREDENTIAL_HITS], now.hits - before->hits);
+	metrics_add(&values[METRIC_CREDENTIAL_MISSES], now.misses - before->misses);
+	metrics_add(&values[METRIC_CREDENTIALS_REFUSED], now.refused - before->refused);
+	metrics_add(&values[METRIC_SIGNATURES], now.signatures - before->signatures);
+	metrics_add(&values[METRIC_REVIEWS], now.reviews - before->reviews);
+	metrics_set(&values[METRIC_CREDENTIALS_KNOWN], now.entries);
+	*before = now;
+}
+
+static void
+count_end(const struct exchange *x)
+{
+	_Atomic uint64_t *values = x->gateway->metrics->values;
+
+	metrics_add(&values[METRIC_REQUESTS_OPEN], UINT64_MAX);
+	if (x->phase == EXCHANGE_TUNNEL)
+		metrics_add(&values[METRIC_TUNNELS_OPEN], UINT64_MAX);
+	metrics_add(&values[METRIC_BYTES_IN], x->bytes_up);
+	metrics_add(&values[METRIC_BYTES_OUT], x->bytes_down);
+	count_credentials(x->gateway);
+}
+
 static void
 finish(struct exchange *x)
 {
@@ -168,6 +198,7 @@ finish(struct exchange *x)
 		session_client_cancel(g->sessions, &x->wait);
 	review_client_cancel(&x->review);
 	upstream_finish(&x->call, false);
+	count_end(x);
 	access_log_write(x);
 	principal_unref(x->principal);
 	impersonation_free(x->as);
@@ -195,7 +226,6 @@ answer_with(struct exchange *x, struct status_answer *a)
 	if (x->down_head) {
 		x->ops->cut(x);
 	} else {
-		x->gateway->stats.answers_own++;
 		x->status = a->code;
 		x->answered_ms = 0; /* not the upstream's */
 		a->request_id = exchange_id(x);
@@ -229,7 +259,6 @@ answer_upstream(struct exchange *x, unsigned code, const char *why)
 	char message[256];
 	bool cluster = x->to->forward.kind == FORWARD_CLUSTER;
 
-	x->gateway->stats.upstream_failures++;
 	log_warn("upstream failed", LOG_STR("upstream", x->to->name), LOG_STR("reason", why), LOG_SLICE("request_id", exchange_id(x)));
 	snprintf(message, sizeof(message), "%s %s: %s", cluster ? "cluster" : "the service behind", x->to->name, why);
 	exchange_answer(x, code, message);
@@ -266,7 +295,7 @@ exchange_forward(struct exchange *x)
 void
 exchange_start(struct exchange *x)
 {
-	x->gateway->stats.requests++;
+	metrics_add(&x->gateway->metrics->values[METRIC_REQUESTS_OPEN], 1);
 	admission_start(x);
 }
 
@@ -511,6 +540,7 @@ start_tunnel(struct exchange *x)
 	x->status = 101;
 	access_log_answered(x, &g->answer_head);
 	x->phase = EXCHANGE_TUNNEL;
+	metrics_add(&g->metrics->values[METRIC_TUNNELS_OPEN], 1);
 	tunnel_init(&x->tunnel, &g->blocks, client, x->call.transport);
 	if (!b) {
 		x->ops->cut(x);
@@ -532,7 +562,7 @@ retry_or_fail(struct exchange *x)
 	char why[TRANSPORT_WHY_MAX];
 
 	if (relay_may_retry(x)) {
-		x->gateway->stats.upstream_retries++;
+		upstream_count(x->to->upstream, METRIC_UPSTREAM_RETRIES);
 		upstream_finish(&x->call, false);
 		x->retried = true;
 		connect_upstream(x, true);
@@ -540,6 +570,7 @@ retry_or_fail(struct exchange *x)
 	}
 	if (x->call.transport)
 		transport_why(x->call.transport, why);
+	upstream_count(x->to->upstream, METRIC_UPSTREAM_BROKEN);
 	answer_upstream(x, 502, x->call.transport ? why : "connection closed");
 }
 
@@ -573,10 +604,11 @@ conclude(struct exchange *x, enum relay r)
 		retry_or_fail(x);
 		break;
 	case RELAY_UPSTREAM_BAD:
+		upstream_count(x->to->upstream, METRIC_UPSTREAM_BROKEN);
 		answer_upstream(x, 502, x->why);
 		break;
 	case RELAY_UPSTREAM_UNAUTHORIZED:
-		x->gateway->stats.upstream_unauthorized++;
+		upstream_count(x->to->upstream, METRIC_UPSTREAM_UNAUTHORIZED);
 		log_error("the cluster does not accept the gateway's own credential", LOG_STR("cluster", x->to->name),
 			LOG_SLICE("request_id", exchange_id(x)));
 		answer_upstream(x, 502, "it does not accept the gateway's own credential");

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "proxyd/h1_state.h"
+#include "proxyd/metrics.h"
 #include "shared/log.h"
 
 static void proceed(struct h1 *h);
@@ -79,6 +80,7 @@ refuse(struct h1 *h, unsigned code, const char *why)
 	const struct status_answer a = { .code = code, .message = why, .close = true, .now_s = clock_now_s(h1_gateway(h)->clock) };
 
 	log_info("request refused", LOG_UINT("status", code), LOG_STR("reason", why), LOG_STR("client", h->client->ip));
+	metrics_request(&h1_gateway(h)->metrics->targets[0], KUBE_OTHER, code);
 	h->closes = h->answered = true;
 	h1_put_block(h, &h->in);
 	buf_reset(out);

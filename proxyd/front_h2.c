@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "proxyd/h2_state.h"
+#include "proxyd/metrics.h"
 #include "shared/log.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
@@ -302,6 +303,7 @@ refuse(struct h2_stream *s)
 {
 	const struct status_answer a = { .code = s->refusal.code, .message = s->refusal.why, .now_s = clock_now_s(h2_gateway(s->h)->clock) };
 
+	metrics_request(&h2_gateway(s->h)->metrics->targets[0], KUBE_OTHER, a.code);
 	if (!answer(s, &a, false))
 		h2_session_cut(s);
 	loosen(s);

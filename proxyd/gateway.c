@@ -1,5 +1,7 @@
+#include <stdlib.h>
 #include "proxyd/gateway.h"
 #include "proxyd/exchange.h"
+#include "proxyd/metrics.h"
 #include "shared/rng.h"
 
 /* 8 KiB: longer targets are no use to any apiserver (Go's clients send less), and a URL has to fit into one log line. */
@@ -13,6 +15,12 @@ gateway_init(struct gateway *g)
 
 	if (err)
 		return err;
+	if (!g->metrics) {
+		g->metrics = calloc(1, sizeof(*g->metrics));
+		g->metrics_own = true;
+	}
+	if (!g->metrics)
+		return E_NOMEM;
 	g->id_prefix = seed[0];
 	g->id_counter = seed[1];
 	g->request_limits = (struct http_limits){ (size_t)g->config->limits.header_bytes, GATEWAY_TARGET_BYTES_MAX };
@@ -27,4 +35,6 @@ gateway_fini(struct gateway *g)
 	exchange_free_lists(g);
 	block_pool_fini(&g->blocks);
 	buf_fini_secret(&g->scratch);
+	if (g->metrics_own)
+		free(g->metrics);
 }

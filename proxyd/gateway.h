@@ -19,6 +19,7 @@ struct exchange;
 struct request;
 struct client;
 struct line_pipe;
+struct metrics_slot;
 
 /* A head that an upstream sends: 64 KiB, as what we accept from clients by default. */
 #define GATEWAY_ANSWER_HEAD_BYTES_MAX 65536
@@ -26,10 +27,6 @@ struct line_pipe;
 #define GATEWAY_SCRATCH_BYTES_MAX ((1u << 20) + 300 * 1100)
 /* Exchanges and connections kept for the next ones. */
 #define GATEWAY_FREE_MAX 256
-
-struct gateway_stats {
-	uint64_t connections, handshakes_failed, requests, answers_own, upstream_failures, upstream_retries, upstream_unauthorized, sessions_asked;
-};
 
 struct gateway {
 	struct loop *loop;
@@ -59,7 +56,9 @@ struct gateway {
 	size_t client_n;
 	void (*on_client_gone)(struct gateway *g, const struct client *c); /* its connection is closed; NULL: nobody asks */
 	void (*on_keys_wanted)(struct gateway *g); /* a token named a key that nobody has; NULL: nobody asks */
-	struct gateway_stats stats;
+	struct metrics_slot *metrics; /* shared with the keeper; NULL before gateway_init: memory of our own, for whoever has none */
+	bool metrics_own;
+	struct authenticator_stats credentials_counted; /* how much of them is in metrics */
 };
 
 /* Prepares limits, pools and ids; loop, config, clock, authenticator, router, sessions and reviews are the caller's to set before. E_SYSTEM: no randomness. */

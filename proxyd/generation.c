@@ -35,7 +35,7 @@ static void
 init_child(struct child *c, struct generation *g, enum child_kind kind, unsigned index)
 {
 	*c = (struct child){ .control = { .fd = -1, .on_event = on_control }, .respawn_timer = { .on_due = on_respawn_due }, .generation = g,
-		.kind = kind, .index = index, .wanted = true };
+		.kind = kind, .index = index, .metrics_slot = METRICS_NO_SLOT, .wanted = true };
 }
 
 struct generation *
@@ -58,6 +58,7 @@ generation_new(const struct generation_setup *setup)
 		.clock = setup->clock,
 		.ticket_secret = setup->ticket_secret,
 		.logs = setup->logs,
+		.metrics = setup->metrics,
 		.events = setup->events,
 		.master = setup->master,
 	};
@@ -128,6 +129,32 @@ generation_start(struct generation *g, bool serve)
 		set_timer(g, &g->deadline, g->candidate ? GENERATION_READY_MS : GENERATION_KEEPER_MS);
 }
 
+/* A worker counts in a slot of its own from its start to its end. */
+static void
+count_in(struct child *c)
+{
+	struct metrics *m = c->generation->metrics;
+
+	if (!m || c->kind != CHILD_WORKER)
+		return;
+	c->metrics_slot = metrics_slot_take(m, c->index);
+	metrics_add(&metrics_master(m)->workers, 1);
+	if (c->metrics_slot == METRICS_NO_SLOT)
+		log_warn("more workers than can be counted: one has no metrics", LOG_UINT("index", c->index));
+}
+
+static void
+count_out(struct child *c)
+{
+	struct metrics *m = c->generation->metrics;
+
+	if (!m || c->kind != CHILD_WORKER)
+		return;
+	metrics_slot_release(m, c->metrics_slot);
+	c->metrics_slot = METRICS_NO_SLOT;
+	metrics_add(&metrics_master(m)->workers, UINT64_MAX);
+}
+
 static void
 start_child(struct child *c)
 {
@@ -137,6 +164,7 @@ start_child(struct child *c)
 		.log_level = (enum log_level)g->config->log.level,
 		.log_format = (enum log_format)g->config->log.format,
 		.logs = g->logs,
+		.metrics = g->metrics,
 		.config = g->config,
 		.generation = g->number,
 		.serve = g->serving,
@@ -148,7 +176,10 @@ start_child(struct child *c)
 		.arg = g->master,
 	};
 
+	count_in(c);
 	enum err e = child_start(c, &setup);
+	if (e)
+		count_out(c);
 	if (!e && (e = loop_add(g->loop, &c->control, EPOLLIN)))
 		kill(c->pid, SIGKILL); /* it will be reaped and tried again */
 	if (!e) {
@@ -400,6 +431,8 @@ replace(struct child *c, const char *why)
 	struct generation *g = c->generation;
 	uint64_t delay_ms = respawn_delay_ms(&c->respawn, c->started_ms, clock_mono_ms(g->clock));
 
+	if (g->metrics)
+		metrics_add(&metrics_master(g->metrics)->deaths[c->kind == CHILD_WORKER ? METRICS_WORKER : METRICS_KEEPER], 1);
 	log_error("child died", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index), LOG_STR("reason", why),
 		LOG_UINT("generation", g->number), LOG_UINT("restart_in_ms", delay_ms));
 	if (delay_ms)
@@ -425,6 +458,7 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 	read_messages(c, UINT32_MAX); /* its last words */
 	child_describe_death(c, status, why);
 	child_forget(c, g->loop);
+	count_out(c);
 	if (g->phase == GENERATION_LEAVES) {
 		check_gone(g);
 	} else if (!c->wanted) {

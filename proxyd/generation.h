@@ -46,6 +46,7 @@ struct generation {
 	const struct clock *clock;
 	const unsigned char *ticket_secret;
 	struct logs *logs;
+	struct metrics *metrics;
 	const struct generation_events *events;
 	void *master;
 };
@@ -59,6 +60,7 @@ struct generation_setup {
 	struct loop *loop;
 	const struct clock *clock;
 	const unsigned char *ticket_secret; /* stays master's */
+	struct metrics *metrics;            /* master's; NULL: nobody counts */
 	struct logs *logs;                  /* master's; NULL: children log to standard error */
 	const struct generation_events *events;
 	void *master;

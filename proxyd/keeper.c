@@ -480,7 +480,7 @@ fill_page(void *arg, enum admin_page page, struct admin_answer *out)
 	}
 	fill_report(arg, &report);
 	if (page == ADMIN_METRICS)
-		keeper_report_metrics(&report, &out->body);
+		keeper_report_metrics(&report, ((struct keeper *)arg)->start->metrics, &out->body);
 	else if (!keeper_report_ready(&report, &out->body))
 		out->status = 503;
 }

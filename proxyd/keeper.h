@@ -5,6 +5,7 @@
 #define PROXYD_KEEPER_H
 
 #include "proxyd/config.h"
+#include "proxyd/metrics.h"
 
 struct keeper_start {
 	const struct proxyd_config *config;
@@ -13,6 +14,7 @@ struct keeper_start {
 	int seed_fd;                 /* the last keeper's key cache, -1: none. Its sets serve until they are fetched anew */
 	int admin_fd;                /* socket of config->admin, -1: none */
 	bool serve;                  /* answer there at once; otherwise at CONTROL_SERVE */
+	const struct metrics_view *metrics; /* what master and workers count; NULL: not to be had */
 	const struct clock *clock;
 };
 /* Runs until CONTROL_STOP or the loss of master. Returns the exit status. Sends CONTROL_KEYCACHE once, then CONTROL_READY when every

@@ -1,5 +1,6 @@
-#include <inttypes.h>
 #include "proxyd/keeper_report.h"
+#include "proxyd/metrics_report.h"
+#include "shared/openmetrics.h"
 
 bool
 keeper_report_ready(const struct keeper_report *r, struct buf *out)
@@ -19,64 +20,52 @@ keeper_report_ready(const struct keeper_report *r, struct buf *out)
 }
 
 static void
-add_family(struct buf *out, const char *name, const char *type, const char *unit, const char *help)
+add_issuer(struct buf *out, const char *name, const char *suffix, const struct keeper_issuer_report *issuer, const char *result, uint64_t value)
 {
-	buf_printf(out, "# TYPE %s %s\n", name, type);
-	if (unit)
-		buf_printf(out, "# UNIT %s %s\n", name, unit);
-	buf_printf(out, "# HELP %s %s\n", name, help);
+	const struct openmetrics_label labels[] = { { "issuer", slice_str(issuer->url) }, { result ? "result" : NULL, slice_str(result) },
+		{ NULL, SLICE_NONE } };
+
+	openmetrics_uint(out, name, suffix, labels, value);
 }
 
-/* name{issuer="…"<more>} */
 static void
-add_sample(struct buf *out, const char *name, const char *issuer, const char *more)
+add_issuers(struct buf *out, const struct keeper_report *r)
 {
-	buf_printf(out, "%s{issuer=\"", name);
-	for (; *issuer; issuer++) {
-		if (*issuer == '\\' || *issuer == '"')
-			buf_add_char(out, '\\');
-		buf_add_char(out, *issuer);
+	openmetrics_family(out, "gatehouse_issuer_keys", "gauge", NULL, "Keys that tokens of this issuer are verified with.");
+	for (size_t i = 0; i < r->issuer_n; i++)
+		add_issuer(out, "gatehouse_issuer_keys", "", &r->issuers[i], NULL, r->issuers[i].key_n);
+	openmetrics_family(out, "gatehouse_issuer_keys_age_seconds", "gauge", "seconds", "Time since this issuer's keys were last fetched.");
+	for (size_t i = 0; i < r->issuer_n; i++)
+		if (r->issuers[i].age_s >= 0)
+			add_issuer(out, "gatehouse_issuer_keys_age_seconds", "", &r->issuers[i], NULL, (uint64_t)r->issuers[i].age_s);
+	openmetrics_family(out, "gatehouse_issuer_fetches", "counter", NULL, "Fetches of this issuer's keys, by result.");
+	for (size_t i = 0; i < r->issuer_n; i++) {
+		add_issuer(out, "gatehouse_issuer_fetches", "_total", &r->issuers[i], "succeeded", r->issuers[i].succeeded);
+		add_issuer(out, "gatehouse_issuer_fetches", "_total", &r->issuers[i], "failed", r->issuers[i].failed);
 	}
-	buf_printf(out, "\"%s} ", more);
 }
 
 void
-keeper_report_metrics(const struct keeper_report *r, struct buf *out)
+keeper_report_metrics(const struct keeper_report *r, const struct metrics_view *counted, struct buf *out)
 {
-	add_family(out, "gatehouse_build", "info", NULL, "Version of this program.");
-	buf_add_str(out, "gatehouse_build_info{version=\"" GATEHOUSE_VERSION "\"} 1\n");
-	add_family(out, "gatehouse_config_generation", "gauge", NULL, "How many configurations have been taken since the start.");
-	buf_printf(out, "gatehouse_config_generation %u\n", r->generation);
-	add_family(out, "gatehouse_keycache_generation", "gauge", NULL, "How often this keeper has published keys to the workers.");
-	buf_printf(out, "gatehouse_keycache_generation %" PRIu64 "\n", r->keycache_generation);
+	static const struct openmetrics_label build[] = { { "version", { GATEHOUSE_VERSION, sizeof(GATEHOUSE_VERSION) - 1 } }, { NULL, SLICE_NONE } };
 
-	add_family(out, "gatehouse_issuer_keys", "gauge", NULL, "Keys that tokens of this issuer are verified with.");
-	for (size_t i = 0; i < r->issuer_n; i++) {
-		add_sample(out, "gatehouse_issuer_keys", r->issuers[i].url, "");
-		buf_printf(out, "%zu\n", r->issuers[i].key_n);
-	}
-	add_family(out, "gatehouse_issuer_keys_age_seconds", "gauge", "seconds", "Time since this issuer's keys were last fetched.");
-	for (size_t i = 0; i < r->issuer_n; i++) {
-		if (r->issuers[i].age_s < 0)
-			continue;
-		add_sample(out, "gatehouse_issuer_keys_age_seconds", r->issuers[i].url, "");
-		buf_printf(out, "%" PRId64 "\n", r->issuers[i].age_s);
-	}
-	add_family(out, "gatehouse_issuer_fetches", "counter", NULL, "Fetches of this issuer's keys, by result.");
-	for (size_t i = 0; i < r->issuer_n; i++) {
-		add_sample(out, "gatehouse_issuer_fetches_total", r->issuers[i].url, ",result=\"succeeded\"");
-		buf_printf(out, "%" PRIu64 "\n", r->issuers[i].succeeded);
-		add_sample(out, "gatehouse_issuer_fetches_total", r->issuers[i].url, ",result=\"failed\"");
-		buf_printf(out, "%" PRIu64 "\n", r->issuers[i].failed);
-	}
-
-	add_family(out, "process_start_time_seconds", "gauge", "seconds", "When the keeper started, in seconds since 1970.");
-	buf_printf(out, "process_start_time_seconds %" PRId64 "\n", r->started_at);
-	add_family(out, "process_cpu_seconds", "counter", "seconds", "Processor time of the keeper.");
-	buf_printf(out, "process_cpu_seconds_total %" PRIu64 ".%06" PRIu64 "\n", r->cpu_us / 1000000, r->cpu_us % 1000000);
-	add_family(out, "process_resident_memory_bytes", "gauge", "bytes", "Resident memory of the keeper.");
-	buf_printf(out, "process_resident_memory_bytes %" PRIu64 "\n", r->resident_bytes);
-	add_family(out, "process_open_fds", "gauge", NULL, "Open descriptors of the keeper.");
-	buf_printf(out, "process_open_fds %" PRIu64 "\n", r->open_fds);
-	buf_add_str(out, "# EOF\n");
+	openmetrics_family(out, "gatehouse_build", "info", NULL, "Version of this program.");
+	openmetrics_uint(out, "gatehouse_build", "_info", build, 1);
+	openmetrics_family(out, "gatehouse_config_generation", "gauge", NULL, "How many configurations have been taken since the start.");
+	openmetrics_uint(out, "gatehouse_config_generation", "", NULL, r->generation);
+	openmetrics_family(out, "gatehouse_keycache_generation", "gauge", NULL, "How often this keeper has published keys to the workers.");
+	openmetrics_uint(out, "gatehouse_keycache_generation", "", NULL, r->keycache_generation);
+	add_issuers(out, r);
+	if (counted)
+		metrics_report(counted, out);
+	openmetrics_family(out, "process_start_time_seconds", "gauge", "seconds", "When the keeper started, in seconds since 1970.");
+	openmetrics_uint(out, "process_start_time_seconds", "", NULL, (uint64_t)r->started_at);
+	openmetrics_family(out, "process_cpu_seconds", "counter", "seconds", "Processor time of the keeper.");
+	openmetrics_fraction(out, "process_cpu_seconds", "_total", NULL, (int64_t)r->cpu_us, 6);
+	openmetrics_family(out, "process_resident_memory_bytes", "gauge", "bytes", "Resident memory of the keeper.");
+	openmetrics_uint(out, "process_resident_memory_bytes", "", NULL, r->resident_bytes);
+	openmetrics_family(out, "process_open_fds", "gauge", NULL, "Open descriptors of the keeper.");
+	openmetrics_uint(out, "process_open_fds", "", NULL, r->open_fds);
+	openmetrics_end(out);
 }

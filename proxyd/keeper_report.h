@@ -3,6 +3,7 @@
 #define PROXYD_KEEPER_REPORT_H
 
 #include "proxyd/keycache.h"
+#include "proxyd/metrics.h"
 #include "shared/buf.h"
 
 struct keeper_issuer_report {
@@ -23,7 +24,7 @@ struct keeper_report {
 
 /* One line for each issuer: "[+] issuer https://… : 2 keys" or "[-] …". Returns whether every issuer has keys. */
 bool keeper_report_ready(const struct keeper_report *r, struct buf *out);
-/* OpenMetrics 1.0 text, with its # EOF. */
-void keeper_report_metrics(const struct keeper_report *r, struct buf *out);
+/* OpenMetrics 1.0 text, with its # EOF. counted: by master and workers; NULL: nothing. */
+void keeper_report_metrics(const struct keeper_report *r, const struct metrics_view *counted, struct buf *out);
 
 #endif

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include "proxyd/line_pipe.h"
+#include "proxyd/metrics.h"
 #include "shared/log.h"
 
 #define OWNER(member, p) ((struct line_pipe *)((char *)(p) - offsetof(struct line_pipe, member)))
@@ -21,6 +22,21 @@ bool
 line_pipe_is_open(const struct line_pipe *p)
 {
 	return p->watch.fd >= 0;
+}
+
+static void
+drop(struct line_pipe *p, uint64_t lines)
+{
+	p->dropped += lines;
+	if (p->count_dropped)
+		metrics_add(p->count_dropped, lines);
+}
+
+static void
+tell_queued(struct line_pipe *p)
+{
+	if (p->count_queued)
+		metrics_set(p->count_queued, p->lines.n - p->from);
 }
 
 static void
@@ -45,9 +61,10 @@ line_pipe_end(struct line_pipe *p, bool soon)
 	if (!buf_ok(&p->lines)) {
 		p->lines.n = p->begun;
 		p->lines.failed = false;
-		p->dropped++;
+		drop(p, 1);
 		return;
 	}
+	tell_queued(p);
 	if (p->watch.index || p->queued)
 		return;
 	if (soon || p->lines.n >= LINE_PIPE_BATCH_BYTES || (p->delay.heap_index == 0 && loop_timer_set(p->loop, &p->delay, LINE_PIPE_DELAY_MS)))
@@ -69,8 +86,11 @@ line_pipe_add(struct line_pipe *p, struct slice line, bool soon)
 static void
 drop_all(struct line_pipe *p)
 {
+	uint64_t lines = 0;
+
 	for (size_t i = p->from; i < p->lines.n; i++)
-		p->dropped += p->lines.p[i] == '\n';
+		lines += p->lines.p[i] == '\n';
+	drop(p, lines);
 	p->from = p->lines.n;
 }
 
@@ -106,6 +126,7 @@ flush(struct line_pipe *p)
 		loop_remove(p->loop, &p->watch);
 	else if (!p->watch.index && loop_add(p->loop, &p->watch, EPOLLOUT) && loop_timer_set(p->loop, &p->delay, LINE_PIPE_DELAY_MS))
 		drop_all(p); /* nothing would ever wake us to write them */
+	tell_queued(p);
 	if (p->lines.n || p->dropped == p->dropped_said)
 		return;
 	uint64_t lines = p->dropped - p->dropped_said;

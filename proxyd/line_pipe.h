@@ -26,6 +26,7 @@ struct line_pipe {
 	size_t begun;            /* where the line begins that is being written in place */
 	bool queued;             /* flush is on the loop's list */
 	uint64_t dropped, dropped_said;
+	_Atomic uint64_t *count_dropped, *count_queued; /* lines lost, bytes that wait: kept up to date there; NULL: nobody looks */
 };
 
 /* fd: write end of a pipe, non-blocking; it stays the caller's. -1: everything is passed over. */

@@ -23,6 +23,7 @@ struct master {
 	struct generation *active;      /* the one that serves, or is starting as the first */
 	struct generation *candidate;   /* the one that is to replace it; NULL: no reload runs */
 	struct logs *logs;
+	struct metrics *metrics;
 	struct log_files candidate_files; /* in use when the candidate is */
 	struct proxyd_config *starting; /* loaded, and nobody's yet */
 	unsigned last_number;
@@ -53,6 +54,7 @@ master_run(const char *path, struct proxyd_config *config, const struct clock *c
 	log_setup("proxyd", 2, (enum log_level)config->log.level, (enum log_format)config->log.format);
 	if (!start_up(&m, config)) {
 		logs_free(m.logs);
+		metrics_free(m.metrics);
 		if (m.loop)
 			loop_free(m.loop);
 		return 1;
@@ -62,6 +64,7 @@ master_run(const char *path, struct proxyd_config *config, const struct clock *c
 		log_error("event loop failed", LOG_ERRNO(errno)); /* children end with us */
 	log_info("proxyd stopped");
 	logs_free(m.logs);
+	metrics_free(m.metrics);
 	loop_free(m.loop);
 	OPENSSL_cleanse(m.ticket_secret, sizeof(m.ticket_secret));
 	return e ? 1 : 0;
@@ -110,6 +113,8 @@ start_up(struct master *m, struct proxyd_config *config)
 	m->signals = (struct loop_watch){ .fd = fd, .on_event = on_signal };
 	if (!m->loop || loop_add(m->loop, &m->signals, EPOLLIN))
 		return complain("no event loop");
+	if (metrics_new(&m->metrics))
+		return complain("no shared memory for metrics");
 	m->starting = config;
 	if (!start_logs(m, config, &e)) {
 		proxyd_config_free(config);
@@ -143,6 +148,7 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 		.clock = m->clock,
 		.ticket_secret = m->ticket_secret,
 		.logs = m->logs,
+		.metrics = m->metrics,
 		.events = &events,
 		.master = m,
 	};
@@ -186,6 +192,7 @@ static void
 reload_failed(struct master *m, const char *why)
 {
 	log_error("reload: failed, the configuration in use stays", LOG_STR("reason", why), LOG_UINT("generation", m->active->number));
+	metrics_add(&metrics_master(m->metrics)->reloads_failed, 1);
 	process_notify("READY=1\nSTATUS=reload failed, see the log");
 }
 
@@ -280,6 +287,7 @@ switch_to(struct master *m, struct generation *g)
 	generation_serve(g);
 	generation_drain(old, (uint64_t)g->config->limits.drain_timeout_ms);
 	listeners_close(&old->listeners, &g->listeners);
+	metrics_add(&metrics_master(m->metrics)->reloads_done, 1);
 	announce(g, "reload: done");
 }
 
@@ -408,8 +416,10 @@ reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (logs_reaped(m->logs, pid, status))
+		if (logs_reaped(m->logs, pid, status)) {
+			metrics_add(&metrics_master(m->metrics)->deaths[METRICS_LOGGER], 1);
 			continue;
+		}
 		for (struct generation *g = m->generations; g && !generation_reaped(g, pid, status); g = g->next)
 			;
 	}

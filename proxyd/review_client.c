@@ -203,7 +203,7 @@ on_end(struct cluster_call *call, unsigned status, struct slice body, const char
 	case 201:
 		break;
 	case 401:
-		++*o->unauthorized;
+		upstream_count(r->to->upstream, METRIC_UPSTREAM_UNAUTHORIZED);
 		fail_for_good(r, "the cluster does not accept the gateway's own credential", "the cluster does not accept the gateway's own credential");
 		return;
 	case 403:

@@ -34,7 +34,6 @@ struct review_client_options {
 	const char *path;         /* "/apis/…" */
 	const char *kind;         /* "TokenReview": for the log */
 	const char *resource;     /* "tokenreviews": what the gateway's role must allow to create */
-	uint64_t *unauthorized;   /* counts answers that do not accept the gateway's own credential */
 	/* What a 2xx answer says. Once, before those who wait are told. *principal: a reference, or left alone. */
 	enum review_verdict (*judge)(void *arg, const struct review_question *q, struct slice answer, struct principal **principal, const char **why);
 	void *arg;

@@ -45,9 +45,9 @@ enum err
 reviews_init(struct gateway *g)
 {
 	const struct review_client_options tokens = { .loop = g->loop, .path = TOKEN_REVIEW_PATH, .kind = "TokenReview", .resource = "tokenreviews",
-		.unauthorized = &g->stats.upstream_unauthorized, .judge = judge_token, .arg = g };
+		.judge = judge_token, .arg = g };
 	const struct review_client_options access = { .loop = g->loop, .path = ACCESS_REVIEW_PATH, .kind = "SubjectAccessReview",
-		.resource = "subjectaccessreviews", .unauthorized = &g->stats.upstream_unauthorized, .judge = judge_access, .arg = g };
+		.resource = "subjectaccessreviews", .judge = judge_access, .arg = g };
 
 	if (g->config->authentication.token_review.enabled && !(g->token_reviews = review_client_new(&tokens)))
 		return E_NOMEM;

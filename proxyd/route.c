@@ -221,6 +221,20 @@ router_each_upstream(const struct router *r, void (*each)(void *arg, const struc
 		each(arg, r->routes[i].upstream);
 }
 
+void
+router_set_metrics(struct router *r, struct metrics_slot *metrics)
+{
+	for (size_t i = 0; i < r->cluster_n; i++) {
+		struct cluster *c = &r->clusters[i];
+		c->named.metrics = metrics_target(metrics, c->named.name);
+		upstream_set_metrics(c->upstream, c->named.metrics);
+		if (r->has_root && r->root.upstream == c->upstream)
+			r->root.metrics = c->named.metrics;
+	}
+	for (size_t i = 0; i < r->route_n; i++)
+		upstream_set_metrics(r->routes[i].upstream, metrics_target(metrics, ""));
+}
+
 /* ---- finding ---- */
 
 /* prefix ends where a segment of path ends: "/oidc" covers "/oidc" and "/oidc/x", not "/oidcx". */

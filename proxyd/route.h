@@ -15,6 +15,7 @@ struct destination {
 	struct forward_target forward;
 	struct upstream *upstream;
 	const char *name;            /* the cluster's, or the route's path: for the log */
+	struct metrics_target *metrics; /* NULL: those of no cluster */
 	bool impersonation_reviewed; /* --as is asked about instead of refused */
 	uint64_t role_silent_until_ms; /* before that nothing is said of a missing right */
 };
@@ -31,6 +32,9 @@ MUST_CHECK enum err router_new(struct loop *loop, const struct proxyd_config *co
 void router_free(struct router *r);
 /* Every upstream there is, some of them several times. */
 void router_each_upstream(const struct router *r, void (*each)(void *arg, const struct upstream *u), void *arg);
+
+/* Where what goes to each destination is counted from now on; outlives the router. */
+void router_set_metrics(struct router *r, struct metrics_slot *metrics);
 
 /* path: without query. *out borrowed, set with ROUTE_FOUND. */
 enum route_verdict route_find(struct router *r, struct slice path, struct destination **out);

@@ -30,6 +30,7 @@ struct upstream {
 	struct upstream_connection *newest, *oldest;
 	size_t idle_n;
 	struct loop_timer sweep;
+	struct metrics_target *metrics; /* NULL: nobody counts */
 };
 
 static void on_transport(struct transport *t);
@@ -69,6 +70,25 @@ upstream_free(struct upstream *u)
 	free(u);
 }
 
+void
+upstream_set_metrics(struct upstream *u, struct metrics_target *metrics)
+{
+	u->metrics = metrics;
+}
+
+static void
+count(struct upstream *u, enum metric_upstream what, int n)
+{
+	if (u->metrics)
+		metrics_add(&u->metrics->upstream[what], (uint64_t)(int64_t)n);
+}
+
+void
+upstream_count(struct upstream *u, enum metric_upstream what)
+{
+	count(u, what, 1);
+}
+
 const char *
 upstream_name(const struct upstream *u)
 {
@@ -101,6 +121,7 @@ static void
 connection_close(struct upstream_connection *c)
 {
 	assert(c->state != CONNECTION_CLOSED && c->state != CONNECTION_IDLE);
+	count(c->upstream, METRIC_UPSTREAM_OPEN, -1);
 	c->state = CONNECTION_CLOSED;
 	c->call = NULL;
 	loop_timer_clear(c->upstream->loop, &c->timer);
@@ -154,9 +175,12 @@ connection_new(struct upstream *u, struct upstream_call *call)
 	if (err) {
 		int saved = errno;
 		free(c);
+		if (err == E_SYSTEM)
+			upstream_count(u, METRIC_UPSTREAM_REFUSED);
 		errno = saved;
 		return err;
 	}
+	upstream_count(u, METRIC_UPSTREAM_OPEN);
 	err = loop_timer_set(u->loop, &c->timer, u->connect_timeout_ms);
 	if (err) {
 		connection_close(c);
@@ -171,6 +195,9 @@ connection_fail(struct upstream_connection *c, enum upstream_failure failure, co
 {
 	struct upstream_call *call = c->call;
 
+	_Static_assert(METRIC_UPSTREAM_TIMEOUT == METRIC_UPSTREAM_REFUSED + (int)UPSTREAM_TIMEOUT &&
+		METRIC_UPSTREAM_TLS == METRIC_UPSTREAM_REFUSED + (int)UPSTREAM_TLS, "in the order of enum upstream_failure");
+	upstream_count(c->upstream, METRIC_UPSTREAM_REFUSED + failure);
 	call->connection = NULL;
 	call->transport = NULL;
 	connection_close(c);
@@ -198,6 +225,7 @@ connection_proceed(struct upstream_connection *c)
 		u->address_first = (c->address_first + c->address_at) % u->address_n;
 		loop_timer_clear(u->loop, &c->timer);
 		c->state = CONNECTION_BUSY;
+		upstream_count(u, METRIC_UPSTREAM_OPENED);
 		c->call->transport = &c->transport;
 		c->call->on_connected(c->call);
 		return;
@@ -330,6 +358,7 @@ upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)
 	call->connection = c;
 	call->transport = &c->transport;
 	call->kept = true;
+	upstream_count(u, METRIC_UPSTREAM_REUSED);
 	return OK;
 }
 

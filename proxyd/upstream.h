@@ -5,6 +5,7 @@
 #ifndef PROXYD_UPSTREAM_H
 #define PROXYD_UPSTREAM_H
 
+#include "proxyd/metrics.h"
 #include "proxyd/tls.h"
 #include "proxyd/transport.h"
 #include "shared/address.h"
@@ -45,6 +46,9 @@ MUST_CHECK enum err upstream_new(struct loop *loop, const struct upstream_option
 void upstream_free(struct upstream *u);
 /* Close what is idle. */
 void upstream_flush(struct upstream *u);
+/* Where what happens here is counted from now on; outlives the upstream. */
+void upstream_set_metrics(struct upstream *u, struct metrics_target *metrics);
+void upstream_count(struct upstream *u, enum metric_upstream what);
 const char *upstream_name(const struct upstream *u);
 /* Where it connects to. */
 const struct address *upstream_addresses(const struct upstream *u, size_t *n);

@@ -115,6 +115,7 @@ take_connection(struct listener *l, int fd, const struct address *peer)
 		return;
 	}
 	if (w->per_address_max && !peers_enter(&w->peers, address, w->per_address_max)) {
+		metrics_add(&w->gateway.metrics->values[METRIC_CONNECTIONS_REFUSED_ADDRESS], 1);
 		log_debug("connection refused: too many from one address");
 		SSL_free(ssl);
 		close(fd);
@@ -373,6 +374,17 @@ logs_start(struct worker *w)
 }
 
 static void
+logs_count(struct worker *w)
+{
+	_Atomic uint64_t *values = w->gateway.metrics->values;
+
+	w->log.count_dropped = &values[METRIC_LOG_DROPPED];
+	w->log.count_queued = &values[METRIC_LOG_QUEUED];
+	w->audit.count_dropped = &values[METRIC_AUDIT_DROPPED];
+	w->audit.count_queued = &values[METRIC_AUDIT_QUEUED];
+}
+
+static void
 logs_end(struct worker *w)
 {
 	log_set_sink(NULL, NULL);
@@ -387,6 +399,8 @@ gateway_start(struct worker *w)
 	const struct worker_start *s = w->start;
 	enum err err;
 
+	g->metrics = s->metrics;
+
 	snprintf(w->why.text, sizeof(w->why.text), "out of memory or descriptors");
 	g->config = s->config;
 	g->clock = s->clock;
@@ -395,11 +409,16 @@ gateway_start(struct worker *w)
 	if (!(g->loop = loop_new(s->clock)))
 		return E_NOMEM;
 	logs_start(w);
+	if (g->metrics)
+		logs_count(w);
 	if (!(g->authenticator = authenticator_new(s->config, s->clock)))
 		return E_NOMEM;
 	if ((err = gateway_init(g)) || (err = sessions_init(w)) || (err = reviews_init(g)) ||
 		(err = router_new(g->loop, s->config, &g->router, &w->why)))
 		return err;
+	router_set_metrics(g->router, g->metrics);
+	if (w->authd)
+		upstream_set_metrics(w->authd, metrics_target(g->metrics, ""));
 	if (!(w->listeners = calloc(s->config->listen.n + 1, sizeof(*w->listeners))))
 		return E_NOMEM;
 	for (; w->listener_n < s->config->listen.n; w->listener_n++)

@@ -3,6 +3,7 @@
 #define PROXYD_WORKER_H
 
 #include "proxyd/config.h"
+#include "proxyd/metrics.h"
 
 #define TICKET_SECRET_BYTES 32
 
@@ -16,6 +17,7 @@ struct worker_start {
 	int control_fd;              /* SOCK_SEQPACKET to master (control.h) */
 	int log_fd, audit_fd;        /* pipes to the logger, non-blocking, the worker's; log -1: standard error, audit -1: no events */
 	int keycache_fd;             /* newest key cache, -1: not yet; later ones come by CONTROL_KEYCACHE */
+	struct metrics_slot *metrics; /* where this worker counts; NULL: nobody looks */
 	unsigned char ticket_secret[TICKET_SECRET_BYTES]; /* session ticket keys are derived from it and the time: the same in every worker */
 	const struct clock *clock;
 };

@@ -289,7 +289,7 @@ metrics_are_openmetrics_text(void **state)
 
 	(void)state;
 	buf_init(&out, 0);
-	keeper_report_metrics(&r, &out);
+	keeper_report_metrics(&r, NULL, &out);
 	assert_true(buf_ok(&out));
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		if (!strstr(out.p, lines[i]))

@@ -12,7 +12,7 @@
 
 static struct rig rig;
 static int judged;
-static uint64_t unauthorized;
+static struct metrics_slot counted;
 
 /* "yes": alice; "no": nobody; anything else is no answer. */
 static enum review_verdict
@@ -33,10 +33,11 @@ static void
 make_reviews(struct rig *r, void *arg)
 {
 	const struct review_client_options o = { .loop = r->gateway.loop, .path = "/reviews", .kind = "Review", .resource = "reviews",
-		.unauthorized = &unauthorized, .judge = judge };
+		.judge = judge };
 
 	(void)arg;
 	assert_non_null(r->gateway.token_reviews = review_client_new(&o));
+	router_set_metrics(r->gateway.router, &counted);
 }
 
 static void
@@ -53,7 +54,7 @@ setup(void **state)
 {
 	(void)state;
 	judged = 0;
-	unauthorized = 0;
+	memset(&counted, 0, sizeof(counted));
 	log_set_level(LOG_LEVEL_ERROR);
 	rig_start(&rig, NULL);
 	rig_run(&rig, make_reviews, NULL);
@@ -279,7 +280,7 @@ what_is_no_answer_is_a_503_and_says_nothing_about_the_token(void **state)
 		end_close(&cluster);
 	}
 	assert_int_equal(judged, 1);
-	assert_int_equal(unauthorized, 1);
+	assert_int_equal(metrics_target(&counted, "default")->upstream[METRIC_UPSTREAM_UNAUTHORIZED], 1);
 	log_set_fd(2);
 }
 

@@ -81,6 +81,13 @@ static const char *
 redirect_fault(struct request *r, struct slice uri)
 {
 	(void)r;
+	return slice_eq_str(uri, CLIENT_DEVICE_CALLBACK) ? NULL : authd_config_redirect_uri_fault(uri.p);
+}
+
+static const char *
+post_logout_fault(struct request *r, struct slice uri)
+{
+	(void)r;
 	return authd_config_redirect_uri_fault(uri.p);
 }
 
@@ -138,7 +145,7 @@ record_fault(struct request *r, const struct change *c, const char **name)
 		return why;
 	if (*name = "redirect-uri", !record->redirect_uris.n && !record->public)
 		return "expected at least one: only a public client may do without";
-	if (*name = "post-logout-redirect-uri", (why = list_fault(r, &record->post_logout_redirect_uris, redirect_fault)))
+	if (*name = "post-logout-redirect-uri", (why = list_fault(r, &record->post_logout_redirect_uris, post_logout_fault)))
 		return why;
 	if (*name = "trusted-peer", (why = list_fault(r, &record->trusted_peers, peer_fault)))
 		return why;

@@ -14,6 +14,7 @@
 #include "authd/request.h"
 #include "authd/server.h"
 #include "authd/store.h"
+#include "oidc/token_request.h"
 #include "shared/fetch.h"
 
 #define AUTH_REQUESTS_MAX 10000 /* sign-ins under way; about 1 KiB each. The ones that expire first make room for new ones */
@@ -66,8 +67,10 @@ struct generation *app_generation_acquire(struct authd *app);
 void app_generation_release(struct generation *g);
 /* By id; NULL: there is none. */
 struct connector *app_generation_connector(const struct generation *g, struct slice id);
-/* A connector of that id, local passwords included, that the client (NULL: the console) may be signed in with. */
-bool app_generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client);
+/* A connector of that id, local passwords included, that the client (NULL: the console) may be signed in with for all of grants (GRANT_BITs). */
+bool app_generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client, unsigned grants);
+/* Whether the client may use a grant, as far as the configuration says. */
+bool app_generation_grant_allowed(const struct generation *g, enum grant_type grant, const struct client *client);
 
 /* Start everything from a configuration file; why as above. After an error app_stop frees what was started. */
 MUST_CHECK enum err app_start(struct authd *app, const char *config_path, char *why, size_t why_n);

@@ -1,7 +1,7 @@
 /* The page that asks whether a client may have what it wants, and the answer to it. */
 #include "authd/authorization.h"
 #include "authd/browser.h"
-#include "authd/grant.h"
+#include "authd/device.h"
 #include "authd/pages.h"
 #include "authd/routes.h"
 #include "authd/sign_in_pages.h"
@@ -47,6 +47,7 @@ void
 approval_page(struct request *r, struct slice rest)
 {
 	struct approval p;
+	struct slice shown = SLICE_NONE;
 	struct sign_in_page s;
 	struct form *form;
 
@@ -57,8 +58,10 @@ approval_page(struct request *r, struct slice rest)
 	}
 	if (!approval_open(&p, r, form_get(form, "req")))
 		return;
+	if (p.a.user_code.n)
+		shown = device_user_code_shown(&r->arena, p.a.user_code);
 	s = (struct sign_in_page){ .id = p.id, .token = browser_form_token(r, p.login_cookie, FORM_PURPOSE, p.id), .client = authorization_client(r, &p.a),
-		.form_target = browser_form_target(r, p.a.redirect_uri) };
+		.user_code = shown, 		.form_target = browser_form_target(r, p.a.redirect_uri) };
 	sign_in_page_approval(r, &s, &p.a.user, p.a.scope);
 }
 
@@ -73,6 +76,11 @@ answer_store(struct store_txn *t, void *arg)
 	if (e != OK || p->gone)
 		return p->gone ? OK : e;
 	e = store_delete(t, RECORD_AUTH_REQUEST, p->id);
+	if (e == OK && p->a.device_key.n) {
+		e = device_decide(t, &p->a, p->approve, &p->r->arena, now_s);
+		p->gone = e == E_EMPTY;
+		return p->gone ? OK : e;
+	}
 	if (e == OK && p->approve)
 		e = authorization_approve(t, &p->a, &p->a.user, &p->r->arena, now_s);
 	if (e == OK && p->approve)
@@ -94,7 +102,9 @@ answer_stored(struct request *r, enum err result)
 		return;
 	}
 	log_info(p->approve ? "approved" : "not approved", LOG_SLICE("client", p->a.client_id), LOG_SLICE("sid", p->a.sid), LOG_REQ(r->id));
-	if (p->approve)
+	if (p->a.device_key.n)
+		page_redirect_to(r, CLIENT_DEVICE_CALLBACK, p->approve ? NULL : "error", SLICE_LIT("access_denied"));
+	else if (p->approve)
 		authorization_answer_code(r, &p->a, p->code.text);
 	else
 		authorization_answer_error(r, &p->a, "access_denied", "the person refused");

@@ -20,6 +20,28 @@ mode_of(struct slice word)
 	return RESPONSE_MODE_DEFAULT;
 }
 
+static const struct client *
+client_find(void *arg, struct slice id)
+{
+	struct authorization_lookup *l = arg;
+	struct directory d = directory_of(l->r);
+	const struct client *client;
+	enum err e = directory_client(&d, id, &client);
+
+	l->unreadable |= e != OK && e != E_EMPTY;
+	return e == OK ? client : NULL;
+}
+
+struct authorization_rules
+authorization_rules_of(struct request *r, struct authorization_lookup *l)
+{
+	const struct authd_config *c = r->generation->config;
+
+	*l = (struct authorization_lookup){ .r = r };
+	return (struct authorization_rules){ .response_types = c->oauth2.response_types, .pkce_plain = c->oauth2.pkce_plain,
+		.pkce_enforce = c->oauth2.pkce_enforce, .client_find = client_find, .arg = l };
+}
+
 struct record_auth_request
 authorization_record(struct request *r, const struct authorization_request *a)
 {
@@ -103,6 +125,15 @@ authorization_client(struct request *r, const struct record_auth_request *a)
 	const struct client *client;
 
 	return a->client_id.n && directory_client(&d, a->client_id, &client) == OK ? client : NULL;
+}
+
+unsigned
+authorization_grants(const struct record_auth_request *a)
+{
+	if (a->device_key.n)
+		return GRANT_BIT(GRANT_DEVICE_CODE);
+	return (a->response_type & RESPONSE_CODE ? GRANT_BIT(GRANT_AUTHORIZATION_CODE) : 0) |
+		(a->response_type & (RESPONSE_ID_TOKEN | RESPONSE_TOKEN) ? GRANT_BIT(GRANT_IMPLICIT) : 0);
 }
 
 /* ---- approval ---- */

@@ -9,6 +9,13 @@
 
 #define AUTHORIZATION_ID_BYTES 16
 
+/* What the configuration allows, and a way to other clients for the parser. */
+struct authorization_lookup {
+	struct request *r;
+	bool unreadable; /* result: the store could not tell about a client */
+};
+struct authorization_rules authorization_rules_of(struct request *r, struct authorization_lookup *l);
+
 /* ---- kept ---- */
 
 /* A record of what was asked; slices are borrowed. */
@@ -21,6 +28,9 @@ MUST_CHECK enum err authorization_get(struct store_txn *t, struct slice id, stru
 MUST_CHECK enum err authorization_lookup(struct request *r, struct slice id, struct record_auth_request *a);
 /* The client of a record that authorization_lookup found; NULL: the console. */
 const struct client *authorization_client(struct request *r, const struct record_auth_request *a);
+
+/* GRANT_BITs of what the person signs in for; 0: the console. */
+unsigned authorization_grants(const struct record_auth_request *a);
 
 /* ---- approval ---- */
 
@@ -55,6 +65,8 @@ void authorization_answer_error(struct request *r, const struct record_auth_requ
 void authorization_signed_in(struct request *r, struct slice id, const struct record_user *user, const bool *remember);
 /* An authorization request that names its connector in the path ("/auth/{connector}?client_id=…", as dex allows). */
 void authorize_with_connector(struct request *r, struct slice connector);
+/* Somebody has typed the user code of a device: let them sign in and agree. Answers r. */
+void authorize_device(struct request *r, const struct client *client, struct slice key, const struct record_device *d);
 /* Show how one can sign in for an authorization that is kept, or go there at once when there is one way only (or one was asked for). */
 void authorization_choose_login(struct request *r, struct slice id, const struct record_auth_request *a);
 

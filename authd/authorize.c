@@ -10,6 +10,7 @@
 #include "authd/sign_in_pages.h"
 #include "oidc/sign_in.h"
 #include "oidc/subject.h"
+#include "oidc/token_claims.h"
 #include "shared/log.h"
 
 struct authorize {
@@ -19,32 +20,12 @@ struct authorize {
 	struct record_auth_request record;
 	struct session session;
 	bool has_session;
-	bool unreadable; /* the store could not tell about a client */
+	struct authorization_lookup lookup;
 	struct slice id, login_secret;
+	struct slice device_key, user_code; /* .n 0: it is not for a device */
 	unsigned char browser_hash[32];
 	struct authorization_code code;
 };
-
-static const struct client *
-client_find(void *arg, struct slice id)
-{
-	struct authorize *a = arg;
-	struct directory d = directory_of(a->r);
-	const struct client *client;
-	enum err e = directory_client(&d, id, &client);
-
-	a->unreadable |= e != OK && e != E_EMPTY;
-	return e == OK ? client : NULL;
-}
-
-static struct authorization_rules
-rules_of(struct authorize *a)
-{
-	const struct generation *g = a->r->generation;
-
-	return (struct authorization_rules){ .response_types = 1u << RESPONSE_CODE, .pkce_plain = g->config->oauth2.pkce_plain,
-		.pkce_enforce = g->config->oauth2.pkce_enforce, .client_find = client_find, .arg = a };
-}
 
 /* ---- facts ---- */
 
@@ -76,7 +57,7 @@ connector_differs(const struct authorize *a)
 
 	if (a->request.connector_id.n && !slice_eq(a->request.connector_id, used))
 		return true;
-	return !app_generation_connector_allowed(a->r->generation, used, a->client);
+	return !app_generation_connector_allowed(a->r->generation, used, a->client, authorization_grants(&a->record));
 }
 
 static enum err
@@ -216,7 +197,10 @@ decide(struct authorize *a)
 	enum err e;
 
 	a->record = authorization_record(r, &a->request);
-	if (a->request.connector_id.n && !app_generation_connector_allowed(r->generation, a->request.connector_id, a->client)) {
+	a->record.device_key = a->device_key;
+	a->record.user_code = a->user_code;
+	if (a->request.connector_id.n &&
+		!app_generation_connector_allowed(r->generation, a->request.connector_id, a->client, authorization_grants(&a->record))) {
 		authorization_answer_error(r, &a->record, "invalid_request", "connector_id names no way to sign in that this client may use");
 		return;
 	}
@@ -235,11 +219,11 @@ decide(struct authorize *a)
 static void
 parse(struct authorize *a, const struct form *form)
 {
-	struct authorization_rules rules = rules_of(a);
+	struct authorization_rules rules = authorization_rules_of(a->r, &a->lookup);
 	struct authorization_error error = { 0 };
 
 	enum authorization_outcome outcome = authorization_request_parse(form, &rules, &a->request, &a->client, &error);
-	if (a->unreadable) {
+	if (a->lookup.unreadable) {
 		page_unavailable(a->r);
 		return;
 	}
@@ -324,4 +308,22 @@ void
 authorize_with_connector(struct request *r, struct slice connector)
 {
 	authorize(r, connector);
+}
+
+void
+authorize_device(struct request *r, const struct client *client, struct slice key, const struct record_device *d)
+{
+	struct authorize *a = arena_alloc(&r->arena, sizeof *a);
+	char *redirect_uri = arena_printf(&r->arena, "%s" CLIENT_DEVICE_CALLBACK, r->generation->config->issuer);
+
+	if (!a || !redirect_uri) {
+		page_unavailable(r);
+		return;
+	}
+	/* The person is asked whatever they agreed to before: who has sent them here with a code of their own is still unknown (RFC 8628 section 5.4). */
+	*a = (struct authorize){ .r = r, .client = client, .device_key = key, .user_code = d->user_code,
+		.request = { .client_id = d->client_id, .redirect_uri = slice_str(redirect_uri), .response_type = RESPONSE_CODE,
+			.response_mode = RESPONSE_MODE_QUERY, .scope = d->scope, .scopes = scope_bits(d->scope), .prompt = PROMPT_CONSENT, .max_age_s = -1 } };
+	r->state = a;
+	decide(a);
 }

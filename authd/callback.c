@@ -78,7 +78,7 @@ begin(struct request *r, struct connector *c, struct slice id)
 		page_expired(r);
 		return;
 	}
-	if (e == OK && !app_generation_connector_allowed(r->generation, slice_str(c->id), authorization_client(r, &a))) {
+	if (e == OK && !app_generation_connector_allowed(r->generation, slice_str(c->id), authorization_client(r, &a), authorization_grants(&a))) {
 		page_bad_request(r, "This application does not allow that way to sign in.");
 		return;
 	}

@@ -59,6 +59,37 @@ client_endpoint_authenticate(struct request *r, const struct client_credentials 
 }
 
 bool
+client_endpoint_scope(struct request *r, const struct client *c, struct slice scope, struct authorization_request *out)
+{
+	struct authorization_lookup lookup;
+	struct authorization_rules rules = authorization_rules_of(r, &lookup);
+	struct slice refused = SLICE_NONE;
+	bool ok = authorization_scope_parse(scope.n ? scope : SLICE_LIT("openid"), c, &rules, out, &refused);
+
+	if (lookup.unreadable)
+		client_endpoint_unavailable(r);
+	else if (!ok)
+		client_endpoint_refuse_with(r, 400, "invalid_scope", "a scope is unknown, or not allowed for this client");
+	else if (!(out->scopes & SCOPE_OPENID))
+		client_endpoint_refuse_with(r, 400, "invalid_scope", "scope openid is missing");
+	else
+		return true;
+	return false;
+}
+
+bool
+client_endpoint_grant(struct request *r, const struct client *c, enum grant_type grant)
+{
+	if (app_generation_grant_allowed(r->generation, grant, c))
+		return true;
+	if (r->generation->config->oauth2.grants & GRANT_BIT(grant))
+		client_endpoint_refuse_with(r, 400, "unauthorized_client", "this client is not registered for this grant type");
+	else
+		client_endpoint_refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
+	return false;
+}
+
+bool
 client_endpoint_open(struct request *r, const struct form **form, const struct client **client)
 {
 	struct client_credentials given;

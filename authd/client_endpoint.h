@@ -3,7 +3,7 @@
 #ifndef AUTHD_CLIENT_ENDPOINT_H
 #define AUTHD_CLIENT_ENDPOINT_H
 
-#include "authd/app.h"
+#include "authd/authorization.h"
 #include "oidc/token_request.h"
 
 /* body is taken. */
@@ -16,6 +16,10 @@ void client_endpoint_unavailable(struct request *r);
 
 /* E_EMPTY: unknown, or its secret is wrong; E_NOMEM, E_SYSTEM, E_FORMAT: the store could not tell. */
 MUST_CHECK enum err client_endpoint_authenticate(struct request *r, const struct client_credentials *given, const struct client **out);
+/* Scopes of a grant that has no authorization request; none asked for: openid. False: r has been answered. */
+bool client_endpoint_scope(struct request *r, const struct client *c, struct slice scope, struct authorization_request *out);
+/* Whether the client may use a grant. False: r has been answered. */
+bool client_endpoint_grant(struct request *r, const struct client *c, enum grant_type grant);
 /* The whole way for an endpoint without grants: body, credentials, client. False: r has been answered. form and client live in the arena. */
 bool client_endpoint_open(struct request *r, const struct form **form, const struct client **client);
 

@@ -51,7 +51,8 @@ TABLE(pkce_table,
 	ROW("enforce", CONFIG_BOOL, config_file, c.oauth2.pkce_enforce, PLAIN),
 	ROW("codeChallengeMethodsSupported", CONFIG_STRING_LIST, config_file, pkce_methods, PLAIN, .fallback = "[S256]"));
 TABLE(oauth2_table,
-	ROW("grantTypes", CONFIG_STRING_LIST, config_file, grant_types, PLAIN, .fallback = "[authorization_code, refresh_token]"),
+	ROW("grantTypes", CONFIG_STRING_LIST, config_file, grant_types, PLAIN, 
+		.fallback = "[authorization_code, refresh_token, urn:ietf:params:oauth:grant-type:device_code, password]"),
 	ROW("responseTypes", CONFIG_STRING_LIST, config_file, response_types, PLAIN, .fallback = "[code]"),
 	ROW("skipApprovalScreen", CONFIG_BOOL, config_file, c.oauth2.skip_approval_screen, PLAIN),
 	ROW("alwaysShowLoginScreen", CONFIG_BOOL, config_file, c.oauth2.always_show_login_screen, PLAIN),
@@ -68,6 +69,7 @@ TABLE(refresh_table,
 TABLE(expiry_table,
 	ROW("idTokens", CONFIG_DURATION, config_file, c.expiry.id_tokens_ms, PLAIN, .fallback = "24h", .min = SECOND_MS, .max = YEAR_MS),
 	ROW("authRequests", CONFIG_DURATION, config_file, c.expiry.auth_requests_ms, PLAIN, .fallback = "30m", .min = SECOND_MS, .max = DAY_MS),
+	ROW("deviceRequests", CONFIG_DURATION, config_file, c.expiry.device_requests_ms, PLAIN, .fallback = "5m", .min = 60 * SECOND_MS, .max = DAY_MS),
 	ROW("signingKeys", CONFIG_DURATION, config_file, c.expiry.signing_keys_ms, PLAIN, .fallback = "6h", .min = KEYS_PUBLISH_S * SECOND_MS,
 		.max = 10 * YEAR_MS),
 	BLOCK("refreshTokens", refresh_table, PLAIN));
@@ -101,13 +103,15 @@ ITEMS(client_table, config_file_client,
 	ROW("trustedPeers", CONFIG_STRING_LIST, config_file_client, trusted_peers, PLAIN),
 	ROW("public", CONFIG_BOOL, config_file_client, public, PLAIN),
 	ROW("logoURL", CONFIG_STRING, config_file_client, logo_url, PLAIN),
-	ROW("allowedConnectors", CONFIG_STRING_LIST, config_file_client, allowed_connectors, PLAIN));
+	ROW("allowedConnectors", CONFIG_STRING_LIST, config_file_client, allowed_connectors, PLAIN),
+	ROW("grantTypes", CONFIG_STRING_LIST, config_file_client, grant_types, PLAIN));
 
 ITEMS(connector_table, authd_connector_config,
 	ROW("type", CONFIG_STRING, authd_connector_config, type, NEEDED),
 	ROW("id", CONFIG_STRING, authd_connector_config, id, NEEDED),
 	ROW("name", CONFIG_STRING, authd_connector_config, name, NEEDED),
-	ROW("config", CONFIG_NODE, authd_connector_config, config, PLAIN));
+	ROW("config", CONFIG_NODE, authd_connector_config, config, PLAIN),
+	ROW("grantTypes", CONFIG_STRING_LIST, authd_connector_config, grant_types, PLAIN));
 static const struct config_table github_org_table = {
 	.fields = (const struct config_field[]){
 		ROW("name", CONFIG_STRING, github_org, name, NEEDED | CONFIG_EXPAND_ENV),

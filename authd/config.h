@@ -24,6 +24,8 @@ struct authd_password {
 struct authd_connector_config {
 	const char *type, *id, *name;
 	const struct yaml_node *config; /* of its type */
+	struct config_strings grant_types;
+	unsigned grants;                /* GRANT_BITs that people may be signed in with it for; 0: all */
 	struct github_config *github;   /* bound, when type is github */
 	int line;
 };
@@ -61,10 +63,11 @@ struct authd_config {
 		bool skip_approval_screen, always_show_login_screen;
 		const char *password_connector; /* NULL or AUTHD_PASSWORD_CONNECTOR */
 		bool pkce_enforce, pkce_plain;
-		bool grant_refresh_token, grant_client_credentials; /* grantTypes; authorization_code is always among them */
+		unsigned grants;         /* GRANT_BITs that are switched on; authorization_code is always among them */
+		unsigned response_types; /* bits (1 << RESPONSE_* combination); code alone is always among them */
 	} oauth2;
 	struct {
-		int64_t id_tokens_ms, auth_requests_ms; /* at least 1 s */
+		int64_t id_tokens_ms, auth_requests_ms, device_requests_ms; /* at least 1 s */
 		int64_t signing_keys_ms;                /* signer.config.keysRotationPeriod, else expiry.signingKeys; at least KEYS_PUBLISH_S */
 		struct { bool disable_rotation; int64_t reuse_interval_ms, absolute_lifetime_ms, valid_if_not_used_for_ms; } refresh_tokens; /* lifetimes 0: no end */
 	} expiry;

@@ -267,75 +267,7 @@ check_web(struct config_check *k)
 	return e == OK ? check_tls(k) : e;
 }
 
-/* ---- oauth2, expiry, signer, log, sessions, console ---- */
-
-static bool
-contains(const struct config_strings *list, const char *word)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (strcmp(list->items[i], word) == 0)
-			return true;
-	return false;
-}
-
-static enum err
-refuse_word(struct config_check *k, const char *key, const char *const *carried, const char *found)
-{
-	char words[160] = "";
-
-	for (size_t i = 0, n = 0; carried[i] && n < sizeof(words); i++)
-		n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%s", i == 0 ? "" : carried[i + 1] ? ", " : " or ", carried[i]);
-	return authd_config_refuse(k, key, "expected %s, found \"%s\"", words, found);
-}
-
-/* Each item is one of `carried`; what dex knows beside them is told from what nobody knows. Both lists end with NULL. */
-static enum err
-check_words(struct config_check *k, const char *key, const struct config_strings *list, const char *const *carried, const char *const *known)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		const char *const *word = carried;
-		while (*word && strcmp(*word, list->items[i]) != 0)
-			word++;
-		if (*word)
-			continue;
-		for (word = known; *word; word++)
-			if (strcmp(*word, list->items[i]) == 0)
-				return authd_config_refuse(k, KEY("%s[%zu]", key, i), "\"%s\" " NOT_CARRIED ": remove it", *word);
-		return refuse_word(k, KEY("%s[%zu]", key, i), carried, list->items[i]);
-	}
-	if (list->n == 0 || !contains(list, carried[0]))
-		return authd_config_refuse(k, key, "expected %s among them: authd does nothing without it", carried[0]);
-	return OK;
-}
-
-static enum err
-check_oauth2(struct config_check *k)
-{
-	static const char *const grants[] = { "authorization_code", "refresh_token", "client_credentials", NULL };
-	static const char *const grants_known[] = { "implicit", "password", "urn:ietf:params:oauth:grant-type:device_code",
-		"urn:ietf:params:oauth:grant-type:token-exchange", NULL };
-	static const char *const responses[] = { "code", NULL };
-	static const char *const responses_known[] = { "token", "id_token", NULL };
-	static const char *const methods[] = { "S256", "plain", NULL };
-	static const char *const none[] = { NULL };
-	struct config_file *f = k->f;
-
-	authd_config_drop_empty((const char **[]){ &f->c.oauth2.password_connector, NULL });
-	enum err e = check_words(k, "oauth2.grantTypes", &f->grant_types, grants, grants_known);
-	if (e == OK)
-		e = check_words(k, "oauth2.responseTypes", &f->response_types, responses, responses_known);
-	if (e == OK)
-		e = check_words(k, "oauth2.pkce.codeChallengeMethodsSupported", &f->pkce_methods, methods, none);
-	if (e != OK)
-		return e;
-	f->c.oauth2.grant_refresh_token = contains(&f->grant_types, "refresh_token");
-	f->c.oauth2.grant_client_credentials = contains(&f->grant_types, "client_credentials");
-	f->c.oauth2.pkce_plain = contains(&f->pkce_methods, "plain");
-	if (f->c.oauth2.password_connector && strcmp(f->c.oauth2.password_connector, AUTHD_PASSWORD_CONNECTOR) != 0)
-		return authd_config_refuse(k, "oauth2.passwordConnector", "expected \"" AUTHD_PASSWORD_CONNECTOR "\", found \"%s\"",
-			f->c.oauth2.password_connector);
-	return OK;
-}
+/* ---- expiry, signer, log, sessions, console ---- */
 
 static enum err
 check_signer(struct config_check *k)
@@ -462,7 +394,7 @@ check_user(struct config_check *k)
 enum err
 authd_config_check(struct config_check *k)
 {
-	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, check_web, check_oauth2, check_signer, check_log,
+	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, check_web, authd_config_check_oauth2, check_signer, check_log,
 		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, check_console, check_user };
 	enum err e = OK;
 

@@ -14,7 +14,6 @@ static const struct {
 	{ "web.allowedHeaders", KNOWN },
 	{ "web.headers", KNOWN " (authd sends its own, stricter ones)" },
 	{ "web.clientRemoteIP", KNOWN " (proxyd tells authd the client's address)" },
-	{ "expiry.deviceRequests", KNOWN },
 	{ "logger.excludeFields", KNOWN },
 	{ "frontend.dir", KNOWN },
 	{ "frontend.logoURL", KNOWN },
@@ -24,7 +23,6 @@ static const struct {
 	{ "staticClients[].refreshTokenLifetime", KNOWN },
 	{ "staticClients[].mfaChain", KNOWN },
 	{ "staticClients[].ssoSharedWith", KNOWN },
-	{ "connectors[].grantTypes", KNOWN },
 	{ "sessions.cookieEncryptionKey", KNOWN " (authd's cookies carry random bytes only)" },
 	{ "sessions.ssoSharedWithDefault", KNOWN },
 };

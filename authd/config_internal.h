@@ -2,7 +2,7 @@
  *
  *   config.c        tables, loading, look-ups               config_check.c   the issuer itself
  *   config_dex.c    keys of dex that are not carried        config_people.c  clients, passwords, connectors
- *   config_places.c where store and sockets are, read alone */
+ *   config_places.c where store and sockets are, read alone  config_grants.c what may be asked for, by whom */
 #ifndef AUTHD_CONFIG_INTERNAL_H
 #define AUTHD_CONFIG_INTERNAL_H
 
@@ -13,7 +13,8 @@
 
 struct config_file_client {
 	const char *id, *id_env, *secret, *secret_env, *name, *logo_url;
-	struct config_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris;
+	struct config_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris, grant_types;
+	unsigned grants;
 	bool public;
 	int line;
 };
@@ -64,6 +65,10 @@ bool authd_config_is_origin(const char *text);
 MUST_CHECK enum err authd_config_check_dex(const char *file, const struct yaml_node *root, struct config_error *e);
 /* config_check.c */
 MUST_CHECK enum err authd_config_check(struct config_check *k);
+/* config_grants.c */
+MUST_CHECK enum err authd_config_check_oauth2(struct config_check *k);
+/* Names of grant types into GRANT_BITs; an empty list: 0. E_FORMAT for a word that is none. */
+MUST_CHECK enum err authd_config_grants(const struct config_check *k, const char *key, const struct config_strings *list, unsigned *out);
 /* config_people.c */
 MUST_CHECK enum err authd_config_check_clients(struct config_check *k);
 MUST_CHECK enum err authd_config_check_passwords(struct config_check *k);

@@ -54,7 +54,7 @@ authd_config_redirect_uri_fault(const char *uri)
 	struct url url;
 
 	if (uri[0] == '/')
-		return "a path stands for dex's device flow, which authd does not carry yet: remove it";
+		return "expected an absolute URI: the one path that means something, the device flow, is " CLIENT_DEVICE_CALLBACK " among redirectURIs";
 	for (const char *p = uri; *p; p++)
 		if (*p <= ' ' || *p > '~' || *p == '#')
 			return "expected an absolute URI of visible ASCII characters without a fragment";
@@ -105,7 +105,7 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 		return authd_config_refuse(k, KEY("staticClients[%zu].secret", i),
 			"expected secret, or secretEnv, or public: true for a program that cannot keep one, found nothing");
 	for (size_t j = 0; j < from->redirect_uris.n; j++)
-		if ((fault = authd_config_redirect_uri_fault(from->redirect_uris.items[j])))
+		if (strcmp(from->redirect_uris.items[j], CLIENT_DEVICE_CALLBACK) != 0 && (fault = authd_config_redirect_uri_fault(from->redirect_uris.items[j])))
 			return authd_config_refuse(k, KEY("staticClients[%zu].redirectURIs[%zu]", i, j), "%s; found \"%s\"", fault,
 				from->redirect_uris.items[j]);
 	for (size_t j = 0; j < from->post_logout_redirect_uris.n; j++)
@@ -119,6 +119,9 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 		if (!is_connector(c, from->allowed_connectors.items[j]))
 			return authd_config_refuse(k, KEY("staticClients[%zu].allowedConnectors[%zu]", i, j),
 				"expected the id of a connector or \"" AUTHD_PASSWORD_CONNECTOR "\", found \"%s\"", from->allowed_connectors.items[j]);
+	e = authd_config_grants(k, KEY("staticClients[%zu].grantTypes", i), &from->grant_types, &from->grants);
+	if (e != OK)
+		return e;
 	if (from->logo_url && url_parse(slice_str(from->logo_url), &url) != OK)
 		return authd_config_refuse(k, KEY("staticClients[%zu].logoURL", i), "expected an http or https URL, found \"%s\"", from->logo_url);
 	return authd_config_check_value(k, KEY("staticClients[%zu].name", i), from->name);
@@ -151,6 +154,7 @@ authd_config_check_clients(struct config_check *k)
 			.allowed_connectors = from->allowed_connectors.items,
 			.allowed_connector_n = from->allowed_connectors.n,
 			.logo_url = from->logo_url,
+			.grant_types = from->grants,
 			.public = from->public,
 		};
 	}
@@ -390,6 +394,8 @@ authd_config_check_connectors(struct config_check *k)
 			if (strcmp(all[i].id, all[j].id) == 0)
 				return authd_config_refuse(k, KEY("connectors[%zu].id", i), "\"%s\" is the id of connectors[%zu] too", all[i].id, j);
 		e = authd_config_check_value(k, KEY("connectors[%zu].name", i), all[i].name);
+		if (e == OK)
+			e = authd_config_grants(k, KEY("connectors[%zu].grantTypes", i), &all[i].grant_types, &all[i].grants);
 		if (e == OK)
 			e = check_github(k, i);
 		if (e != OK)

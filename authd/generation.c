@@ -26,8 +26,8 @@ discovery_prepare(struct generation *g)
 	static const char *const scopes[] = { "openid", "email", "profile", "groups", "offline_access", "federated:id", NULL };
 	static const char *const claims[] = { "iss", "sub", "aud", "azp", "exp", "iat", "jti", "nonce", "auth_time", "sid", "at_hash", "email",
 		"email_verified", "groups", "name", "preferred_username", "federated_claims", NULL };
-	const char *grant_types[4] = { "authorization_code" };
-	size_t grant_type_n = 1;
+	const char *grant_types[GRANT_TYPES + 1] = { NULL };
+	size_t grant_type_n = 0;
 	const char *algs[] = { jws_alg_name(g->config->alg), NULL };
 	const char *methods[] = { "S256", g->config->oauth2.pkce_plain ? "plain" : NULL, NULL };
 	struct discovery_offer o = { .issuer = g->config->issuer, .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys",
@@ -36,10 +36,11 @@ discovery_prepare(struct generation *g)
 		.scopes = scopes, .claims = claims, .response_modes = response_modes };
 	struct buf out;
 
-	if (g->config->oauth2.grant_refresh_token)
-		grant_types[grant_type_n++] = "refresh_token";
-	if (g->config->oauth2.grant_client_credentials)
-		grant_types[grant_type_n++] = "client_credentials";
+	for (size_t i = 0; i < GRANT_TYPES; i++)
+		if (g->config->oauth2.grants & GRANT_BIT(i))
+			grant_types[grant_type_n++] = grant_type_name((enum grant_type)i);
+	if (g->config->oauth2.grants & GRANT_BIT(GRANT_DEVICE_CODE))
+		o.device_path = "/device/code";
 	buf_init(&out, DISCOVERY_BYTES_MAX);
 	discovery_print(&o, &out);
 	if (buf_ok(&out))
@@ -230,16 +231,31 @@ app_generation_connector(const struct generation *g, struct slice id)
 }
 
 bool
-app_generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client)
+app_generation_connector_allowed(const struct generation *g, struct slice id, const struct client *client, unsigned grants)
 {
+	const struct authd_connector_config *configs = g->config->connectors.items;
 	bool exists = slice_eq_str(id, AUTHD_PASSWORD_CONNECTOR) && g->config->enable_password_db;
 
 	if (!exists && !app_generation_connector(g, id))
 		return false;
+	for (size_t i = 0; i < g->config->connectors.n; i++)
+		if (slice_eq_str(id, configs[i].id) && configs[i].grants && (configs[i].grants & grants) != grants)
+			return false;
 	if (!client || client->allowed_connector_n == 0)
 		return true;
 	for (size_t i = 0; i < client->allowed_connector_n; i++)
 		if (slice_eq_str(id, client->allowed_connectors[i]))
 			return true;
 	return false;
+}
+
+bool
+app_generation_grant_allowed(const struct generation *g, enum grant_type grant, const struct client *client)
+{
+	if (!(g->config->oauth2.grants & GRANT_BIT(grant)))
+		return false;
+	if (client->grant_types)
+		return client->grant_types & GRANT_BIT(grant);
+	/* As in dex: a client of the device flow says so among its redirect URIs, or has none and nothing to keep secret. */
+	return grant != GRANT_DEVICE_CODE || client_has_device_callback(client) || (client->public && client->redirect_uri_n == 0);
 }

@@ -170,7 +170,8 @@ code_use(struct store_txn *t, struct grant_redemption *g, struct slice key)
 	g->record.redeemed_at = g->now_s;
 	if (g->access_expires_at > g->record.expires_at)
 		g->record.expires_at = g->access_expires_at;
-	if (g->generation->config->oauth2.grant_refresh_token && (scope_bits(g->record.scope) & SCOPE_OFFLINE_ACCESS))
+	if (g->offline && (scope_bits(g->record.scope) & SCOPE_OFFLINE_ACCESS) &&
+		app_generation_connector_allowed(g->generation, g->record.user.connector_id, NULL, GRANT_BIT(GRANT_REFRESH_TOKEN)))
 		e = family_start(t, g, family_key(g->arena, g->record.sid, g->handle));
 	else if (!(hash = hash_text(g->arena, g->code)).p || !(g->grant_id = joined(g->arena, CODE_PREFIX, hash)).p)
 		e = E_NOMEM;

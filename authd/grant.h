@@ -38,6 +38,7 @@ struct grant_redemption {
 	struct arena *arena;
 	struct slice code, client_id, redirect_uri, verifier;
 	struct slice handle, secret, chain_secret; /* of the family, should there be one */
+	bool offline;                              /* whether the client may have one */
 	int64_t now_s, access_expires_at;
 	/* results */
 	enum grant_verdict verdict;

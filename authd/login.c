@@ -16,19 +16,19 @@ static struct sign_in_page
 page_of(struct request *r, struct slice id, const struct record_auth_request *a)
 {
 	return (struct sign_in_page){ .id = id, .token = browser_form_token(r, browser_login_cookie(r), FORM_PURPOSE, id),
-		.client = authorization_client(r, a), .form_target = browser_form_target(r, a->redirect_uri) };
+		.client = authorization_client(r, a), .grants = authorization_grants(a), .form_target = browser_form_target(r, a->redirect_uri) };
 }
 
 /* ---- the choice ---- */
 
 static size_t
-ways(const struct generation *g, const struct client *client, struct slice *last)
+ways(const struct generation *g, const struct client *client, unsigned grants, struct slice *last)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i <= g->connector_n; i++) {
 		struct slice id = i < g->connector_n ? slice_str(g->connectors[i]->id) : SLICE_LIT(AUTHD_PASSWORD_CONNECTOR);
-		if (!app_generation_connector_allowed(g, id, client))
+		if (!app_generation_connector_allowed(g, id, client, grants))
 			continue;
 		*last = id;
 		n++;
@@ -58,7 +58,7 @@ authorization_choose_login(struct request *r, struct slice id, const struct reco
 	const struct client *client = authorization_client(r, a);
 	struct slice only = a->connector_id;
 	struct sign_in_page s;
-	size_t n = only.n ? 1 : ways(r->generation, client, &only);
+	size_t n = only.n ? 1 : ways(r->generation, client, authorization_grants(a), &only);
 
 	if (n == 0) {
 		page_error_send(r, &(struct page_error){ .status = 403, .title = "Nobody can sign in here",
@@ -86,7 +86,7 @@ authorization_for_password(struct request *r, struct slice id)
 		page_expired(r);
 	else if (e != OK)
 		page_unavailable(r);
-	else if (!app_generation_connector_allowed(r->generation, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), authorization_client(r, a)))
+	else if (!app_generation_connector_allowed(r->generation, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), authorization_client(r, a), authorization_grants(a)))
 		page_bad_request(r, "Passwords are not a way to sign in here.");
 	else
 		return a;
@@ -99,7 +99,7 @@ show(struct request *r, struct slice id, const struct record_auth_request *a, co
 	struct sign_in_page s = page_of(r, id, a);
 	struct slice last;
 
-	sign_in_page_password(r, &s, filled, ways(r->generation, s.client, &last) > 1);
+	sign_in_page_password(r, &s, filled, ways(r->generation, s.client, s.grants, &last) > 1);
 }
 
 void

@@ -69,6 +69,8 @@ static const struct field auth_request_fields[] = {
 	INT(24, record_auth_request, created_at),
 	INT(25, record_auth_request, expires_at),
 	BOOL(26, record_auth_request, remember),
+	SLICE(27, record_auth_request, device_key),
+	SLICE(28, record_auth_request, user_code),
 	END,
 };
 
@@ -225,6 +227,28 @@ static const struct field logout_notice_fields[] = {
 	END,
 };
 
+static const struct field device_fields[] = {
+	SLICE(1, record_device, client_id),
+	SLICE(2, record_device, scope),
+	SLICE(3, record_device, user_code),
+	SLICE(4, record_device, code_challenge),
+	STRINGS(5, record_device, audiences),
+	INT(6, record_device, pkce_method),
+	BOOL(7, record_device, denied),
+	INT(8, record_device, interval_s),
+	INT(9, record_device, polled_at),
+	INT(10, record_device, created_at),
+	INT(11, record_device, valid_until),
+	INT(12, record_device, expires_at),
+	END,
+};
+
+static const struct field user_code_fields[] = {
+	SLICE(1, record_user_code, device_key),
+	INT(2, record_user_code, expires_at),
+	END,
+};
+
 static const struct {
 	const struct field *fields;
 	size_t size, expires_at;
@@ -246,6 +270,8 @@ static const struct {
 	[RECORD_PERSON_SESSION] = KIND(person_session_fields, record_person_session, "person_session"),
 	[RECORD_SESSION_CLIENT] = KIND(session_client_fields, record_session_client, "session_client"),
 	[RECORD_LOGOUT_NOTICE] = KIND(logout_notice_fields, record_logout_notice, "logout_notice"),
+	[RECORD_DEVICE] = KIND(device_fields, record_device, "device"),
+	[RECORD_USER_CODE] = KIND(user_code_fields, record_user_code, "user_code"),
 };
 
 const char *

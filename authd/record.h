@@ -30,6 +30,8 @@ struct record_auth_request {
 	struct record_strings audiences;
 	int64_t response_type, pkce_method, prompt, max_age_s;
 	struct slice login_hint;
+	struct slice device_key;      /* of a record_device: the person signs in for a device, and is asked in any case */
+	struct slice user_code;       /* its code, shown once more */
 	struct slice return_to;       /* console sign-in: a same-origin path, instead of a client */
 	struct slice browser_hash;    /* SHA-256 of the pre-login cookie: knowing the id or state alone yields nothing (CVE-2022-39222) */
 	struct slice connector_id;    /* chosen */
@@ -54,6 +56,23 @@ struct record_code {
 	int64_t redeemed_at;      /* 0: not yet */
 	struct slice refresh_id;  /* family issued for it */
 	struct slice grant_id;    /* carried by its access tokens, so that they can be ended */
+	int64_t expires_at;
+};
+
+/* A device that waits for somebody to sign in for it (RFC 8628). Key: SHA-256 of the device code. When they agree, a record_code takes its place under the same
+ * key. */
+struct record_device {
+	struct slice client_id, scope, user_code, code_challenge;
+	struct record_strings audiences;
+	int64_t pkce_method;
+	bool denied;
+	int64_t interval_s, polled_at;   /* how often the client may ask; when it did */
+	int64_t created_at, valid_until;
+	int64_t expires_at;              /* kept a little longer, so that the client is told that it is too late */
+};
+/* Key: the user code, eight letters. */
+struct record_user_code {
+	struct slice device_key;
 	int64_t expires_at;
 };
 
@@ -157,7 +176,8 @@ struct record_logout_notice {
 /* A kind's number stands in its records' checksums: new ones go last. */
 enum record_kind {
 	RECORD_AUTH_REQUEST, RECORD_CODE, RECORD_SESSION, RECORD_REFRESH, RECORD_KEY, RECORD_APPROVAL, RECORD_CLIENT, RECORD_ACCOUNT,
-	RECORD_ACCOUNT_NAME, RECORD_REVOCATION, RECORD_ENDED, RECORD_FEED, RECORD_PERSON_SESSION, RECORD_SESSION_CLIENT, RECORD_LOGOUT_NOTICE, RECORD_KINDS
+	RECORD_ACCOUNT_NAME, RECORD_REVOCATION, RECORD_ENDED, RECORD_FEED, RECORD_PERSON_SESSION, RECORD_SESSION_CLIENT, RECORD_LOGOUT_NOTICE,
+	RECORD_DEVICE, RECORD_USER_CODE, RECORD_KINDS
 };
 
 /* "session", "refresh" …, for messages and tables. */

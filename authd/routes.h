@@ -15,6 +15,8 @@ typedef void route_handler(struct request *r, struct slice rest);
 route_handler wellknown_discovery, wellknown_keys, wellknown_health, wellknown_static;
 /* authorize.c, login.c, callback.c, approval.c */
 route_handler authorize_request, login_page, login_submit, callback_begin, callback_finish, approval_page, approval_submit;
+/* device_pages.c */
+route_handler device_start, device_page, device_verify, device_callback;
 /* token.c, revoke.c, introspect.c, userinfo.c, internal.c, feed.c */
 route_handler token_request, revoke_request, introspect_request, userinfo_request, internal_session, internal_revocations;
 /* logout.c */

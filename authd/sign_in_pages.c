@@ -80,7 +80,7 @@ sign_in_page_password(struct request *r, const struct sign_in_page *s, const str
 static void
 way(struct page *p, const struct sign_in_page *s, struct slice id, const char *name, bool first)
 {
-	if (!app_generation_connector_allowed(p->r->generation, id, s->client))
+	if (!app_generation_connector_allowed(p->r->generation, id, s->client, s->grants))
 		return;
 	link_begin(p, first ? "button" : "button quiet", "/auth/", id, s->id);
 	page_html(p, "Sign in with ");
@@ -140,6 +140,11 @@ sign_in_page_approval(struct request *r, const struct sign_in_page *s, const str
 	page_text(&p, person_label(user));
 	page_html(&p, "</b>. It asks to:</p>");
 	scope_list(&p, scope_bits(scope));
+	if (s->user_code.n) {
+		page_html(&p, "<p>It is for the device that shows this code:</p><pre class=\"code\">");
+		page_text(&p, s->user_code);
+		page_html(&p, "</pre><p>Refuse if you did not start this yourself, on a device that you have before you.</p>");
+	}
 	page_form_begin(&p, "/approval");
 	hidden_fields(&p, s);
 	page_html(&p, "<div class=\"row\"><button type=\"submit\" name=\"approval\" value=\"approve\">Allow</button>"
@@ -170,6 +175,39 @@ sign_in_page_form_post(struct request *r, struct slice redirect_uri, struct slic
 	}
 	page_html(&p, "<button type=\"submit\">Continue</button></form>");
 	page_send(&p, 200, browser_form_target(r, redirect_uri));
+}
+
+void
+sign_in_page_device(struct request *r, int status, struct slice token, struct slice user_code, const char *problem)
+{
+	struct page p;
+
+	page_begin(&p, r, "Sign in on a device");
+	page_html(&p, "<h1>Sign in on a device</h1><p class=\"lead\">Type the code that your device shows.</p>");
+	if (problem) {
+		page_html(&p, "<p class=\"alert\" role=\"alert\" id=\"problem\">");
+		page_html(&p, problem);
+		page_html(&p, "</p>");
+	}
+	page_form_begin(&p, "/device/auth/verify_code");
+	page_hidden(&p, "csrf", token);
+	page_html(&p, "<div class=\"field\"><label for=\"user_code\">Code</label><input type=\"text\" id=\"user_code\" name=\"user_code\" value=\"");
+	page_text(&p, user_code);
+	page_html(&p, "\" placeholder=\"BCDF-GHJK\" maxlength=\"20\" autocomplete=\"off\" autocapitalize=\"characters\" spellcheck=\"false\" required autofocus");
+	page_html(&p, problem ? " aria-describedby=\"problem\"" : "");
+	page_html(&p, "></div><button type=\"submit\">Continue</button></form>");
+	page_send(&p, status, SLICE_NONE);
+}
+
+void
+sign_in_page_device_done(struct request *r, bool agreed)
+{
+	struct page p;
+
+	page_begin(&p, r, agreed ? "Go back to your device" : "Refused");
+	page_html(&p, agreed ? "<h1>Go back to your device</h1><p class=\"lead\">It continues by itself in a few seconds. You can close this page.</p>" :
+			       "<h1>Refused</h1><p class=\"lead\">The device gets nothing. You can close this page.</p>");
+	page_send(&p, 200, SLICE_NONE);
 }
 
 void

@@ -1,6 +1,6 @@
 /* The token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3, 12): who asks, for what grant, one store write, the tokens. */
 #include "authd/client_endpoint.h"
-#include "authd/grant.h"
+#include "authd/device.h"
 #include "authd/mint.h"
 #include "authd/person.h"
 #include "authd/routes.h"
@@ -9,13 +9,17 @@
 struct token {
 	struct token_request request;
 	const struct client *client;
-	struct grant_redemption redemption;
+	union {
+		struct grant_redemption redemption;
+		struct device_poll device; /* begins with a redemption */
+	};
 	struct grant_refreshment refreshment;
 	struct slice scope; /* of this answer */
 	/* of the connector, at a refresh */
 	enum connector_verdict verdict;
 	struct record_user reread;
 	bool is_reread;
+	bool barred; /* from refresh tokens */
 };
 
 /* What was wrong with a code or refresh token stays in our log: the client is told one thing (RFC 6749 5.2). */
@@ -72,19 +76,62 @@ code_redeemed(struct request *r, enum err result)
 	}
 }
 
-static void
-code_redeem(struct request *r, struct token *t)
+/* False: r has been answered. */
+static bool
+redemption_prepare(struct request *r, struct token *t, struct slice code, struct slice redirect_uri)
 {
 	struct grant_redemption *g = &t->redemption;
 
-	*g = (struct grant_redemption){ .generation = r->generation, .arena = &r->arena, .code = t->request.code, .client_id = slice_str(t->client->id),
-		.redirect_uri = t->request.redirect_uri, .verifier = t->request.code_verifier, .handle = request_secret(r, GRANT_HANDLE_BYTES),
+	*g = (struct grant_redemption){ .generation = r->generation, .arena = &r->arena, .code = code, .client_id = slice_str(t->client->id),
+		.redirect_uri = redirect_uri, .verifier = t->request.code_verifier, .handle = request_secret(r, GRANT_HANDLE_BYTES),
 		.secret = request_secret(r, GRANT_SECRET_BYTES), .chain_secret = request_secret(r, GRANT_SECRET_BYTES), .now_s = request_now_s(r),
-		.access_expires_at = mint_expires_at(r) };
+		.access_expires_at = mint_expires_at(r), .offline = app_generation_grant_allowed(r->generation, GRANT_REFRESH_TOKEN, t->client) };
 	if (g->handle.p && g->secret.p && g->chain_secret.p)
-		request_write(r, grant_redeem_code, g, code_redeemed);
-	else
+		return true;
+	client_endpoint_unavailable(r);
+	return false;
+}
+
+static void
+code_redeem(struct request *r, struct token *t)
+{
+	/* That would be a device code, which has a grant type of its own. */
+	if (slice_eq_str(t->request.redirect_uri, CLIENT_DEVICE_CALLBACK))
+		refuse_grant(r, t, GRANT_OTHER_REDIRECT);
+	else if (redemption_prepare(r, t, t->request.code, t->request.redirect_uri))
+		request_write(r, grant_redeem_code, &t->redemption, code_redeemed);
+}
+
+/* ---- devices (RFC 8628 section 3.5) ---- */
+
+static void
+device_polled(struct request *r, enum err result)
+{
+	static const struct {
+		const char *error, *description;
+	} answers[] = {
+		[DEVICE_PENDING] = { "authorization_pending", "nobody has signed in for this device yet" },
+		[DEVICE_SLOW_DOWN] = { "slow_down", "ask less often: five seconds more between two requests" },
+		[DEVICE_DENIED] = { "access_denied", "the person refused" },
+		[DEVICE_EXPIRED] = { "expired_token", "nobody has signed in for this device in time" },
+	};
+	const struct token *t = r->state;
+
+	if (result != OK)
 		client_endpoint_unavailable(r);
+	else if (t->device.verdict == DEVICE_DECIDED)
+		code_redeemed(r, OK);
+	else if (t->device.verdict == DEVICE_OTHER_CLIENT)
+		refuse_grant(r, t, GRANT_OTHER_CLIENT);
+	else
+		client_endpoint_refuse_with(r, 400, answers[t->device.verdict].error, answers[t->device.verdict].description);
+}
+
+static void
+device_ask(struct request *r, struct token *t)
+{
+	if (redemption_prepare(r, t, t->request.device_code, SLICE_LIT(CLIENT_DEVICE_CALLBACK)))
+		request_write(r, device_poll, &t->device, device_polled);
 }
 
 /* ---- refresh ---- */
@@ -114,7 +161,7 @@ refresh_write(struct request *r)
 
 	t->refreshment = (struct grant_refreshment){ .generation = r->generation, .arena = &r->arena, .token = t->request.refresh_token,
 		.client_id = slice_str(t->client->id), .reread = t->is_reread && t->verdict == CONNECTOR_OK ? &t->reread : NULL,
-		.end = t->is_reread && (t->verdict == CONNECTOR_DENIED || t->verdict == CONNECTOR_NO_EMAIL), .now_s = request_now_s(r) };
+		.end = t->barred || (t->is_reread && (t->verdict == CONNECTOR_DENIED || t->verdict == CONNECTOR_NO_EMAIL)), .now_s = request_now_s(r) };
 	request_write(r, grant_refresh, &t->refreshment, refreshed);
 }
 
@@ -160,13 +207,15 @@ refresh(struct request *r, struct token *t)
 {
 	struct record_refresh family;
 	enum err e = grant_peek_refresh(r->app->store, t->request.refresh_token, slice_str(t->client->id), &r->arena, &family);
-	struct connector *c = e == OK ? app_generation_connector(r->generation, family.user.connector_id) : NULL;
+	bool allowed = e == OK && app_generation_connector_allowed(r->generation, family.user.connector_id, t->client, GRANT_BIT(GRANT_REFRESH_TOKEN));
+	struct connector *c = allowed ? app_generation_connector(r->generation, family.user.connector_id) : NULL;
 
 	if (e == OK && !scope_within(t->request.scope, family.scope)) {
 		client_endpoint_refuse_with(r, 400, "invalid_scope", "more is asked for than was granted");
 		return;
 	}
 	t->scope = t->request.scope;
+	t->barred = e == OK && !allowed;
 	if (e != OK && e != E_EMPTY)
 		client_endpoint_unavailable(r);
 	else if (c)
@@ -202,26 +251,24 @@ client_credentials(struct request *r, const struct token *t)
 static void
 token_answer(struct request *r, struct token *t)
 {
+	if (!client_endpoint_grant(r, t->client, t->request.grant))
+		return;
 	switch (t->request.grant) {
 	case GRANT_AUTHORIZATION_CODE:
 		code_redeem(r, t);
 		return;
 	case GRANT_REFRESH_TOKEN:
-		if (r->generation->config->oauth2.grant_refresh_token) {
-			refresh(r, t);
-			return;
-		}
-		break;
+		refresh(r, t);
+		return;
+	case GRANT_DEVICE_CODE:
+		device_ask(r, t);
+		return;
 	case GRANT_CLIENT_CREDENTIALS:
-		if (r->generation->config->oauth2.grant_client_credentials) {
-			client_credentials(r, t);
-			return;
-		}
-		break;
+		client_credentials(r, t);
+		return;
 	default:
-		break;
+		client_endpoint_refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
 	}
-	client_endpoint_refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
 }
 
 void

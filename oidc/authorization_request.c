@@ -106,8 +106,8 @@ parse_audience(struct slice word, const struct client *asking, const struct auth
 	return peer && trusted;
 }
 
-static bool
-parse_scope(struct slice scope, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out,
+bool
+authorization_scope_parse(struct slice scope, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out,
 	struct slice *refused)
 {
 	static const struct word words[] = { { "openid", SCOPE_OPENID }, { "email", SCOPE_EMAIL }, { "profile", SCOPE_PROFILE },
@@ -150,8 +150,8 @@ parse_response_mode(struct slice s, unsigned response_type, enum response_mode *
 }
 
 /* RFC 7636 4.3, 4.4.1. */
-static const char *
-parse_pkce(const struct form *f, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out)
+const char *
+authorization_pkce_parse(const struct form *f, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out)
 {
 	struct slice challenge = get(f, "code_challenge"), method = get(f, "code_challenge_method");
 
@@ -252,7 +252,7 @@ parse_rest(const struct form *f, const struct authorization_rules *rules, const 
 
 	if (!(rules->response_types >> out->response_type & 1))
 		return fail(e, AUTHORIZATION_REDIRECT, "unsupported_response_type", "response_type is not supported");
-	if (!parse_scope(get(f, "scope"), client, rules, out, &unknown))
+	if (!authorization_scope_parse(get(f, "scope"), client, rules, out, &unknown))
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_scope", "scope %.*s is unknown or not allowed for this client",
 			(int)(unknown.n > 100 ? 100 : unknown.n), unknown.p);
 	if (!(out->scopes & SCOPE_OPENID))
@@ -269,7 +269,7 @@ parse_rest(const struct form *f, const struct authorization_rules *rules, const 
 	/* Core 3.2.2.1: REQUIRED where an id_token comes back through the browser. */
 	if ((out->response_type & RESPONSE_ID_TOKEN) && !out->nonce.p)
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "nonce is missing");
-	const char *why = out->response_type & RESPONSE_CODE ? parse_pkce(f, client, rules, out) : NULL;
+	const char *why = out->response_type & RESPONSE_CODE ? authorization_pkce_parse(f, client, rules, out) : NULL;
 	return why ? fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "%s", why) : AUTHORIZATION_OK;
 }
 

@@ -53,6 +53,15 @@ struct authorization_error {
 enum authorization_outcome authorization_request_parse(const struct form *f, const struct authorization_rules *rules,
 	struct authorization_request *out, const struct client **client, struct authorization_error *e);
 
+/* Space-separated scopes of a request that comes without a browser: scope, scopes, audiences of *out. False: *refused is a word that is unknown, or an audience
+ * that this client may not ask for. */
+bool authorization_scope_parse(struct slice scope, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out,
+	struct slice *refused);
+
+/* RFC 7636 4.3, 4.4.1: code_challenge and its method into *out. NULL: fine; else what is wrong. */
+const char *authorization_pkce_parse(const struct form *f, const struct client *client, const struct authorization_rules *rules,
+	struct authorization_request *out);
+
 /* Append redirect_uri with code/error parameters placed by response mode query or fragment (form_post has a page of its own): params is already urlencoded "a=b&c=d". */
 void authorization_redirect_add(struct buf *out, struct slice redirect_uri, enum response_mode mode, struct slice params);
 

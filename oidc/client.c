@@ -48,6 +48,8 @@ client_redirect_uri_ok(const struct client *c, struct slice uri)
 {
 	struct slice rest;
 
+	if (slice_has_prefix(uri, SLICE_LIT("/")))
+		return false;
 	/* RFC 6749 section 3.1.2: no fragment. RFC 3986 appendix A: printable ASCII; all else has no place in a Location header. */
 	for (size_t i = 0; i < uri.n; i++)
 		if (uri.p[i] <= 0x20 || uri.p[i] >= 0x7f || strchr("#\"<>\\", uri.p[i]))
@@ -58,6 +60,15 @@ client_redirect_uri_ok(const struct client *c, struct slice uri)
 			return true;
 	}
 	return c->public && c->redirect_uri_n == 0 && (slice_eq_str(uri, OOB) || loopback_rest(uri, &rest));
+}
+
+bool
+client_has_device_callback(const struct client *c)
+{
+	for (size_t i = 0; i < c->redirect_uri_n; i++)
+		if (strcmp(c->redirect_uris[i], CLIENT_DEVICE_CALLBACK) == 0)
+			return true;
+	return false;
 }
 
 bool

@@ -19,6 +19,7 @@ struct client {
 	size_t post_logout_redirect_uri_n;
 	const char *backchannel_logout_uri;
 	const char *logo_url;
+	unsigned grant_types; /* GRANT_BITs (oidc/token_request.h) of what it may use; 0: whatever the issuer allows */
 	bool public;
 };
 
@@ -31,6 +32,10 @@ client_has_secret(const struct client *c)
 /* Exact match; for a public client http://127.0.0.1, http://[::1] and http://localhost match any port with the registered path
  * (RFC 8252 section 7.3). A public client with no registered URI at all may use any loopback URI and urn:ietf:wg:oauth:2.0:oob (dex). */
 bool client_redirect_uri_ok(const struct client *c, struct slice uri);
+
+/* dex's mark of a client that may use the device flow, among its redirect URIs: no address that anybody is ever sent to. */
+#define CLIENT_DEVICE_CALLBACK "/device/callback"
+bool client_has_device_callback(const struct client *c);
 
 /* Exact match, without exceptions (OpenID Connect RP-Initiated Logout 1.0 section 3). */
 bool client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri);

@@ -105,23 +105,50 @@ client_credentials_parse(struct slice authorization, const struct form *body, st
 	return OK;
 }
 
-static bool
-parse_grant(struct slice s, enum grant_type *out)
-{
-	static const struct {
-		const char *name;
-		enum grant_type grant;
-	} known[] = { { "authorization_code", GRANT_AUTHORIZATION_CODE }, { "refresh_token", GRANT_REFRESH_TOKEN },
-		{ "urn:ietf:params:oauth:grant-type:device_code", GRANT_DEVICE_CODE }, { "password", GRANT_PASSWORD },
-		{ "client_credentials", GRANT_CLIENT_CREDENTIALS }, { "urn:ietf:params:oauth:grant-type:token-exchange", GRANT_TOKEN_EXCHANGE } };
+static const char *const grant_names[GRANT_TYPES] = {
+	[GRANT_AUTHORIZATION_CODE] = "authorization_code",
+	[GRANT_REFRESH_TOKEN] = "refresh_token",
+	[GRANT_DEVICE_CODE] = "urn:ietf:params:oauth:grant-type:device_code",
+	[GRANT_PASSWORD] = "password",
+	[GRANT_CLIENT_CREDENTIALS] = "client_credentials",
+	[GRANT_TOKEN_EXCHANGE] = "urn:ietf:params:oauth:grant-type:token-exchange",
+	[GRANT_IMPLICIT] = "implicit",
+};
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (slice_eq_str(s, known[i].name)) {
-			*out = known[i].grant;
+const char *
+grant_type_name(enum grant_type grant)
+{
+	return grant_names[grant];
+}
+
+bool
+grant_type_find(struct slice name, enum grant_type *out)
+{
+	for (size_t i = 0; i < GRANT_TYPES; i++) {
+		if (slice_eq_str(name, grant_names[i])) {
+			*out = (enum grant_type)i;
 			return true;
 		}
 	}
 	return false;
+}
+
+/* What a grant cannot do without. */
+static enum err
+check_required(const struct token_request *t, struct token_error *e)
+{
+	switch (t->grant) {
+	case GRANT_AUTHORIZATION_CODE:
+		return t->code.p ? OK : fail(e, 400, "invalid_request", "code is missing");
+	case GRANT_REFRESH_TOKEN:
+		return t->refresh_token.p ? OK : fail(e, 400, "invalid_request", "refresh_token is missing");
+	case GRANT_DEVICE_CODE:
+		return t->device_code.p ? OK : fail(e, 400, "invalid_request", "device_code is missing");
+	case GRANT_PASSWORD:
+		return t->username.p && t->password.p ? OK : fail(e, 400, "invalid_request", "username or password is missing");
+	default:
+		return OK;
+	}
 }
 
 enum err
@@ -164,18 +191,17 @@ token_request_parse(struct slice content_type, struct slice authorization, struc
 	struct slice grant = get(body, "grant_type");
 	if (!grant.p)
 		return fail(e, 400, "invalid_request", "grant_type is missing");
-	if (!parse_grant(grant, &out->grant))
+	if (!grant_type_find(grant, &out->grant) || out->grant == GRANT_IMPLICIT)
 		return fail(e, 400, "unsupported_grant_type", "this grant_type is not supported");
 	out->code = get(body, "code");
 	out->redirect_uri = get(body, "redirect_uri");
 	out->code_verifier = get(body, "code_verifier");
 	out->refresh_token = get(body, "refresh_token");
+	out->device_code = get(body, "device_code");
+	out->username = get(body, "username");
+	out->password = get(body, "password");
 	out->scope = get(body, "scope");
-	if (out->grant == GRANT_AUTHORIZATION_CODE && !out->code.p)
-		return fail(e, 400, "invalid_request", "code is missing");
-	if (out->grant == GRANT_REFRESH_TOKEN && !out->refresh_token.p)
-		return fail(e, 400, "invalid_request", "refresh_token is missing");
-	return OK;
+	return check_required(out, e);
 }
 
 void

@@ -299,7 +299,7 @@ class Gateway:
                         "id": CLIENT_ID,
                         "name": "kubectl",
                         "public": True,
-                        "redirectURIs": ["http://127.0.0.1/callback", "http://localhost/callback"],
+                        "redirectURIs": ["http://127.0.0.1/callback", "http://localhost/callback", "/device/callback"],
                     }
                 ],
                 "console": {

@@ -34,6 +34,7 @@ static const char usage[] =
 	"  --certificate-authority FILE   PEM bundle to verify the issuer with (default: the cluster's own if it is on the\n"
 	"                                 issuer's host and kubectl says it, else the system's)\n"
 	"  --listen-port N                port of the browser's answer on 127.0.0.1 (default: any free one)\n"
+	"  --device                       show a code to type into a browser on another machine, and wait\n"
 	"  --no-browser                   print the address instead of opening a browser\n"
 	"  --timeout DURATION             how long to wait for the person (default 3m)\n"
 	"  --help, --version\n"
@@ -58,7 +59,7 @@ parse_options(int argc, char **argv, struct options *o)
 	static const struct option known[] = { { "issuer", required_argument, NULL, 'i' }, { "client-id", required_argument, NULL, 'c' },
 		{ "scope", required_argument, NULL, 's' }, { "certificate-authority", required_argument, NULL, 'a' },
 		{ "listen-port", required_argument, NULL, 'p' }, { "no-browser", no_argument, NULL, 'n' }, { "timeout", required_argument, NULL, 't' },
-		{ NULL, 0, NULL, 0 } };
+		{ "device", no_argument, NULL, 'd' },		{ NULL, 0, NULL, 0 } };
 	int c;
 	int64_t ms;
 	uint64_t port;
@@ -83,6 +84,9 @@ parse_options(int argc, char **argv, struct options *o)
 				return false;
 			}
 			o->signin.listen_port = (uint16_t)port;
+			break;
+		case 'd':
+			o->signin.device = true;
 			break;
 		case 'n':
 			o->signin.open_browser = false;

@@ -146,18 +146,29 @@ text_member(json_t *root, const char *key, struct arena *arena)
 	return json_is_string(v) ? arena_slice(arena, slice_of(json_string_value(v), json_string_length(v))) : SLICE_NONE;
 }
 
+/* What the issuer refuses with, in why. *error: its word for it. */
 static enum err
-read_answer(struct provider *p, const struct fetch_result *r, struct slice nonce, struct arena *arena, struct login_tokens *out, char *why, size_t why_n)
+read_refusal(json_t *root, const struct fetch_result *r, struct arena *arena, struct slice *error, char *why, size_t why_n)
+{
+	struct slice description = text_member(root, "error_description", arena);
+	*error = text_member(root, "error", arena);
+	if (r->status < 400 || r->status >= 500 || !error->n)
+		return OK;
+	snprintf(why, why_n, "the issuer refused: %.*s%s%.*s", SLICE_FMT(*error), description.n ? ": " : "", SLICE_FMT(description));
+	return E_DENIED;
+}
+
+static enum err
+read_answer(struct provider *p, const struct fetch_result *r, struct slice nonce, struct arena *arena, struct login_tokens *out, struct slice *error, char *why,
+	size_t why_n)
 {
 	json_t *root = json_loadb(r->body.p ? r->body.p : "", r->body.n, JSON_REJECT_DUPLICATES, NULL);
-	struct slice error = text_member(root, "error", arena), description = text_member(root, "error_description", arena);
+	enum err refused = read_refusal(root, r, arena, error, why, why_n);
 	*out = (struct login_tokens){ .issuer = slice_str(p->issuer), .client_id = slice_str(p->client_id), .scope = slice_str(p->scope),
 		.id_token = text_member(root, "id_token", arena), .refresh_token = text_member(root, "refresh_token", arena) };
 	json_decref(root);
-	if (r->status >= 400 && r->status < 500 && error.n) {
-		snprintf(why, why_n, "the issuer refused: %.*s%s%.*s", SLICE_FMT(error), description.n ? ": " : "", SLICE_FMT(description));
-		return E_DENIED;
-	}
+	if (refused != OK)
+		return refused;
 	if (r->status != 200 || !out->id_token.n) {
 		snprintf(why, why_n, "the issuer's token endpoint answered %d%s", r->status, r->status == 200 ? " without an id_token" : "");
 		return r->status >= 500 ? E_SYSTEM : E_FORMAT;
@@ -165,22 +176,31 @@ read_answer(struct provider *p, const struct fetch_result *r, struct slice nonce
 	return check_id_token(p, out->id_token, nonce, arena, &out->expires_at, why, why_n);
 }
 
+/* form is taken. *r: the caller frees it. */
 static enum err
-post_form(struct provider *p, struct buf *form, struct slice nonce, struct arena *arena, struct login_tokens *out, char *why, size_t why_n)
+post(struct provider *p, struct slice endpoint, struct buf *form, struct arena *arena, struct fetch_result *r, char *why, size_t why_n)
 {
 	const char *headers[] = { "Accept: application/json", "Content-Type: application/x-www-form-urlencoded", NULL };
-	struct fetch_result r = { 0 };
-	char *url = arena_strndup(arena, p->discovery.token_endpoint.p, p->discovery.token_endpoint.n);
+	char *url = arena_strndup(arena, endpoint.p, endpoint.n);
 	struct fetch_request req = { .method = "POST", .url = url, .headers = headers, .body = buf_slice(form), .ca_file = p->ca_file };
-	enum err err = url && buf_ok(form) ? fetch_wait(p->fetcher, &req, &r) : E_NOMEM;
+	enum err err = url && buf_ok(form) ? fetch_wait(p->fetcher, &req, r) : E_NOMEM;
 	if (err == OK)
-		err = r.err;
+		err = r->err;
 	if (err != OK)
-		snprintf(why, why_n, "%s: %s", url ? url : "", r.message[0] ? r.message : err_name(err));
-	else
-		err = read_answer(p, &r, nonce, arena, out, why, why_n);
-	fetch_result_fini(&r);
+		snprintf(why, why_n, "%s: %s", url ? url : "", r->message[0] ? r->message : err_name(err));
 	buf_fini_secret(form);
+	return err;
+}
+
+static enum err
+post_form(struct provider *p, struct buf *form, struct slice nonce, struct arena *arena, struct login_tokens *out, struct slice *error, char *why, size_t why_n)
+{
+	struct fetch_result r = { 0 };
+	*error = SLICE_NONE;
+	enum err err = post(p, p->discovery.token_endpoint, form, arena, &r, why, why_n);
+	if (err == OK)
+		err = read_answer(p, &r, nonce, arena, out, error, why, why_n);
+	fetch_result_fini(&r);
 	return err;
 }
 
@@ -198,7 +218,70 @@ provider_redeem(struct provider *p, struct slice code, const char *redirect_uri,
 	buf_add_urlencoded(&form, slice_str(redirect_uri));
 	buf_add_str(&form, "&code_verifier=");
 	buf_add_urlencoded(&form, verifier);
-	return post_form(p, &form, nonce, arena, out, why, why_n);
+	return post_form(p, &form, nonce, arena, out, &(struct slice){ NULL, 0 }, why, why_n);
+}
+
+static int64_t
+number_member(json_t *root, const char *key, int64_t min, int64_t max, int64_t otherwise)
+{
+	json_t *v = json_object_get(root, key);
+	int64_t n = json_is_integer(v) ? json_integer_value(v) : otherwise;
+	return n < min ? min : n > max ? max : n;
+}
+
+static enum err
+read_device(const struct fetch_result *r, struct arena *arena, struct provider_device *out, char *why, size_t why_n)
+{
+	struct slice error;
+	json_t *root = json_loadb(r->body.p ? r->body.p : "", r->body.n, JSON_REJECT_DUPLICATES, NULL);
+	enum err err = read_refusal(root, r, arena, &error, why, why_n);
+	*out = (struct provider_device){ .device_code = text_member(root, "device_code", arena), .user_code = text_member(root, "user_code", arena),
+		.verification_uri = text_member(root, "verification_uri", arena),
+		.verification_uri_complete = text_member(root, "verification_uri_complete", arena),
+		.expires_in_s = number_member(root, "expires_in", 1, 86400, 300), .interval_s = number_member(root, "interval", 1, 300, 5) };
+	json_decref(root);
+	if (err == OK && (r->status != 200 || !out->device_code.n || !out->user_code.n || !out->verification_uri.n)) {
+		snprintf(why, why_n, "the issuer's device endpoint answered %d%s", r->status, r->status == 200 ? " without a code" : "");
+		err = r->status >= 500 ? E_SYSTEM : E_FORMAT;
+	}
+	return err;
+}
+
+enum err
+provider_device_start(struct provider *p, struct arena *arena, struct provider_device *out, char *why, size_t why_n)
+{
+	struct fetch_result r = { 0 };
+	struct buf form;
+	if (!p->discovery.device_authorization_endpoint.n) {
+		snprintf(why, why_n, "%s has no device flow", p->issuer);
+		return E_DENIED;
+	}
+	buf_init(&form, 8192);
+	buf_add_str(&form, "client_id=");
+	buf_add_urlencoded(&form, slice_str(p->client_id));
+	buf_add_str(&form, "&scope=");
+	buf_add_urlencoded(&form, slice_str(p->scope));
+	enum err err = post(p, p->discovery.device_authorization_endpoint, &form, arena, &r, why, why_n);
+	if (err == OK)
+		err = read_device(&r, arena, out, why, why_n);
+	fetch_result_fini(&r);
+	return err;
+}
+
+enum err
+provider_device_poll(struct provider *p, struct slice device_code, struct arena *arena, struct login_tokens *out, char *why, size_t why_n)
+{
+	struct slice error;
+	struct buf form;
+	buf_init(&form, 8192);
+	buf_add_str(&form, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&client_id=");
+	buf_add_urlencoded(&form, slice_str(p->client_id));
+	buf_add_str(&form, "&device_code=");
+	buf_add_urlencoded(&form, device_code);
+	enum err err = post_form(p, &form, SLICE_NONE, arena, out, &error, why, why_n);
+	if (err == E_DENIED && slice_eq_str(error, "authorization_pending"))
+		return E_AGAIN;
+	return err == E_DENIED && slice_eq_str(error, "slow_down") ? E_LIMIT : err;
 }
 
 enum err
@@ -210,7 +293,7 @@ provider_refresh(struct provider *p, struct slice refresh_token, struct arena *a
 	buf_add_urlencoded(&form, slice_str(p->client_id));
 	buf_add_str(&form, "&refresh_token=");
 	buf_add_urlencoded(&form, refresh_token);
-	enum err err = post_form(p, &form, SLICE_NONE, arena, out, why, why_n);
+	enum err err = post_form(p, &form, SLICE_NONE, arena, out, &(struct slice){ NULL, 0 }, why, why_n);
 	/* RFC 6749 section 6: no new refresh token means that the old one goes on. */
 	if (err == OK && !out->refresh_token.n)
 		out->refresh_token = refresh_token;

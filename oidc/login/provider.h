@@ -27,6 +27,15 @@ MUST_CHECK enum err provider_authorization_url(const struct provider *p, const c
 /* Redeem a code; the id_token's signature, iss, aud, exp and nonce are checked. Slices of *out in arena. E_DENIED: the issuer refused (why says its words). */
 MUST_CHECK enum err provider_redeem(struct provider *p, struct slice code, const char *redirect_uri, struct slice verifier, struct slice nonce,
 	struct arena *arena, struct login_tokens *out, char *why, size_t why_n);
+/* A device that waits for its person (RFC 8628 section 3.2). */
+struct provider_device {
+	struct slice device_code, user_code, verification_uri, verification_uri_complete; /* the last may be empty */
+	int64_t expires_in_s, interval_s;
+};
+MUST_CHECK enum err provider_device_start(struct provider *p, struct arena *arena, struct provider_device *out, char *why, size_t why_n);
+/* Ask once (section 3.4, 3.5). E_AGAIN: nobody has signed in yet; E_LIMIT: the same, and the interval has to grow; E_SYSTEM: the issuer cannot be reached;
+ * E_DENIED: refused, or too late. */
+MUST_CHECK enum err provider_device_poll(struct provider *p, struct slice device_code, struct arena *arena, struct login_tokens *out, char *why, size_t why_n);
 /* E_DENIED: the refresh token is no longer good: sign in again. E_SYSTEM: the issuer cannot be reached. */
 MUST_CHECK enum err provider_refresh(struct provider *p, struct slice refresh_token, struct arena *arena, struct login_tokens *out, char *why, size_t why_n);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "oidc/base64url.h"
@@ -118,6 +119,47 @@ browser_signin(const struct signin_options *o, struct provider *p, struct arena 
 	return provider_redeem(p, form_get(query, "code"), l.redirect_uri, slice_str(verifier), slice_str(nonce), arena, out, why, why_n);
 }
 
+static void
+tell_code(const struct provider_device *d)
+{
+	fprintf(stderr, "Open this address in a browser on any machine:\n\n  %.*s\n\nand type this code:\n\n  %.*s\n\n", SLICE_FMT(d->verification_uri),
+		SLICE_FMT(d->user_code));
+	if (d->verification_uri_complete.n)
+		fprintf(stderr, "or open this one, and compare the code that it shows:\n\n  %.*s\n\n", SLICE_FMT(d->verification_uri_complete));
+}
+
+/* Device flow: ask every few seconds, less often when the issuer says so or cannot be reached (RFC 8628 section 3.5). */
+static enum err
+device_signin(const struct signin_options *o, struct provider *p, struct arena *arena, struct login_tokens *out, char *why, size_t why_n)
+{
+	struct provider_device d;
+	enum err err = provider_device_start(p, arena, &d, why, why_n);
+	if (err != OK)
+		return err;
+	int64_t patience_ms = o->timeout_ms < d.expires_in_s * 1000 ? o->timeout_ms : d.expires_in_s * 1000;
+	uint64_t until_ms = clock_mono_ms(&clock_system) + (uint64_t)patience_ms;
+	int64_t interval_ms = d.interval_s * 1000;
+	tell_code(&d);
+	for (;;) {
+		int64_t left_ms = (int64_t)(until_ms - clock_mono_ms(&clock_system));
+		if (left_ms <= 0) {
+			snprintf(why, why_n, "nobody signed in within %lld seconds", (long long)(patience_ms / 1000));
+			return E_AGAIN;
+		}
+		int64_t wait_ms = left_ms < interval_ms ? left_ms : interval_ms;
+		nanosleep(&(struct timespec){ .tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000 }, NULL);
+		if (wait_ms < interval_ms)
+			continue; /* too early to ask, and too late */
+		err = provider_device_poll(p, d.device_code, arena, out, why, why_n);
+		if (err == E_LIMIT)
+			interval_ms += 5000;
+		else if (err == E_SYSTEM)
+			interval_ms *= 2;
+		else if (err != E_AGAIN)
+			return err;
+	}
+}
+
 static bool
 usable(const struct login_tokens *t)
 {
@@ -146,7 +188,7 @@ signin_locked(const struct signin_options *o, struct login_cache *cache, struct 
 			refreshed = provider_refresh(&p, held.refresh_token, arena, out, why, why_n);
 		/* Refused or nothing to refresh with: the person has to come. Unreachable: say so, and keep what is stored. */
 		if (refreshed == E_EMPTY || refreshed == E_DENIED || refreshed == E_FORMAT)
-			err = browser_signin(o, &p, arena, out, why, why_n);
+			err = o->device ? device_signin(o, &p, arena, out, why, why_n) : browser_signin(o, &p, arena, out, why, why_n);
 		else
 			err = refreshed;
 	}

@@ -8,6 +8,7 @@ struct signin_options {
 	const char *issuer, *client_id, *scope;
 	const char *ca_file;     /* NULL: the system's */
 	uint16_t listen_port;    /* of the redirect; 0: any */
+	bool device;             /* the browser is on another machine: show a code to type there (RFC 8628) */
 	bool open_browser;       /* else the URL is printed only */
 	bool paste;              /* stdin may be read for a pasted answer */
 	bool fresh;              /* go to the issuer even if the cache is good */

@@ -103,7 +103,7 @@ class Authd:
         return requests.get(self.origin + path, timeout=20, allow_redirects=False, **more)
 
     def token(self, form, auth=None, **more):
-        return requests.post(f"{self.issuer}/token", data=form, auth=auth and _Basic(*auth), timeout=20, **more)
+        return requests.post(f"{self.issuer}/token", data=form, auth=auth and Basic(*auth), timeout=20, **more)
 
     def redeem(self, code, verifier, uri=CLI_URI, client=CLI):
         return self.token({"grant_type": "authorization_code", "code": code, "redirect_uri": uri, "client_id": client, "code_verifier": verifier})
@@ -113,10 +113,10 @@ class Authd:
 
     def revoke(self, given, /, auth=None, client=CLI, **more):
         form = {"token": given} | ({} if auth else {"client_id": client}) | more
-        return requests.post(f"{self.issuer}/token/revoke", data=form, auth=auth and _Basic(*auth), timeout=20)
+        return requests.post(f"{self.issuer}/token/revoke", data=form, auth=auth and Basic(*auth), timeout=20)
 
     def introspect(self, given, /, auth=(WEB, WEB_SECRET), **more):
-        return requests.post(f"{self.issuer}/token/introspect", data={"token": given} | more, auth=auth and _Basic(*auth), timeout=20)
+        return requests.post(f"{self.issuer}/token/introspect", data={"token": given} | more, auth=auth and Basic(*auth), timeout=20)
 
     def userinfo(self, access_token):
         return self.get("/oidc/userinfo", headers={"Authorization": f"Bearer {access_token}"})
@@ -154,7 +154,7 @@ class Authd:
         return status, json.loads(body)
 
 
-class _Basic(requests.auth.AuthBase):
+class Basic(requests.auth.AuthBase):
     """RFC 6749 2.3.1: both parts are form-encoded first."""
 
     def __init__(self, user, password):

@@ -75,7 +75,7 @@ def test_revocation_says_that_it_cannot_end_it(authd):
 def test_discovery_lists_it_only_where_it_is_switched_on(authd, tmp_path):
     assert authd.get("/oidc/.well-known/openid-configuration").json()["grant_types_supported"] == GRANTS
     with Authd(tmp_path) as plain:
-        assert plain.get("/oidc/.well-known/openid-configuration").json()["grant_types_supported"] == GRANTS[:2]
+        assert plain.get("/oidc/.well-known/openid-configuration").json()["grant_types_supported"] == GRANTS[:2] + ["urn:ietf:params:oauth:grant-type:device_code"]
         refused(plain.token(FORM, auth=(WEB, WEB_SECRET)), "unsupported_grant_type")
 
 

@@ -11,7 +11,7 @@ from selenium.common.exceptions import StaleElementReferenceException, WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from harness import Gateway
+from harness import CLIENT_ID, Gateway
 
 EMAIL, PASSWORD = "ann@example.com", "correct horse battery"
 
@@ -184,6 +184,52 @@ def test_a_deep_link_is_where_one_arrives_after_signing_in(gateway, chromium):
     sign_in(chromium)
     wait(chromium, lambda d: d.current_url == gateway.url + "/api/v1/namespaces?limit=5")
     assert "cluster" in chromium.page_source.lower(), "no cluster is configured here: the gateway says so"
+
+
+def press(driver, selector):
+    page = driver.find_element(By.TAG_NAME, "html")
+    driver.find_element(By.CSS_SELECTOR, selector).click()
+    wait(driver, lambda d: stale(page))
+
+
+def test_a_device_is_signed_in_by_typing_its_code(gateway, chromium):
+    http = gateway.browser()
+    device = http.post(gateway.issuer + "/device/code", data={"client_id": CLIENT_ID, "scope": "openid email"}).json()
+    chromium.get(device["verification_uri"])
+    field = wait(chromium, lambda d: d.find_element(By.NAME, "user_code"))
+    assert field == chromium.switch_to.active_element, "the cursor is where the code goes"
+    field.send_keys("aaaa-aaaa")
+    press(chromium, "form button")
+    assert "eight letters" in chromium.find_element(By.ID, "problem").text
+    picture(chromium, "device-code")
+    chromium.get_log("browser")  # a 400 page is noted there
+    field = chromium.find_element(By.NAME, "user_code")
+    field.clear()
+    field.send_keys(device["user_code"].lower())
+    press(chromium, "form button")
+    sign_in(chromium)
+    text = chromium.find_element(By.TAG_NAME, "body").text
+    assert device["user_code"] in text and EMAIL in text
+    picture(chromium, "device-approval")
+    press(chromium, "button[value=approve]")
+    assert "Go back to your device" in chromium.find_element(By.TAG_NAME, "body").text
+    assert chromium.current_url == gateway.issuer + "/device/callback"
+    assert not complaints(chromium)
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": device["device_code"], "client_id": CLIENT_ID}
+    assert http.post(gateway.issuer + "/token", data=grant).json()["id_token"]
+
+
+def test_a_device_s_whole_address_still_asks_before_anything_happens(gateway, chromium):
+    http = gateway.browser()
+    device = http.post(gateway.issuer + "/device/code", data={"client_id": CLIENT_ID}).json()
+    chromium.get(device["verification_uri_complete"])
+    field = wait(chromium, lambda d: d.find_element(By.NAME, "user_code"))
+    assert field.get_attribute("value") == device["user_code"]
+    press(chromium, "form button")
+    sign_in(chromium)
+    press(chromium, "button[value=deny]")
+    assert "Refused" in chromium.find_element(By.TAG_NAME, "body").text
+    assert not complaints(chromium)
 
 
 @pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "/a\r\nX: y"])

@@ -117,6 +117,50 @@ def test_an_expired_token_is_refreshed_without_the_person(tmp_path, environment)
         assert json.loads(entry.read_text())["refresh_token"] != stored["refresh_token"]
 
 
+def code_of(process):
+    """The code that it prints, and the address to type it at."""
+    address = None
+    for line in process.stderr:
+        if found := re.match(r"\s+(https://\S+/device)$", line):
+            address = found.group(1)
+        if found := re.match(r"\s+([A-Z]{4}-[A-Z]{4})$", line):
+            return found.group(1), address
+    raise AssertionError(f"no code; exit {process.wait()}")
+
+
+def decide_at(gateway, address, code, word):
+    """What the person does in a browser on another machine."""
+    person = harness.Person(gateway, "ann@example.com", PEOPLE["ann@example.com"])
+    page = person.browser.get(address)
+    page = person.browser.post(page.url + "/auth/verify_code", data=hidden(page.text) | {"user_code": code})
+    if 'type="password"' in page.text:
+        page = person.browser.post(gateway.issuer + "/auth/local/login", data=hidden(page.text) | {"login": person.email, "password": person.password})
+    assert code in page.text, "shown once more, to be compared"
+    return person.browser.post(gateway.issuer + "/approval", data=hidden(page.text) | {"approval": word})
+
+
+def hidden(html):
+    return dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', html))
+
+
+def test_with_device_the_browser_is_on_another_machine(gateway, environment):
+    process = start(command(gateway, "login", "--device"), environment)
+    assert "Go back to your device" in decide_at(gateway, *reversed(code_of(process)), "approve").text
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "ann@example.com" in out and "dev, ops" in out
+    stored = run(command(gateway, "get-token"), environment)
+    assert stored.returncode == 0 and json.loads(stored.stdout)["status"]["token"], "kubectl needs no browser afterwards"
+
+
+def test_a_device_hears_when_the_person_refuses_and_when_nobody_comes(gateway, environment):
+    refused = start(command(gateway, "login", "--device"), environment)
+    alone = start(command(gateway, "login", "--device", "--timeout", "2s"), environment)
+    decide_at(gateway, *reversed(code_of(refused)), "deny")
+    assert "nobody signed in within 2 seconds" in alone.communicate(timeout=30)[1] and alone.returncode == 1
+    assert "access_denied" in refused.communicate(timeout=30)[1] and refused.returncode == 1
+
+
 def test_whoami_and_logout(gateway, environment):
     assert run([PROGRAM, "whoami"], environment).returncode == 1
     shown = browse(gateway, start(command(gateway, "login", "--no-browser"), environment))

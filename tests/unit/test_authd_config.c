@@ -1,4 +1,5 @@
 #include "tests/unit/authd_config_unit.h"
+#include "oidc/token_request.h"
 #include "shared/log.h"
 
 static void
@@ -21,7 +22,7 @@ the_smallest_config_has_the_documented_defaults(void **state)
 	assert_null(c->oauth2.password_connector);
 	assert_false(c->oauth2.pkce_enforce);
 	assert_false(c->oauth2.pkce_plain);
-	assert_true(c->oauth2.grant_refresh_token);
+	assert_int_equal(c->oauth2.grants, GRANT_BIT(GRANT_AUTHORIZATION_CODE) | GRANT_BIT(GRANT_REFRESH_TOKEN) | GRANT_BIT(GRANT_DEVICE_CODE));
 	assert_int_equal(c->expiry.id_tokens_ms, 24 * 3600000);
 	assert_int_equal(c->expiry.auth_requests_ms, 1800000);
 	assert_int_equal(c->expiry.signing_keys_ms, 6 * 3600000);
@@ -106,7 +107,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_string_equal(c->oauth2.password_connector, "local");
 	assert_true(c->oauth2.pkce_enforce);
 	assert_true(c->oauth2.pkce_plain);
-	assert_false(c->oauth2.grant_refresh_token);
+	assert_int_equal(c->oauth2.grants, GRANT_BIT(GRANT_AUTHORIZATION_CODE));
 	assert_int_equal(c->expiry.id_tokens_ms, 600000);
 	assert_int_equal(c->expiry.auth_requests_ms, 24 * 3600000);
 	assert_int_equal(c->expiry.signing_keys_ms, 24 * 3600000);

@@ -28,7 +28,6 @@ begin(void **state)
 	arena_init(&arena, 0);
 	password = (struct authd_password){ .email = "jane@example.com", .hash = "", .username = "jane", .user_id = "u1" };
 	config = (struct authd_config){ .enable_password_db = true, .passwords = { &password, 1 } };
-	config.oauth2.grant_refresh_token = true;
 	config.expiry.refresh_tokens.reuse_interval_ms = 3000;
 	generation = (struct generation){ .config = &config };
 	return 0;
@@ -85,7 +84,7 @@ redemption(struct slice code)
 
 	return (struct grant_redemption){ .generation = &generation, .arena = &arena, .code = code, .client_id = SLICE_LIT(CLIENT),
 		.redirect_uri = SLICE_LIT(REDIRECT), .verifier = SLICE_LIT(VERIFIER), .handle = slice_str(arena_printf(&arena, "handle-%d", ++serial)), .secret = SLICE_LIT("secret-0"),
-		.chain_secret = SLICE_LIT("chain"), .now_s = now_s(), .access_expires_at = now_s() + 3600 };
+		.chain_secret = SLICE_LIT("chain"), .offline = true, .now_s = now_s(), .access_expires_at = now_s() + 3600 };
 }
 
 static enum grant_verdict
@@ -208,7 +207,7 @@ without_the_grant_type_offline_access_brings_no_refresh_token(void **state)
 	(void)state;
 	struct grant_redemption g = redemption(code_issued("openid offline_access"));
 
-	config.oauth2.grant_refresh_token = false;
+	g.offline = false;
 	assert_int_equal(redeem(&g), GRANT_OK);
 	assert_int_equal(g.refresh_token.n, 0);
 }

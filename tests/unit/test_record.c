@@ -64,7 +64,7 @@ an_auth_request_comes_back_as_it_was(void **state)
 		.state = SLICE_LIT("s"), .nonce = SLICE_LIT("n"), .scope = SLICE_LIT("openid email"), .response_mode = SLICE_LIT("query"),
 		.code_challenge = SLICE_LIT("c"), .audiences = { audiences, 1 }, .response_type = 1, .pkce_method = 1, .prompt = 6,
 		.max_age_s = -1, .login_hint = SLICE_LIT("me"), .return_to = SLICE_LIT("/console/"), .browser_hash = SLICE_LIT("\0\1\2"),
-		.connector_id = SLICE_LIT("local"), .upstream_verifier = SLICE_LIT("v"),
+		.connector_id = SLICE_LIT("local"), .upstream_verifier = SLICE_LIT("v"), .device_key = SLICE_LIT("\0d"), .user_code = SLICE_LIT("BCDFGHJK"),
 		.upstream_pending = true, .logged_in = true, .auth_time = INT64_MAX, .sid = SLICE_LIT("sid"), .created_at = INT64_MIN,
 		.expires_at = 1700000000, .remember = true };
 	struct record_auth_request out;
@@ -92,6 +92,8 @@ an_auth_request_comes_back_as_it_was(void **state)
 	assert_slice(out.browser_hash, in.browser_hash);
 	assert_slice(out.connector_id, in.connector_id);
 	assert_slice(out.upstream_verifier, in.upstream_verifier);
+	assert_slice(out.device_key, in.device_key);
+	assert_slice(out.user_code, in.user_code);
 	assert_true(out.upstream_pending);
 	assert_true(out.logged_in);
 	assert_user(&out.user, &in.user);
@@ -100,6 +102,38 @@ an_auth_request_comes_back_as_it_was(void **state)
 	assert_true(out.created_at == INT64_MIN);
 	assert_int_equal(out.expires_at, 1700000000);
 	assert_true(out.remember);
+}
+
+static void
+a_device_and_its_user_code_come_back_as_they_were(void **state)
+{
+	(void)state;
+	struct record_device in = { .client_id = SLICE_LIT("1"), .scope = SLICE_LIT("2"), .user_code = SLICE_LIT("3"), .code_challenge = SLICE_LIT("4"),
+		.audiences = { groups, 3 }, .pkce_method = 5, .denied = true, .interval_s = 6, .polled_at = 7, .created_at = 8, .valid_until = 9, .expires_at = 10 };
+	struct record_user_code name_in = { .device_key = SLICE_LIT("\0k"), .expires_at = 11 }, name_out;
+	struct record_device out;
+
+	record_encode(RECORD_DEVICE, &in, &bytes);
+	assert_int_equal(record_decode(RECORD_DEVICE, buf_slice(&bytes), &arena, &out), OK);
+	assert_slice(out.client_id, in.client_id);
+	assert_slice(out.scope, in.scope);
+	assert_slice(out.user_code, in.user_code);
+	assert_slice(out.code_challenge, in.code_challenge);
+	assert_int_equal(out.audiences.n, 3);
+	assert_slice(out.audiences.items[2], groups[2]);
+	assert_int_equal(out.pkce_method, 5);
+	assert_true(out.denied);
+	assert_int_equal(out.interval_s, 6);
+	assert_int_equal(out.polled_at, 7);
+	assert_int_equal(out.created_at, 8);
+	assert_int_equal(out.valid_until, 9);
+	assert_int_equal(out.expires_at, 10);
+
+	bytes.n = 0;
+	record_encode(RECORD_USER_CODE, &name_in, &bytes);
+	assert_int_equal(record_decode(RECORD_USER_CODE, buf_slice(&bytes), &arena, &name_out), OK);
+	assert_slice(name_out.device_key, name_in.device_key);
+	assert_int_equal(name_out.expires_at, 11);
 }
 
 static void
@@ -443,6 +477,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_auth_request_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_code_comes_back_as_it_was, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_device_and_its_user_code_come_back_as_they_were, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_session_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_refresh_family_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_and_an_approval_come_back_as_they_were, setup, teardown),

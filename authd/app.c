@@ -1,9 +1,12 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "authd/app.h"
 #include "authd/confine.h"
+#include "authd/counters.h"
 #include "authd/directory.h"
 #include "authd/limiter.h"
 #include "authd/revocation.h"
@@ -54,7 +57,8 @@ app_password_cost_update(struct authd *app)
 static enum err
 pools_start(struct authd *app, char *why, size_t why_n)
 {
-	struct server_options o = { .clock = app->clock, .rng = app->rng, .app = app, .handle = routes_handle, .release = routes_release };
+	struct server_options o = { .clock = app->clock, .rng = app->rng, .app = app, .handle = routes_handle, .release = routes_release,
+		.answered = routes_answered };
 
 	app->passwords = password_pool_new(0, 0);
 	if (app->passwords)
@@ -115,12 +119,14 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 
 	pthread_mutex_init(&app->generation_lock, NULL);
 	app->started_at = clock_now_s(app->clock);
-	app->fetcher = fetcher_new(&fo);
+	app->memory_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	app->counters = counters_new();
+	app->fetcher = app->counters ? fetcher_new(&fo) : NULL;
 	if (!app->fetcher) {
 		snprintf(why, why_n, "out of memory");
 		return E_NOMEM;
 	}
-	e = app_generation_load(config_path, app->clock, app->fetcher, &app->generation, why, why_n);
+	e = app_generation_load(config_path, app->clock, app->fetcher, app->counters, &app->generation, why, why_n);
 	if (e != OK)
 		return e;
 	log_configure(app->generation);
@@ -161,6 +167,9 @@ app_stop(struct authd *app)
 	store_close(app->store);
 	revocations_close(app->revocations); /* which the store has told until now */
 	limiter_free(app->limiter);
+	counters_free(app->counters);
+	if (app->memory_fd >= 0)
+		close(app->memory_fd);
 	pthread_mutex_destroy(&app->generation_lock);
 	return true;
 }
@@ -191,10 +200,11 @@ enum err
 app_reload(struct authd *app, const char *config_path, char *why, size_t why_n)
 {
 	struct generation *new;
-	enum err e = app_generation_load(config_path, app->clock, app->fetcher, &new, why, why_n);
+	enum err e = app_generation_load(config_path, app->clock, app->fetcher, app->counters, &new, why, why_n);
 
 	if (e == OK && (e = generation_switch(app, new, why, why_n)) != OK)
 		app_generation_free(new);
+	counters_reload(app->counters, e == OK);
 	return e;
 }
 

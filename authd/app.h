@@ -20,6 +20,7 @@
 #define AUTH_REQUESTS_MAX 10000 /* sign-ins under way; about 1 KiB each. The ones that expire first make room for new ones */
 
 struct limiter;
+struct counters;
 struct revocations;
 
 struct generation {
@@ -44,19 +45,21 @@ struct authd {
 	struct password_pool *passwords;
 	struct fetcher *fetcher;
 	struct limiter *limiter;
+	struct counters *counters;
 	struct server *server;
 	struct revocations *revocations;
 	pthread_mutex_t generation_lock;
 	struct generation *generation; /* the current one */
 	_Atomic uint64_t keys_due_ms;  /* when app_tick looks after the keys next */
 	int64_t started_at;
+	int memory_fd;                 /* /proc/self/statm, opened before files are closed to us; -1: it is not there */
 	bool files_confined;           /* to folders that the first configuration named */
 };
 
 /* Read the file and prepare everything; nothing is changed anywhere. why: "FILE:LINE: key: …". fetcher: what connectors call
- * their upstreams with (NULL for --check). */
-MUST_CHECK enum err app_generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out,
-	char *why, size_t why_n);
+ * their upstreams with (NULL for --check); counters: where they count that (NULL: nowhere). */
+MUST_CHECK enum err app_generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct counters *counters,
+	struct generation **out, char *why, size_t why_n);
 /* Whether a running authd may go from old to new; why says what needs a restart. */
 MUST_CHECK enum err app_generation_may_follow(const struct generation *old, const struct generation *new, char *why, size_t why_n);
 /* What server_listen wants of it; texts are its own. Returns how many. */

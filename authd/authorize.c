@@ -2,6 +2,7 @@
  * oidc/sign_in.h decides on. */
 #include "authd/authorization.h"
 #include "authd/browser.h"
+#include "authd/counters.h"
 #include "authd/grant.h"
 #include "authd/own_token.h"
 #include "authd/pages.h"
@@ -107,6 +108,7 @@ answer_stored(struct request *r, enum err result)
 		authorization_answer_error(r, &a->record, "temporarily_unavailable", "the sign-in could not be stored");
 		return;
 	}
+	counters_login(r->app->counters, a->session.record.user.connector_id, "session");
 	log_info("signed in by session", LOG_SLICE("client", a->record.client_id), LOG_SLICE("sid", a->session.record.sid), LOG_REQ(r->id));
 	authorization_answer_code(r, &a->record, a->code.text);
 }

@@ -1,6 +1,7 @@
 /* Signing in with a connector: off to the upstream with a state and a PKCE challenge, and back, once, in the same browser. */
 #include "authd/authorization.h"
 #include "authd/browser.h"
+#include "authd/counters.h"
 #include "authd/pages.h"
 #include "authd/person.h"
 #include "authd/routes.h"
@@ -159,19 +160,20 @@ failed(struct request *r, const struct finish *f, const struct connector *c)
 {
 	static const struct {
 		int status;
-		const char *title, *todo, *name;
+		const char *title, *todo, *result;
 	} shown[] = {
 		[CONNECTOR_DENIED] = { 403, "You cannot sign in with this account", "If that is not what you expect, ask the administrator which accounts may.",
 			"denied" },
 		[CONNECTOR_BAD_ANSWER] = { 502, "The other side gave an answer that makes no sense",
-			"Try again. If it stays like this, tell your administrator the request number below.", "bad answer" },
+			"Try again. If it stays like this, tell your administrator the request number below.", "bad_answer" },
 		[CONNECTOR_UNAVAILABLE] = { 503, "The other side cannot be reached just now", "Try again in a little while.", "unavailable" },
-		[CONNECTOR_NO_EMAIL] = { 403, "Your account has no verified mail address", "Verify a mail address there, then sign in again.", "no verified email" },
+		[CONNECTOR_NO_EMAIL] = { 403, "Your account has no verified mail address", "Verify a mail address there, then sign in again.", "no_verified_email" },
 	};
 	const struct connector_result *result = &f->result;
 	char *again = arena_printf(&r->arena, "%.*s/auth?req=%.*s", SLICE_FMT(r->generation->path), SLICE_FMT(f->id));
 
-	log_warn("sign-in by connector failed", LOG_STR("connector", c->id), LOG_STR("verdict", shown[result->verdict].name),
+	counters_login(r->app->counters, slice_str(c->id), shown[result->verdict].result);
+	log_warn("sign-in by connector failed", LOG_STR("connector", c->id), LOG_STR("verdict", shown[result->verdict].result),
 		LOG_STR("reason", result->message), LOG_SLICE("address", r->address), LOG_REQ(r->id));
 	page_error_send(r, &(struct page_error){ .status = shown[result->verdict].status, .title = shown[result->verdict].title,
 		.what = slice_str(result->message), .todo = shown[result->verdict].todo, .way_on = slice_str(again), .way_on_text = "Try again",

@@ -137,6 +137,9 @@ TABLE(logger_table,
 	ROW("format", CONFIG_STRING, config_file, log_format, PLAIN, .fallback = "text"));
 TABLE(frontend_table,
 	ROW("issuer", CONFIG_STRING, config_file, c.frontend.issuer, PLAIN, .fallback = "Gatehouse"));
+TABLE(telemetry_table,
+	ROW("http", CONFIG_STRING, config_file, c.telemetry_http, PLAIN),
+	ROW("enableProfiling", CONFIG_BOOL, config_file, profiling, PLAIN));
 TABLE(sessions_table,
 	ROW("cookieName", CONFIG_STRING, config_file, c.sessions.cookie_name, PLAIN),
 	ROW("absoluteLifetime", CONFIG_DURATION, config_file, c.sessions.absolute_lifetime_ms, PLAIN, .fallback = "24h", .min = SECOND_MS, .max = YEAR_MS),
@@ -157,6 +160,7 @@ TABLE(root_table,
 	BLOCK("expiry", expiry_table, PLAIN),
 	BLOCK("signer", signer_table, PLAIN),
 	BLOCK("logger", logger_table, PLAIN),
+	BLOCK("telemetry", telemetry_table, PLAIN),
 	BLOCK("frontend", frontend_table, PLAIN),
 	ROW("enablePasswordDB", CONFIG_BOOL, config_file, c.enable_password_db, PLAIN),
 	ROW("staticPasswords", CONFIG_BLOCK_LIST, config_file, c.passwords, PLAIN, .table = &password_table),

@@ -79,6 +79,7 @@ struct authd_config {
 	struct config_list connectors; /* authd_connector_config */
 	struct { int level, format; } log; /* enum log_level, enum log_format */
 	struct { const char *issuer; } frontend; /* name shown on pages; default "Gatehouse" */
+	const char *telemetry_http;  /* telemetry.http; NULL: no such listener */
 	struct {
 		const char *cookie_name;
 		int64_t absolute_lifetime_ms, valid_if_not_used_for_ms;

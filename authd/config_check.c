@@ -180,7 +180,7 @@ check_address(struct config_check *k, const char *key, const char *text, struct 
 	if (address_parse_listen(slice_str(text), out, &why) != OK)
 		return authd_config_refuse(k, key, "expected %s, found \"%s\"", why, text);
 	if (out->u.sa.sa_family == AF_UNIX)
-		return authd_config_refuse(k, key, "expected host:port (web.unix is the key for a socket), found \"%s\"", text);
+		return authd_config_refuse(k, key, "expected host:port%s, found \"%s\"", strncmp(key, "web.", 4) == 0 ? " (web.unix is the key for a socket)" : "", text);
 	return OK;
 }
 
@@ -383,6 +383,22 @@ check_console(struct config_check *k)
 }
 
 static enum err
+check_telemetry(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	struct address a;
+
+	authd_config_drop_empty((const char **[]){ &c->telemetry_http, NULL });
+	if (k->f->profiling)
+		return authd_config_refuse(k, "telemetry.enableProfiling", "profiles of Go programs are not for authd: use perf, and remove this");
+	if (!c->telemetry_http)
+		return OK;
+	if ((c->web.http && strcmp(c->web.http, c->telemetry_http) == 0) || (c->web.https && strcmp(c->web.https, c->telemetry_http) == 0))
+		return authd_config_refuse(k, "telemetry.http", "\"%s\" is an address of web too: metrics are not for everybody", c->telemetry_http);
+	return check_address(k, "telemetry.http", c->telemetry_http, &a);
+}
+
+static enum err
 check_user(struct config_check *k)
 {
 	authd_config_drop_empty((const char **[]){ &k->f->c.user, NULL });
@@ -395,7 +411,7 @@ enum err
 authd_config_check(struct config_check *k)
 {
 	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, check_web, authd_config_check_oauth2, check_signer, check_log,
-		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, check_console, check_user };
+		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, check_telemetry, check_console, check_user };
 	enum err e = OK;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)

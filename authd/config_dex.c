@@ -7,7 +7,6 @@
 static const struct {
 	const char *path, *why;
 } not_carried[] = {
-	{ "telemetry", KNOWN },
 	{ "grpc", KNOWN " (clients and people stand in this file; a HUP reads it again)" },
 	{ "mfa", KNOWN },
 	{ "web.tlsMaxVersion", KNOWN },

@@ -27,6 +27,7 @@ struct config_file {
 	const char *signer_type, *log_level, *log_format;
 	struct config_strings response_types, grant_types, pkce_methods;
 	int64_t signer_rotation_ms; /* 0: not given */
+	bool profiling;
 	int algorithm;
 	struct config_list clients; /* config_file_client */
 };

@@ -96,7 +96,7 @@ gateway_ca_load(struct generation *g, char *why, size_t why_n)
 }
 
 static enum err
-connectors_make(struct generation *g, struct fetcher *fetcher)
+connectors_make(struct generation *g, struct fetcher *fetcher, struct counters *counters)
 {
 	const struct config_list *list = &g->config->connectors;
 	const struct authd_connector_config *configs = list->items;
@@ -105,7 +105,7 @@ connectors_make(struct generation *g, struct fetcher *fetcher)
 	if (!g->connectors)
 		return E_NOMEM;
 	for (size_t i = 0; fetcher && i < list->n; i++) {
-		struct connector *c = github_connector_new(&configs[i], fetcher); /* the one type that a configuration may name */
+		struct connector *c = github_connector_new(&configs[i], fetcher, counters); /* the one type that a configuration may name */
 		if (!c)
 			return E_NOMEM;
 		g->connectors[g->connector_n++] = c;
@@ -114,7 +114,7 @@ connectors_make(struct generation *g, struct fetcher *fetcher)
 }
 
 static enum err
-generation_prepare(struct generation *g, struct fetcher *fetcher, char *why, size_t why_n)
+generation_prepare(struct generation *g, struct fetcher *fetcher, struct counters *counters, char *why, size_t why_n)
 {
 	enum err e;
 
@@ -127,14 +127,15 @@ generation_prepare(struct generation *g, struct fetcher *fetcher, char *why, siz
 	if (e == OK)
 		e = discovery_prepare(g);
 	if (e == OK)
-		e = connectors_make(g, fetcher);
+		e = connectors_make(g, fetcher, counters);
 	if (e == E_NOMEM)
 		snprintf(why, why_n, "%s: out of memory", g->config->file);
 	return e;
 }
 
 enum err
-app_generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct generation **out, char *why, size_t why_n)
+app_generation_load(const char *config_path, const struct clock *clock, struct fetcher *fetcher, struct counters *counters, struct generation **out,
+	char *why, size_t why_n)
 {
 	struct config_error ce = { "" };
 	struct generation *g = calloc(1, sizeof *g);
@@ -151,7 +152,7 @@ app_generation_load(const char *config_path, const struct clock *clock, struct f
 		g->config = NULL;
 		snprintf(why, why_n, "%s", ce.text);
 	} else {
-		e = generation_prepare(g, fetcher, why, why_n);
+		e = generation_prepare(g, fetcher, counters, why, why_n);
 	}
 	if (e == OK)
 		*out = g;
@@ -199,6 +200,8 @@ app_generation_listeners(const struct generation *g, struct server_listen out[SE
 	if (c->web.https)
 		out[n++] = (struct server_listen){ .kind = SERVER_HTTPS, .address = c->web.https, .cert_pem = c->web.tls_cert_pem.p,
 			.key_pem = c->web.tls_key_pem.p, .tls13_only = c->web.tls_min_version == 1 };
+	if (c->telemetry_http)
+		out[n++] = (struct server_listen){ .kind = SERVER_TELEMETRY, .address = c->telemetry_http };
 	return n;
 }
 

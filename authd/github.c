@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "authd/counters.h"
 #include "authd/github_answer.h"
 #include "shared/clock.h"
 #include "shared/log.h"
@@ -13,6 +14,7 @@ struct github {
 	struct connector base;
 	const struct github_config *c;
 	struct fetcher *fetcher;
+	struct counters *counters; /* NULL: nobody counts */
 	struct arena arena;
 	const char *web, *api; /* without a slash at the end */
 };
@@ -200,6 +202,18 @@ step_read(struct signin *s, const struct fetch_result *r, struct slice *why)
 	}
 }
 
+/* Every call, also one that is tried again. Answers that say no about the person are as good as any other. */
+static void
+step_count(const struct signin *s, const struct fetch_result *r)
+{
+	static const char *const calls[] = { [STEP_TOKEN] = "access_token", [STEP_USER] = "user", [STEP_EMAILS] = "emails", [STEP_MEMBER] = "org_member",
+		[STEP_TEAMS] = "teams", [STEP_ORGS] = "orgs", [STEP_END] = "" };
+	const char *result = r->err == E_AGAIN ? "abandoned" : r->err == E_LIMIT ? "too_long" : r->err != OK ? "unreachable" :
+		r->status >= 500 ? "server_error" : rate_limit_s(r) >= 0 ? "rate_limited" : r->status == 401 ? "unauthorized" : "answered";
+
+	counters_upstream(s->g->counters, slice_str(s->g->base.id), calls[s->step], result, r->total_ms);
+}
+
 static void
 step_done(void *arg, struct fetch_result *r)
 {
@@ -207,6 +221,7 @@ step_done(void *arg, struct fetch_result *r)
 	char text[256];
 	struct slice why;
 	bool transient = r->err != OK || r->status >= 500;
+	step_count(s, r);
 	if (transient && r->err != E_AGAIN && s->tries++ == 0 && s->step != STEP_TOKEN) {
 		/* Once more, at once; never the code, which GitHub takes only once. */
 		step_send(s);
@@ -434,7 +449,7 @@ github_free(struct connector *base)
 static const struct connector_ops github_ops = { github_begin, github_finish, github_refresh, github_free };
 
 struct connector *
-github_connector_new(const struct authd_connector_config *config, struct fetcher *f)
+github_connector_new(const struct authd_connector_config *config, struct fetcher *f, struct counters *counters)
 {
 	struct github *g = calloc(1, sizeof(*g));
 	if (!g)
@@ -444,6 +459,7 @@ github_connector_new(const struct authd_connector_config *config, struct fetcher
 	g->base = (struct connector){ &github_ops, config->id, config->type, config->name };
 	g->c = c;
 	g->fetcher = f;
+	g->counters = counters;
 	arena_init(&g->arena, 0);
 	g->web = c->base_url ? c->base_url : enterprise ? arena_printf(&g->arena, "https://%s", c->host_name) : "https://github.com";
 	g->api = c->api_url ? c->api_url : enterprise ? arena_printf(&g->arena, "https://%s/api/v3", c->host_name) : "https://api.github.com";

@@ -14,6 +14,8 @@
 
 /* Everything in config must outlive the connector; so must the fetcher. NULL: out of memory. Freed by ops->free, which
  * must not run while a finish or refresh is under way. */
-struct connector *github_connector_new(const struct authd_connector_config *config, struct fetcher *f);
+struct counters;
+/* counters: where calls are counted; NULL: nowhere. */
+struct connector *github_connector_new(const struct authd_connector_config *config, struct fetcher *f, struct counters *counters);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "authd/authorization.h"
 #include "authd/browser.h"
+#include "authd/counters.h"
 #include "authd/limiter.h"
 #include "authd/pages.h"
 #include "authd/person.h"
@@ -144,6 +145,7 @@ too_many(struct request *r, const struct attempt *t, unsigned wait_s)
 
 	snprintf(after, sizeof after, "%u", wait_s);
 	response_header(r, "Retry-After", slice_str(after));
+	counters_login(r->app->counters, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), "held_back");
 	log_info("password attempt held back", LOG_INT("wait_s", wait_s), LOG_SLICE("address", r->address), LOG_REQ(r->id));
 	again(r, t, 429, "Too many attempts. Wait a little, then try again.");
 }
@@ -151,6 +153,7 @@ too_many(struct request *r, const struct attempt *t, unsigned wait_s)
 static void
 refused(struct request *r, const struct attempt *t)
 {
+	counters_login(r->app->counters, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), "wrong_password");
 	log_info("password refused", LOG_SLICE("user_id", t->entry ? slice_str(t->entry->user_id) : SLICE_LIT("unknown")),
 		LOG_SLICE("address", r->address), LOG_REQ(r->id));
 	again(r, t, 401, "The name or the password is wrong.");

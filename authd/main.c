@@ -30,7 +30,7 @@ check(const char *config_path)
 {
 	char why[WHY_BYTES] = "";
 	struct generation *g;
-	enum err e = app_generation_load(config_path, &clock_system, NULL, &g, why, sizeof why);
+	enum err e = app_generation_load(config_path, &clock_system, NULL, NULL, &g, why, sizeof why);
 
 	if (e == OK)
 		app_generation_release(g);

@@ -1,3 +1,4 @@
+#include "authd/counters.h"
 #include "authd/mint.h"
 #include "authd/person.h"
 #include "authd/signer.h"
@@ -136,7 +137,9 @@ mint_session(struct request *r, struct record_session *s)
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
 	e = mint(r, "JWT", &claims, &s->jwt);
-	if (e == OK)
-		s->jwt_expires_at = c.expires_at;
-	return e;
+	if (e != OK)
+		return e;
+	s->jwt_expires_at = c.expires_at;
+	counters_tokens(r->app->counters, "session");
+	return OK;
 }

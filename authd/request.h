@@ -19,7 +19,7 @@ enum request_door {
 	DOOR_PUBLIC,   /* http, https */
 	DOOR_GATEWAY,  /* the unix socket: proxyd, for people and for itself */
 	DOOR_CTL,      /* the control socket: `authd ctl`, as root or as the user that authd runs as */
-	DOOR_TELEMETRY
+	DOOR_TELEMETRY /* telemetry.http: metrics and health, for whoever can reach it */
 };
 
 struct request_header {
@@ -40,6 +40,7 @@ struct request {
 	struct slice body;
 	struct slice address;     /* the client's IP as text */
 	enum request_door door;
+	const char *route;        /* what it matched, as the table has it; NULL: nothing */
 	unsigned peer_uid;        /* DOOR_CTL: who asks */
 	char id[REQUEST_ID_BYTES];
 	struct request_header headers[REQUEST_HEADERS_MAX];

@@ -1,5 +1,6 @@
 #include "authd/admin.h"
 #include "authd/app.h"
+#include "authd/counters.h"
 #include "authd/pages.h"
 #include "authd/routes.h"
 
@@ -8,7 +9,8 @@ enum flags {
 	ROUTE_PREFIX = 2,   /* something follows the path */
 	ROUTE_INTERNAL = 4, /* over the unix socket only; elsewhere there is no such page */
 	ROUTE_CORS = 8,     /* web.allowedOrigins may call it from a script */
-	ROUTE_CTL = 16      /* over the control socket only, which has no others; below CTL_PATH */
+	ROUTE_CTL = 16,     /* over the control socket only, which has no others; below CTL_PATH */
+	ROUTE_TELEMETRY = 32 /* at telemetry.http only, which has no others */
 };
 
 struct route {
@@ -56,6 +58,10 @@ static const struct route routes[] = {
 	{ "/keys", METHOD_GET, ROUTE_CTL, admin_keys_list },
 	{ "/keys/rotate", METHOD_POST, ROUTE_CTL, admin_keys_rotate },
 	{ "/stats", METHOD_GET, ROUTE_CTL, admin_stats },
+	{ "/metrics", METHOD_GET, ROUTE_ROOT | ROUTE_TELEMETRY, telemetry_metrics },
+	{ "/healthz", METHOD_GET, ROUTE_ROOT | ROUTE_TELEMETRY, telemetry_ready },
+	{ "/healthz/live", METHOD_GET, ROUTE_ROOT | ROUTE_TELEMETRY, telemetry_live },
+	{ "/healthz/ready", METHOD_GET, ROUTE_ROOT | ROUTE_TELEMETRY, telemetry_ready },
 	{ "/console", METHOD_GET, ROUTE_ROOT, console_home },
 	{ "/console/", METHOD_GET, ROUTE_ROOT, console_home },
 	{ "/console/signin", METHOD_GET, ROUTE_ROOT, console_sign_in },
@@ -73,13 +79,13 @@ route_serves(const struct route *route, enum request_door door)
 {
 	switch (door) {
 	case DOOR_PUBLIC:
-		return !(route->flags & (ROUTE_INTERNAL | ROUTE_CTL));
+		return !(route->flags & (ROUTE_INTERNAL | ROUTE_CTL | ROUTE_TELEMETRY));
 	case DOOR_GATEWAY:
-		return !(route->flags & ROUTE_CTL);
+		return !(route->flags & (ROUTE_CTL | ROUTE_TELEMETRY));
 	case DOOR_CTL:
 		return (route->flags & ROUTE_CTL) != 0;
 	case DOOR_TELEMETRY:
-		break;
+		return (route->flags & ROUTE_TELEMETRY) != 0;
 	}
 	return false;
 }
@@ -162,6 +168,7 @@ dispatch(struct request *r)
 	for (size_t i = 0; i < ROUTES; i++) {
 		if (!route_matches(&routes[i], r, &rest))
 			continue;
+		r->route = routes[i].path;
 		if (r->method == METHOD_OPTIONS && (routes[i].flags & ROUTE_CORS)) {
 			cors_preflight(r);
 			return;
@@ -187,6 +194,17 @@ routes_handle(struct request *r)
 {
 	r->generation = app_generation_acquire(r->app);
 	dispatch(r);
+}
+
+void
+routes_answered(const struct request *r, int status, uint64_t ms)
+{
+	static const char *const methods[] = { [METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_POST] = "POST", [METHOD_OPTIONS] = "OPTIONS",
+		[METHOD_OTHER] = "other" };
+
+	/* Operators' own requests say nothing about how people are served. method 0: the head was not read to its end. */
+	if (r->door == DOOR_PUBLIC || r->door == DOOR_GATEWAY)
+		counters_request(r->app->counters, r->route, methods[r->method ? r->method : METHOD_OTHER], status, ms);
 }
 
 void

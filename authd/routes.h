@@ -7,6 +7,7 @@
 /* server_options' handle and release. */
 void routes_handle(struct request *r);
 void routes_release(struct request *r);
+void routes_answered(const struct request *r, int status, uint64_t ms);
 
 /* rest: what follows the route's path, for routes that have something there. */
 typedef void route_handler(struct request *r, struct slice rest);
@@ -24,6 +25,8 @@ route_handler logout_request, logout_confirm;
 /* admin_*.c */
 route_handler admin_sessions_list, admin_sessions_end, admin_clients_list, admin_clients_add, admin_clients_remove, admin_users_list, admin_users_add,
 	admin_users_remove, admin_users_passwd, admin_keys_list, admin_keys_rotate, admin_stats;
+/* telemetry.c */
+route_handler telemetry_metrics, telemetry_live, telemetry_ready;
 /* console.c */
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
 /* console_sessions.c */

@@ -24,6 +24,7 @@ struct server_options {
 	struct authd *app;
 	void (*handle)(struct request *r);  /* a whole request */
 	void (*release)(struct request *r); /* its answer was sent or its connection is gone; runs once for each request that was handled */
+	void (*answered)(const struct request *r, int status, uint64_t ms); /* each answer, also where the server refused; may be NULL */
 };
 
 enum server_kind { SERVER_UNIX, SERVER_HTTP, SERVER_HTTPS, SERVER_CTL, SERVER_TELEMETRY };

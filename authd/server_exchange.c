@@ -58,14 +58,19 @@ response_of(struct buf *body)
 	return m;
 }
 
+/* Probes and scrapes come every few seconds: they are no news. */
 static void
-answer_log(const struct exchange *x, int status)
+answer_note(const struct exchange *x, int status)
 {
+	const struct server *s = x->listener->server;
 	const struct request *r = &x->r;
+	uint64_t ms = server_now_ms(s) - x->started_ms;
 
-	log_info("request", LOG_STR("method", r->method == METHOD_GET ? "GET" : r->method == METHOD_POST ? "POST" : "other"),
-		LOG_SLICE("path", r->path), LOG_INT("status", status), LOG_INT("ms", server_now_ms(x->listener->server) - x->started_ms),
-		LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	LOG_AT(r->door == DOOR_TELEMETRY ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "request",
+		LOG_STR("method", r->method == METHOD_GET ? "GET" : r->method == METHOD_POST ? "POST" : "other"), LOG_SLICE("path", r->path),
+		LOG_INT("status", status), LOG_UINT("ms", ms), LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	if (s->o.answered)
+		s->o.answered(r, status, ms);
 }
 
 void
@@ -98,7 +103,7 @@ response_send(struct request *r, int status, const char *content_type, struct bu
 	if (x->queued != MHD_YES)
 		log_error("answer could not be queued: the connection is closed", LOG_SLICE("path", r->path), LOG_INT("status", status), LOG_REQ(r->id));
 	x->phase = PHASE_ANSWERED;
-	answer_log(x, status);
+	answer_note(x, status);
 }
 
 void

@@ -1,6 +1,7 @@
 /* Somebody has proved who they are: one store write starts their session and takes the authorization one step further, then the browser follows. */
 #include "authd/authorization.h"
 #include "authd/browser.h"
+#include "authd/counters.h"
 #include "authd/grant.h"
 #include "authd/pages.h"
 #include "authd/person.h"
@@ -111,6 +112,7 @@ signed_in_stored(struct request *r, enum err result)
 	}
 	log_info("signed in", LOG_SLICE("connector", s->user.connector_id), LOG_SLICE("user_id", s->user.user_id), LOG_SLICE("client", s->a.client_id),
 		LOG_SLICE("sid", s->a.sid), LOG_SLICE("address", r->address), LOG_REQ(r->id));
+	counters_login(r->app->counters, s->user.connector_id, "succeeded");
 	session_cookie_set(r, &s->session);
 	if (s->outcome == OUTCOME_CONSOLE)
 		page_redirect(r, s->a.return_to);

@@ -233,6 +233,9 @@ store_stats(struct store *s, struct store_stats *out)
 		.growths = atomic_load(&s->growths),
 		.map_bytes = atomic_load(&s->map_bytes_now),
 	};
+	out->commit_us = atomic_load(&s->commit_us);
+	for (size_t i = 0; i <= STORE_COMMIT_BOUNDS; i++)
+		out->commits[i] = atomic_load(&s->commits[i]);
 	if (store_read(s, read_size, &out->used_bytes) != OK)
 		out->used_bytes = 0;
 }

@@ -82,9 +82,13 @@ MUST_CHECK enum err store_healthy(struct store *s);
 /* Id of the key that secrets are sealed under; NULL: none. */
 const char *store_key_id(const struct store *s);
 
+#define STORE_COMMIT_BOUNDS 11
+extern const uint64_t store_commit_bounds_us[STORE_COMMIT_BOUNDS]; /* of the histogram of commits */
+
 struct store_stats {
 	uint64_t writes, groups, failed_groups, purged, growths; /* since store_open; groups of callers' writes, and records purged by the writer itself */
 	size_t map_bytes, used_bytes;
+	uint64_t commits[STORE_COMMIT_BOUNDS + 1], commit_us; /* that succeeded, purges too, by how long they took; and together */
 };
 void store_stats(struct store *s, struct store_stats *out);
 

@@ -87,6 +87,7 @@ struct store {
 	atomic_bool failing;      /* the last commit failed */
 	atomic_uint_fast64_t writes, groups, failed_groups, purged, growths;
 	atomic_size_t map_bytes_now;
+	atomic_uint_fast64_t commits[STORE_COMMIT_BOUNDS + 1], commit_us;
 };
 
 /* store_folder.c. why as in store_open. */

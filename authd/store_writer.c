@@ -10,12 +10,32 @@
 
 /* Real time, also under a clock that tests hold: it says how long to wait, never what has expired. */
 static uint64_t
-real_ms(void)
+real_us(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t
+real_ms(void)
+{
+	return real_us() / 1000;
+}
+
+/* Microseconds: a commit is one fsync, which takes a tenth of a millisecond on a good disk and seconds on one that is overloaded. */
+const uint64_t store_commit_bounds_us[STORE_COMMIT_BOUNDS] = { 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2000000 };
+
+static void
+count_commit(struct store *s, uint64_t us)
+{
+	size_t i = 0;
+
+	while (i < STORE_COMMIT_BOUNDS && us > store_commit_bounds_us[i])
+		i++;
+	atomic_fetch_add(&s->commits[i], 1);
+	atomic_fetch_add(&s->commit_us, us);
 }
 
 static bool
@@ -78,7 +98,11 @@ try_group(struct store *s, struct store_op *ops, int64_t *soonest, bool *watched
 	}
 	*soonest = t.soonest;
 	*watched = t.watched;
-	return mdb_txn_commit(t.group);
+	uint64_t began_us = real_us();
+	int committed = mdb_txn_commit(t.group);
+	if (!committed)
+		count_commit(s, real_us() - began_us);
+	return committed;
 }
 
 /* LMDB calls a write that was cut short EIO, and the usual reason is a disk that has just become full. */

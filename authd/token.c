@@ -1,5 +1,6 @@
 /* The token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3, 12): who asks, for what grant, one store write, the tokens. */
 #include "authd/client_endpoint.h"
+#include "authd/counters.h"
 #include "authd/device.h"
 #include "authd/mint.h"
 #include "authd/person.h"
@@ -41,6 +42,7 @@ static void
 answer_minted(struct request *r, enum err result, struct buf *body)
 {
 	if (result == OK) {
+		counters_tokens(r->app->counters, grant_type_name(((const struct token *)r->state)->request.grant));
 		client_endpoint_send(r, 200, body);
 		return;
 	}

@@ -7,8 +7,8 @@ what_dex_knows_and_authd_does_not_carry_says_so(void **state)
 	(void)state;
 #define NOT(key) key ": is known to dex and not carried by authd yet: remove it"
 	static const struct config_unit_refusal rows[] = {
-		{ BASE "telemetry: {http: ':5558'}\n", ":5: " NOT("telemetry") },
-		{ BASE "Telemetry:\n", ":5: " NOT("Telemetry") },
+		{ BASE "telemetry: {enableProfiling: true}\n", ":5: telemetry.enableProfiling: profiles of Go programs" },
+		{ BASE "GRPC:\n", ":5: " NOT("GRPC") },
 		{ BASE "grpc: {addr: ':5557'}\n", ":5: " NOT("grpc") },
 		{ BASE "mfa: {authenticators: []}\n", ":5: " NOT("mfa") },
 		{ ISSUER STORAGE "web:\n  http: ':1'\n  tlsMaxVersion: 1.3\n" DB, ":5: " NOT("web.tlsMaxVersion") },

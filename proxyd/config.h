@@ -66,6 +66,7 @@ struct proxyd_config {
 	struct config_list listen;   /* proxyd_listen */
 	int64_t workers;             /* 0: one per CPU; 1..256 */
 	const char *user;            /* to become when started as root; NULL: stay */
+	const char *pid_file;        /* where the master that serves writes its number; NULL: nowhere */
 	struct {
 		struct config_list jwt;  /* proxyd_jwt */
 		struct { const char *issuer; const char *cookie_name; } session; /* issuer NULL: the first jwt with a unix discoveryURL; cookie default __Host-gatehouse */
@@ -85,6 +86,7 @@ struct proxyd_config {
 		int64_t upstream_idle_timeout_ms;    /* 60s: below Go's 90 s, so that we close first */
 		int64_t tunnel_idle_timeout_ms; /* 1h: an upgraded connection without a byte either way */
 		int64_t drain_timeout_ms;    /* 30s: how long old workers live after HUP or QUIT */
+		int64_t upgrade_timeout_ms;  /* 1m: how long a new program may take until it is ready */
 		int64_t connections;         /* per worker; 0: from the open files limit */
 		int64_t connections_per_address; /* 0: no limit */
 		int64_t token_bytes;         /* 8192 */

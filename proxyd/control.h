@@ -1,4 +1,4 @@
-/* control.h - the few messages between master and its children: SOCK_SEQPACKET pairs, one struct control_message each, at most one descriptor. */
+/* control.h - the few messages between master and its children, and between a master and its successor, which may be of another version: new kinds go to the end. SOCK_SEQPACKET pairs, one struct control_message each, at most one descriptor. */
 #ifndef PROXYD_CONTROL_H
 #define PROXYD_CONTROL_H
 
@@ -17,6 +17,11 @@ enum control_kind {
 	CONTROL_LOG_SOURCE,   /* master -> logger: read end of one more pipe; value: its log_stream */
 	CONTROL_LOG_OUTPUT,   /* master -> logger: write this stream there from now on, without a descriptor: nowhere; text: its file, "" says nothing */
 	CONTROL_LOG_STYLE,    /* master -> logger: how its own lines look; value: CONTROL_STYLE(level, format) */
+	CONTROL_PAUSE,        /* master -> worker: leave new connections to others until CONTROL_SERVE; those that there are go on */
+	CONTROL_SERVED,       /* worker -> master: a request has been answered, once; successor -> predecessor: it serves for good, you may leave */
+	CONTROL_GENERATION,   /* predecessor -> successor: number of the configuration in use */
+	CONTROL_TICKETS,      /* predecessor -> successor: secret of the session tickets, as CONTROL_CREDENTIAL's token */
+	CONTROL_SIGNAL,       /* between the two: a signal that is the other's to follow, too; value: its number */
 	CONTROL_KINDS
 };
 #define CONTROL_STYLE(level, format) ((uint32_t)(level) << 8 | (uint32_t)(format))

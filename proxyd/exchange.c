@@ -200,6 +200,10 @@ finish(struct exchange *x)
 	upstream_finish(&x->call, false);
 	count_end(x);
 	access_log_write(x);
+	if (x->status && g->on_served) {
+		g->on_served(g);
+		g->on_served = NULL;
+	}
 	principal_unref(x->principal);
 	impersonation_free(x->as);
 	x->ops->over(x);

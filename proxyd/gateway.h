@@ -45,6 +45,7 @@ struct gateway {
 	struct http_head answer_head; /* a head being read from an upstream; the same */
 	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */
 	bool draining;                /* answer "Connection: close" from now on */
+	unsigned send_away;           /* as many answers say so although it does not drain */
 	bool stopping;                /* whatever still runs is cut by us */
 
 	/* lists of what is free */
@@ -56,6 +57,7 @@ struct gateway {
 	size_t client_n;
 	void (*on_client_gone)(struct gateway *g, const struct client *c); /* its connection is closed; NULL: nobody asks */
 	void (*on_keys_wanted)(struct gateway *g); /* a token named a key that nobody has; NULL: nobody asks */
+	void (*on_served)(struct gateway *g); /* once, when the first request has been answered; NULL: nobody asks */
 	struct metrics_slot *metrics; /* shared with the keeper; NULL before gateway_init: memory of our own, for whoever has none */
 	bool metrics_own;
 	struct authenticator_stats credentials_counted; /* how much of them is in metrics */

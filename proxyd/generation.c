@@ -223,6 +223,14 @@ generation_serve(struct generation *g)
 		send_or_log(child_at(g, i), CONTROL_SERVE, 0, -1);
 }
 
+void
+generation_pause(struct generation *g)
+{
+	g->serving = false;
+	for (size_t i = 0; i < g->worker_n; i++)
+		send_or_log(&g->workers[i], CONTROL_PAUSE, 0, -1);
+}
+
 static void
 child_is_ready(struct child *c)
 {
@@ -255,6 +263,17 @@ take_keycache(struct generation *g, int fd)
 		send_or_log(&g->workers[i], CONTROL_KEYCACHE, 0, fd);
 }
 
+void
+generation_use_keycache(struct generation *g, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copy >= 0)
+		take_keycache(g, copy);
+	else
+		log_error("key cache not passed on", LOG_UINT("generation", g->number), LOG_ERRNO(errno));
+}
+
 /* Which child may say what; anything else is ignored with a line in the log (a captured worker must not be able to hand out keys). */
 static void
 take_message(struct child *c, const struct control_message *m, int fd)
@@ -263,6 +282,8 @@ take_message(struct child *c, const struct control_message *m, int fd)
 
 	if (m->kind == CONTROL_KEYCACHE && c->kind == CHILD_KEEPER && fd >= 0) {
 		take_keycache(g, fd);
+		if (g->events->keycache)
+			g->events->keycache(g->master, g);
 		return;
 	}
 	if (fd >= 0)
@@ -273,6 +294,8 @@ take_message(struct child *c, const struct control_message *m, int fd)
 		snprintf(c->why, sizeof(c->why), "%s", m->text);
 	else if (m->kind == CONTROL_WANT_KEYS && c->kind == CHILD_WORKER)
 		g->events->want_keys(g->master);
+	else if (m->kind == CONTROL_SERVED && c->kind == CHILD_WORKER && g->events->served)
+		g->events->served(g->master, g);
 	else
 		log_warn("child sent a message that is not its to send", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index),
 			LOG_INT("child_pid", c->pid), LOG_UINT("kind", m->kind));
@@ -467,7 +490,12 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 	} else if (g->candidate) {
 		settle(g, why);
 	} else {
-		replace(c, why);
+		if (g->events->died)
+			g->events->died(g->master, g, why);
+		if (g->phase == GENERATION_LEAVES)
+			check_gone(g);
+		else
+			replace(c, why);
 	}
 	return true;
 }

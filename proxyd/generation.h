@@ -23,6 +23,10 @@ struct generation_events {
 	void (*gone)(void *master, struct generation *g);
 	void (*want_keys)(void *master);
 	void (*forget_secrets)(void *master); /* in a fresh keeper process: wipe what master's memory has of them */
+	/* These may be NULL. */
+	void (*died)(void *master, struct generation *g, const char *why); /* a child that is about to be replaced */
+	void (*served)(void *master, struct generation *g);                /* a worker has answered its first request */
+	void (*keycache)(void *master, struct generation *g);              /* the keeper made another one: g->keycache_fd */
 };
 
 struct generation {
@@ -74,6 +78,10 @@ void generation_free(struct generation *g);
 void generation_start(struct generation *g, bool serve);
 /* It has settled: accept connections from now on. */
 void generation_serve(struct generation *g);
+/* Leave new connections to others, until generation_serve. */
+void generation_pause(struct generation *g);
+/* Its own keeper is gone: these are the keys from now on. fd is borrowed. */
+void generation_use_keycache(struct generation *g, int fd);
 /* Let workers finish what runs, for at most so long; the keeper ends at once. */
 void generation_drain(struct generation *g, uint64_t timeout_ms);
 void generation_stop(struct generation *g);

@@ -98,6 +98,16 @@ h1_send_interim(struct exchange *x, const struct http_head *head)
 	return h1_write(h, buf_slice(out)) == FRONT_GONE ? FRONT_GONE : FRONT_TAKEN;
 }
 
+/* No next request on this connection: the worker's last ones, or one that others are to have. */
+static bool
+is_to_go(struct gateway *g)
+{
+	if (g->draining || g->send_away == 0)
+		return g->draining;
+	g->send_away--;
+	return true;
+}
+
 /* The answer's head into the scratch buffer, with this connection's framing (RFC 9112 sections 6 and 9.6). */
 static bool
 write_head(struct h1 *h, struct exchange *x, const struct http_head *head)
@@ -107,7 +117,7 @@ write_head(struct h1 *h, struct exchange *x, const struct http_head *head)
 	h->framing = head->framing;
 	if (head->framing == FRAMING_CHUNKED || head->framing == FRAMING_CLOSE)
 		h->framing = h->minor ? FRAMING_CHUNKED : FRAMING_CLOSE;
-	h->closes = !h->keep_alive || h->upgrade || !h->body_done || h->ended || h->framing == FRAMING_CLOSE || h1_gateway(h)->draining;
+	h->closes = !h->keep_alive || h->upgrade || !h->body_done || h->ended || h->framing == FRAMING_CLOSE || is_to_go(h1_gateway(h));
 	struct response_context context = { .framing = h->framing, .close = h->closes, .minor = h->minor };
 	exchange_describe(x, &context);
 	buf_reset(out);
@@ -191,7 +201,7 @@ h1_send_answer(struct exchange *x, struct status_answer *a, bool page)
 	struct buf *out = &h1_gateway(h)->scratch;
 
 	h1_skip_body(h);
-	h->closes = a->close = !h->keep_alive || h->upgrade || !h->body_done || h->ended || h1_gateway(h)->draining;
+	h->closes = a->close = !h->keep_alive || h->upgrade || !h->body_done || h->ended || is_to_go(h1_gateway(h));
 	h->answered = true;
 	buf_reset(out);
 	status_write(a, page, h->head_only, h->minor, out);

@@ -21,21 +21,39 @@ has_fd(const struct listeners *l, size_t n, int fd)
 	return false;
 }
 
-/* A socket of old that has the address and is not in out yet (port 0 may be configured several times); NULL: none. */
-static const struct listener *
-find_kept(const struct listeners *old, const struct listeners *out, const struct address *configured)
-{
-	for (size_t i = 0; old && i < old->n; i++)
-		if (same_address(&old->items[i].configured, configured) && !has_fd(out, out->n, old->items[i].fd))
-			return &old->items[i];
-	return NULL;
-}
-
 /* The port of an IP address, in the net's byte order; 0: it has none. */
 static in_port_t
 port_of(const struct address *a)
 {
 	return a->u.sa.sa_family == AF_INET ? a->u.in4.sin_port : a->u.sa.sa_family == AF_INET6 ? a->u.in6.sin6_port : 0;
+}
+
+/* bound is what a request for the address would have become. */
+static bool
+fits(const struct address *configured, const struct address *bound)
+{
+	struct address wanted = *configured;
+
+	if (port_of(configured) == 0 && configured->u.sa.sa_family == bound->u.sa.sa_family) {
+		if (bound->u.sa.sa_family == AF_INET)
+			wanted.u.in4.sin_port = bound->u.in4.sin_port;
+		else if (bound->u.sa.sa_family == AF_INET6)
+			wanted.u.in6.sin6_port = bound->u.in6.sin6_port;
+	}
+	return same_address(&wanted, bound);
+}
+
+/* A socket of old that has the address and is not in out yet (port 0 may be configured several times); NULL: none. */
+static const struct listener *
+find_kept(const struct listeners *old, const struct listeners *out, const struct address *configured)
+{
+	for (size_t i = 0; old && i < old->n; i++) {
+		const struct listener *l = &old->items[i];
+		bool same = old->inherited ? fits(configured, &l->bound) : same_address(&l->configured, configured);
+		if (same && !has_fd(out, out->n, l->fd))
+			return l;
+	}
+	return NULL;
 }
 
 /* Whether sockets of l may share their port with another of ours. Without it two sockets of one port exclude each other when either has all addresses; with it on both, the
@@ -76,6 +94,7 @@ open_one(const struct address *configured, const struct listeners *old, struct l
 
 	if (kept) {
 		*l = *kept;
+		l->configured = *configured;
 		out->n++;
 		return OK;
 	}

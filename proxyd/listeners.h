@@ -18,9 +18,10 @@ struct listeners {
 	struct listener items[PROXYD_LISTENERS_MAX + 1]; /* config->listen in order, then the admin address if there is one */
 	size_t n;
 	bool admin;
+	bool inherited; /* others opened them, so which address was asked for is not known: port 0 is any port of that address */
 };
 
-/* Bind what c wants, taking over from old (may be NULL) what has the same configured address. An address that overlaps with one of old's ("127.0.0.1:443" with
+/* Bind what c wants, taking over from old (may be NULL) what has the same configured address, or if inherited the same bound one. An address that overlaps with one of old's ("127.0.0.1:443" with
  * "0.0.0.0:443") is shared with it until one of the two sets is closed. *out is untouched and nothing is left open unless OK. E_SYSTEM with e filled: file, line, key,
  * why ("Address already in use"). */
 MUST_CHECK enum err listeners_open(const struct proxyd_config *c, const struct listeners *old, struct listeners *out, struct config_error *e);

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
+#include "proxyd/control.h"
 #include "proxyd/master.h"
 #include "shared/process.h"
+#include "shared/program.h"
 
 static const char usage[] = "usage: proxyd [--check] CONFIG\n"
 			    "       proxyd --help | --version\n";
@@ -58,8 +60,10 @@ static const char help[] =
 	"  - {path: /oidc, to: \"unix:/run/gatehouse/authd.sock\"}\n"
 	"  limits: {headerBytes: 65536, headerTimeout: 10s, idleTimeout: 5m, bodyTimeout: 1m,\n"
 	"           upstreamConnectTimeout: 5s, upstreamIdleTimeout: 60s, tunnelIdleTimeout: 1h, drainTimeout: 30s,\n"
+	"           upgradeTimeout: 1m,               # how long a new program may take until it is ready\n"
 	"           connections: 0, connectionsPerAddress: 0, tokenBytes: 8192, identities: 65536}\n"
 	"  admin: {address: \"127.0.0.1:9443\"}      # plain HTTP: /livez, /readyz, /metrics\n"
+	"  pidFile: FILE                           # of the master that serves; default: none\n"
 	"  log: {level: info, format: json, file: LOG}   # debug, info, warn, error; text, json; default: standard error\n"
 	"  audit: {file: AUDIT, level: Metadata}   # an audit.k8s.io/v1 Event for each request to a cluster, one a line\n"
 	"\n"
@@ -69,16 +73,23 @@ static const char help[] =
 	"              If anything is wrong nothing changes, and the log says why\n"
 	"  USR1        open log and audit files again, after they have been renamed. Nothing is lost; \"log file opened\" in the\n"
 	"              new file says that the old one is complete\n"
+	"  USR2        start the program's file as it is now, with the same arguments and sockets, beside this one. When it is\n"
+	"              ready new connections are its to answer; when it has answered one, or ten seconds have passed without\n"
+	"              the loss of a process, this one leaves as after HUP. Whatever goes wrong before that ends the new one,\n"
+	"              this one goes on, and the log says why\n"
 	"  TTIN, TTOU  one worker more, one worker less, until the next HUP. The one that leaves finishes what it has, for at most\n"
 	"              drainTimeout\n"
 	"  QUIT        finish what is running, for at most drainTimeout, then end\n"
 	"  TERM, INT   end now\n"
 	"\n"
 	"ENVIRONMENT\n"
-	"  NOTIFY_SOCKET, WATCHDOG_USEC   set by systemd (Type=notify): READY=1, RELOADING=1, STOPPING=1, WATCHDOG=1\n"
+	"  NOTIFY_SOCKET, WATCHDOG_USEC   set by systemd (Type=notify): READY=1, RELOADING=1, STOPPING=1, WATCHDOG=1,\n"
+	"                                 and MAINPID after USR2\n"
+	"  LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES   sockets that systemd has opened (Sockets=): one that has an address of CONFIG is\n"
+	"                                 used in place of one of our own, others are closed with a line in the log\n"
 	"\n"
 	"EXIT STATUS\n"
-	"  0  ended by a signal, or --check found nothing wrong    1  could not start, or --check found an error\n"
+	"  0  ended by a signal, replaced by USR2, or --check found nothing wrong    1  could not start, or --check found an error\n"
 	"  2  wrong command line\n";
 
 /* A descriptor below 3 that is not open would be given to the next socket, which children would take for a standard stream. */
@@ -92,6 +103,24 @@ open_standard_streams(void)
 	while (fd >= 0 && fd < 3);
 	if (fd >= 3)
 		close(fd);
+}
+
+static int
+run(const char *path)
+{
+	struct proxyd_config *config;
+	struct config_error e = { "" };
+	struct inheritance inheritance;
+	int status = 1;
+
+	if (inheritance_take(&inheritance, e.text) == OK && proxyd_config_load(path, &clock_system, &config, &e) == OK) {
+		status = master_run(path, config, &inheritance, &clock_system);
+	} else {
+		fprintf(stderr, "proxyd: %s\n", e.text);
+		inheritance_tell(&inheritance, CONTROL_FAILED, 0, e.text, -1);
+	}
+	inheritance_fini(&inheritance);
+	return status;
 }
 
 int
@@ -111,15 +140,16 @@ main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	if (program_init(argv) == E_NOMEM)
+		return 1;
 	process_title_init(argc, argv);
 	path = argv[1 + check]; /* it may have been moved */
+	if (!check)
+		return run(path);
 	if (proxyd_config_load(path, &clock_system, &config, &e)) {
 		fprintf(stderr, "proxyd: %s\n", e.text);
 		return 1;
 	}
-	if (check) {
-		proxyd_config_free(config);
-		return printf("%s: ok\n", path) < 0 || fflush(stdout) != 0;
-	}
-	return master_run(path, config, &clock_system);
+	proxyd_config_free(config);
+	return printf("%s: ok\n", path) < 0 || fflush(stdout) != 0;
 }

@@ -1,41 +1,22 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
 #include "proxyd/confine.h"
-#include "proxyd/generation.h"
-#include "proxyd/master.h"
+#include "proxyd/control.h"
+#include "proxyd/master_state.h"
+#include "proxyd/pid_file.h"
 #include "shared/process.h"
 #include "shared/rng.h"
 #include "shared/sandbox.h"
 
-enum ending { ENDING_NO, ENDING_DRAIN, ENDING_STOP };
-
-struct master {
-	struct loop_watch signals; /* first member */
-	struct loop_timer watchdog;
-	struct loop *loop;
-	const struct clock *clock;
-	const char *path;
-	struct generation *generations; /* all that have a child left, newest first */
-	struct generation *active;      /* the one that serves, or is starting as the first */
-	struct generation *candidate;   /* the one that is to replace it; NULL: no reload runs */
-	struct logs *logs;
-	struct metrics *metrics;
-	struct log_files candidate_files; /* in use when the candidate is */
-	struct proxyd_config *starting; /* loaded, and nobody's yet */
-	unsigned last_number;
-	bool reload_again;              /* HUP came while a reload ran */
-	int workers_more;               /* TTIN less TTOU while a reload ran */
-	bool announced;                 /* "proxyd ready" was said */
-	enum ending ending;
-	uint64_t watchdog_ms;
-	unsigned char ticket_secret[TICKET_SECRET_BYTES]; /* for the life of this process: tickets outlive reloads */
-};
-
 static bool start_up(struct master *m, struct proxyd_config *config);
+static void settle_inheritance(struct master *m);
+static void announce(const struct generation *g, const char *msg);
+static void release_pid_file(struct master *m);
 static bool start_generation(struct master *m, struct proxyd_config *config, struct config_error *e);
 static void on_signal(struct loop_watch *w, uint32_t events);
 static void on_watchdog(struct loop_timer *t);
@@ -43,13 +24,18 @@ static void settled(void *arg, struct generation *g, const char *why);
 static void gone(void *arg, struct generation *g);
 static void want_keys(void *arg);
 static void forget_secrets(void *arg);
+static void child_died(void *arg, struct generation *g, const char *why);
+static void child_served(void *arg, struct generation *g);
+static void new_keycache(void *arg, struct generation *g);
 
-static const struct generation_events events = { settled, gone, want_keys, forget_secrets };
+static const struct generation_events events = { settled, gone, want_keys, forget_secrets, child_died, child_served, new_keycache };
 
 int
-master_run(const char *path, struct proxyd_config *config, const struct clock *clock)
+master_run(const char *path, struct proxyd_config *config, struct inheritance *inheritance, const struct clock *clock)
 {
-	struct master m = { .clock = clock, .path = path };
+	struct master m = { .clock = clock, .path = path, .inheritance = inheritance };
+
+	inheritance->master = &m;
 
 	log_setup("proxyd", 2, (enum log_level)config->log.level, (enum log_format)config->log.format);
 	if (!start_up(&m, config)) {
@@ -62,19 +48,32 @@ master_run(const char *path, struct proxyd_config *config, const struct clock *c
 	enum err e = loop_run(m.loop);
 	if (e)
 		log_error("event loop failed", LOG_ERRNO(errno)); /* children end with us */
+	release_pid_file(&m);
 	log_info("proxyd stopped");
 	logs_free(m.logs);
+	successor_fini(&m.successor);
 	metrics_free(m.metrics);
 	loop_free(m.loop);
 	OPENSSL_cleanse(m.ticket_secret, sizeof(m.ticket_secret));
-	return e ? 1 : 0;
+	return e || m.failed ? 1 : 0;
+}
+
+/* Why it did not start; a predecessor logs it, too. */
+static bool
+refuse(struct master *m, const char *why)
+{
+	fprintf(stderr, "proxyd: %s\n", why);
+	inheritance_tell(m->inheritance, CONTROL_FAILED, 0, why, -1);
+	return false;
 }
 
 static bool
-complain(const char *what)
+complain(struct master *m, const char *what)
 {
-	fprintf(stderr, "proxyd: %s: %s\n", what, strerrordesc_np(errno));
-	return false;
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s: %s", what, strerrordesc_np(errno));
+	return refuse(m, text);
 }
 
 /* From here on lines go where the configuration says. */
@@ -83,12 +82,32 @@ start_logs(struct master *m, const struct proxyd_config *config, struct config_e
 {
 	struct log_files files;
 
-	if (log_files_open(config, &files, e)) {
-		fprintf(stderr, "proxyd: %s\n", e->text);
-		return false;
-	}
+	if (log_files_open(config, &files, e))
+		return refuse(m, e->text);
 	m->logs = logs_new(m->loop, m->clock, &files, config->user, forget_secrets, m);
-	return m->logs || complain("no logger");
+	return m->logs || complain(m, "no logger");
+}
+
+/* Sockets that the configuration has no use for go: nobody would answer there. */
+static void
+settle_inheritance(struct master *m)
+{
+	struct inheritance *i = m->inheritance;
+	const struct listeners *used = &m->generations->listeners;
+	char text[ADDRESS_TEXT_MAX];
+
+	for (size_t n = 0; n < i->sockets.n; n++) {
+		bool taken = false;
+		for (size_t u = 0; u < used->n; u++)
+			taken |= used->items[u].fd == i->sockets.items[n].fd;
+		if (!taken)
+			log_warn("a socket that was passed on is closed: the configuration does not name its address",
+				LOG_STR("address", address_format(&i->sockets.items[n].bound, text)));
+	}
+	listeners_close(&i->sockets, used);
+	if (i->keycache_fd >= 0)
+		close(i->keycache_fd);
+	i->keycache_fd = -1;
 }
 
 static bool
@@ -101,20 +120,23 @@ start_up(struct master *m, struct proxyd_config *config)
 
 	process_title_set("proxyd: master %s", m->path);
 	if (process_signals(signals, &fd))
-		return complain("signals cannot be set up");
+		return complain(m, "signals cannot be set up");
 	if (process_harden())
-		return complain("the process cannot be hardened");
+		return complain(m, "the process cannot be hardened");
 	if (confine_master())
-		return complain("the process cannot be confined");
+		return complain(m, "the process cannot be confined");
 	if (rng_fill(&rng_system, m->ticket_secret, sizeof(m->ticket_secret)))
-		return complain("no random numbers");
+		return complain(m, "no random numbers");
 	size_t files = process_raise_nofile();
 	m->loop = loop_new(m->clock);
 	m->signals = (struct loop_watch){ .fd = fd, .on_event = on_signal };
 	if (!m->loop || loop_add(m->loop, &m->signals, EPOLLIN))
-		return complain("no event loop");
+		return complain(m, "no event loop");
 	if (metrics_new(&m->metrics))
-		return complain("no shared memory for metrics");
+		return complain(m, "no shared memory for metrics");
+	master_upgrade_init(m);
+	if (m->inheritance->predecessor.fd >= 0 && loop_add(m->loop, &m->inheritance->predecessor, EPOLLIN))
+		return complain(m, "no event loop");
 	m->starting = config;
 	if (!start_logs(m, config, &e)) {
 		proxyd_config_free(config);
@@ -128,10 +150,9 @@ start_up(struct master *m, struct proxyd_config *config)
 	sandbox_log_support();
 	if (geteuid() == 0 && !config->user)
 		log_warn("running as root: set user in the configuration");
-	if (!start_generation(m, config, &e)) {
-		fprintf(stderr, "proxyd: %s\n", e.text);
-		return false;
-	}
+	if (!start_generation(m, config, &e))
+		return refuse(m, e.text);
+	settle_inheritance(m);
 	return true;
 }
 
@@ -141,9 +162,9 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 {
 	struct generation_setup setup = {
 		.number = m->last_number + 1,
-		.candidate = m->active != NULL,
+		.candidate = m->active || m->inheritance->from_predecessor,
 		.config = config,
-		.seed_fd = m->active ? m->active->keycache_fd : -1,
+		.seed_fd = m->active ? m->active->keycache_fd : m->inheritance->keycache_fd,
 		.loop = m->loop,
 		.clock = m->clock,
 		.ticket_secret = m->ticket_secret,
@@ -152,7 +173,7 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 		.events = &events,
 		.master = m,
 	};
-	const struct listeners *old = m->active ? &m->active->listeners : NULL;
+	const struct listeners *old = m->active ? &m->active->listeners : &m->inheritance->sockets;
 
 	if (listeners_open(config, old, &setup.listeners, e)) {
 		proxyd_config_free(config);
@@ -174,7 +195,7 @@ start_generation(struct master *m, struct proxyd_config *config, struct config_e
 	m->last_number++;
 	g->next = m->generations;
 	m->generations = g;
-	*(m->active ? &m->candidate : &m->active) = g;
+	*(setup.candidate ? &m->candidate : &m->active) = g;
 	generation_start(g, !setup.candidate);
 	return true;
 }
@@ -213,15 +234,21 @@ start_candidate(struct master *m, struct proxyd_config *config, struct config_er
 	return false;
 }
 
-static void
-reload(struct master *m)
+bool
+master_is_busy(const struct master *m)
+{
+	return m->candidate || !m->announced || m->on_trial || m->successor.phase == SUCCESSOR_STARTS || m->successor.phase == SUCCESSOR_ON_TRIAL;
+}
+
+void
+master_reload(struct master *m)
 {
 	struct proxyd_config *config;
 	struct config_error e = { "" };
 
 	if (m->ending)
 		return;
-	if (m->candidate || !m->announced) {
+	if (master_is_busy(m)) {
 		log_info("reload: queued until the running one is done");
 		m->reload_again = true;
 		return;
@@ -230,16 +257,6 @@ reload(struct master *m)
 	notify_reloading(m->clock);
 	if (proxyd_config_load(m->path, m->clock, &config, &e) || !start_candidate(m, config, &e))
 		reload_failed(m, e.text);
-}
-
-static void
-reload_if_queued(struct master *m)
-{
-	bool again = m->reload_again;
-
-	m->reload_again = false;
-	if (again)
-		reload(m);
 }
 
 /* The addresses as bound, for those who asked for port 0. */
@@ -271,6 +288,48 @@ abandon_candidate(struct master *m, const char *why)
 	reload_failed(m, why);
 }
 
+void
+master_claim_pid_file(struct master *m)
+{
+	const char *path = m->active->config->pid_file;
+
+	if (m->pid_file && (!path || strcmp(path, m->pid_file) != 0))
+		release_pid_file(m);
+	if (!path || m->pid_file)
+		return;
+	if (pid_file_write(path, getpid()))
+		log_error("pid file not written", LOG_STR("file", path), LOG_ERRNO(errno));
+	else
+		m->pid_file = strdup(path);
+}
+
+static void
+release_pid_file(struct master *m)
+{
+	if (m->pid_file)
+		pid_file_remove(m->pid_file, getpid());
+	free(m->pid_file);
+	m->pid_file = NULL;
+}
+
+/* As a successor, when all is ready: from now on both programs' listening sockets are the same, and this one accepts, too. */
+static void
+take_over(struct master *m, struct generation *g)
+{
+	struct config_error e = { "" };
+
+	if (listeners_listen(&g->listeners, g->config, &e)) {
+		master_give_up(m, e.text);
+		return;
+	}
+	m->active = g;
+	m->candidate = NULL;
+	generation_serve(g);
+	m->announced = true;
+	announce(g, "proxyd ready");
+	master_begin_trial(m);
+}
+
 static void
 switch_to(struct master *m, struct generation *g)
 {
@@ -288,6 +347,8 @@ switch_to(struct master *m, struct generation *g)
 	generation_drain(old, (uint64_t)g->config->limits.drain_timeout_ms);
 	listeners_close(&old->listeners, &g->listeners);
 	metrics_add(&metrics_master(m->metrics)->reloads_done, 1);
+	new_keycache(m, g);
+	master_claim_pid_file(m);
 	announce(g, "reload: done");
 }
 
@@ -300,7 +361,7 @@ change_workers(struct master *m, int by)
 
 	if (m->ending)
 		return;
-	if (m->candidate || !m->announced) {
+	if (master_is_busy(m)) {
 		log_info("workers: queued until the running reload is done");
 		m->workers_more += by;
 		return;
@@ -312,8 +373,8 @@ change_workers(struct master *m, int by)
 		log_info(by > 0 ? "one worker more" : "one worker less", LOG_UINT("workers", generation_workers(g)));
 }
 
-static void
-change_workers_if_queued(struct master *m)
+void
+master_run_queued(struct master *m)
 {
 	int by = m->workers_more;
 
@@ -322,6 +383,14 @@ change_workers_if_queued(struct master *m)
 		change_workers(m, 1);
 	for (; by < 0; by++)
 		change_workers(m, -1);
+	if (m->reload_again && !master_is_busy(m)) {
+		m->reload_again = false;
+		master_reload(m);
+	}
+	if (m->upgrade_again && !master_is_busy(m)) {
+		m->upgrade_again = false;
+		master_upgrade(m);
+	}
 }
 
 static void
@@ -331,16 +400,21 @@ settled(void *arg, struct generation *g, const char *why)
 
 	if (m->ending)
 		return;
-	if (g == m->candidate && why)
+	if (g == m->candidate && !m->active && why) {
+		master_give_up(m, why);
+	} else if (g == m->candidate && !m->active) {
+		take_over(m, g);
+	} else if (g == m->candidate && why) {
 		abandon_candidate(m, why);
-	else if (g == m->candidate)
+	} else if (g == m->candidate) {
 		switch_to(m, g);
-	else if (g == m->active && !m->announced) {
+	} else if (g == m->active && !m->announced) {
 		m->announced = true;
+		master_claim_pid_file(m);
 		announce(g, "proxyd ready");
 	}
-	change_workers_if_queued(m);
-	reload_if_queued(m);
+	if (!m->ending)
+		master_run_queued(m);
 }
 
 static void
@@ -357,7 +431,13 @@ gone(void *arg, struct generation *g)
 	unsigned number = g->number;
 	generation_free(g);
 	log_info("generation gone", LOG_UINT("generation", number));
-	if (m->ending && !m->generations)
+	master_end_if_gone(m);
+}
+
+void
+master_end_if_gone(struct master *m)
+{
+	if (m->ending && !m->generations && m->inheritance->predecessor.fd < 0)
 		loop_stop(m->loop);
 }
 
@@ -368,6 +448,33 @@ want_keys(void *arg)
 
 	if (m->active)
 		generation_want_keys(m->active);
+}
+
+static void
+child_died(void *arg, struct generation *g, const char *why)
+{
+	master_child_died(arg, g, why);
+}
+
+static void
+child_served(void *arg, struct generation *g)
+{
+	master_child_served(arg, g);
+}
+
+/* Those who only finish what they have are to hear of ended sessions as well. */
+static void
+new_keycache(void *arg, struct generation *g)
+{
+	struct master *m = arg;
+
+	if (g != m->active || g->keycache_fd < 0)
+		return;
+	for (struct generation *other = m->generations; other; other = other->next)
+		if (other->phase == GENERATION_LEAVES)
+			generation_use_keycache(other, g->keycache_fd);
+	if (!m->on_trial)
+		inheritance_tell(m->inheritance, CONTROL_KEYCACHE, 0, NULL, g->keycache_fd);
 }
 
 static void
@@ -386,27 +493,49 @@ static void
 close_listeners(struct master *m)
 {
 	if (m->candidate)
-		listeners_close(&m->candidate->listeners, &m->active->listeners);
-	listeners_close(&m->active->listeners, NULL);
+		listeners_close(&m->candidate->listeners, m->active ? &m->active->listeners : NULL);
+	if (m->active)
+		listeners_close(&m->active->listeners, NULL);
 }
 
-/* Every generation leaves; the loop ends with the last one. */
 static void
-end(struct master *m, enum ending how, const char *signal_name)
+say_ending(struct master *m, enum ending how, const char *why)
+{
+	if (how == ENDING_SUCCEEDED) {
+		loop_timer_clear(m->loop, &m->watchdog); /* the successor's from now on, as the service manager is */
+		return;
+	}
+	log_info(how == ENDING_STOP ? "proxyd stops" : "proxyd drains and stops", LOG_STR("signal", why));
+	if (m->ending != ENDING_SUCCEEDED && !m->failed)
+		process_notify("STOPPING=1");
+	inheritance_tell(m->inheritance, CONTROL_SIGNAL, how == ENDING_STOP ? SIGTERM : SIGQUIT, NULL, -1);
+}
+
+void
+master_end(struct master *m, enum ending how, const char *why)
 {
 	if (how <= m->ending)
 		return;
-	log_info(how == ENDING_STOP ? "proxyd stops" : "proxyd drains and stops", LOG_STR("signal", signal_name));
-	process_notify("STOPPING=1");
-	if (!m->ending)
+	say_ending(m, how, why);
+	if (!m->ending) {
+		successor_cancel(&m->successor);
 		close_listeners(m);
+	}
 	m->ending = how;
 	m->candidate = NULL;
 	for (struct generation *g = m->generations; g; g = g->next)
 		if (how == ENDING_STOP)
 			generation_stop(g);
 		else
-			generation_drain(g, (uint64_t)m->active->config->limits.drain_timeout_ms);
+			generation_drain(g, (uint64_t)m->generations->config->limits.drain_timeout_ms);
+	master_end_if_gone(m);
+}
+
+void
+master_reopen_logs(struct master *m)
+{
+	logs_reopen(m->logs);
+	inheritance_tell(m->inheritance, CONTROL_SIGNAL, SIGUSR1, NULL, -1);
 }
 
 static void
@@ -420,6 +549,8 @@ reap(struct master *m)
 			metrics_add(&metrics_master(m->metrics)->deaths[METRICS_LOGGER], 1);
 			continue;
 		}
+		if (successor_reaped(&m->successor, pid, status))
+			continue;
 		for (struct generation *g = m->generations; g && !generation_reaped(g, pid, status); g = g->next)
 			;
 	}
@@ -435,17 +566,17 @@ on_signal(struct loop_watch *w, uint32_t events_seen)
 		if (number == SIGCHLD)
 			reap(m);
 		else if (number == SIGHUP)
-			reload(m);
+			master_reload(m);
 		else if (number == SIGQUIT)
-			end(m, ENDING_DRAIN, "QUIT");
+			master_end(m, ENDING_DRAIN, "QUIT");
 		else if (number == SIGTERM || number == SIGINT)
-			end(m, ENDING_STOP, sigabbrev_np(number));
+			master_end(m, ENDING_STOP, sigabbrev_np(number));
 		else if (number == SIGUSR1)
-			logs_reopen(m->logs);
-		else if (number == SIGTTIN || number == SIGTTOU)
-			change_workers(m, number == SIGTTIN ? 1 : -1);
+			master_reopen_logs(m);
+		else if (number == SIGUSR2)
+			master_upgrade(m);
 		else
-			log_warn("signal ignored: it has no meaning in this version", LOG_STR("signal", sigabbrev_np(number)));
+			change_workers(m, number == SIGTTIN ? 1 : -1);
 	}
 }
 

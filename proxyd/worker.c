@@ -51,6 +51,7 @@ struct worker {
 	size_t connections_max;
 	uint32_t per_address_max; /* 0: no limit */
 	bool accepting;
+	bool paused; /* others accept */
 	uint64_t keys_wanted_ms; /* when master was told last */
 	struct tls_error why;    /* of a start that failed */
 };
@@ -98,7 +99,7 @@ on_pause_over(struct loop_timer *t)
 {
 	struct worker *w = OWNER(struct worker, pause, t);
 
-	if (!w->gateway.draining && w->gateway.client_n < w->connections_max && accepting_start(w))
+	if (!w->gateway.draining && !w->paused && w->gateway.client_n < w->connections_max && accepting_start(w))
 		accepting_pause(w);
 }
 
@@ -169,7 +170,7 @@ on_client_gone(struct gateway *g, const struct client *c)
 	if (g->draining) {
 		if (g->client_n == 0)
 			loop_stop(g->loop);
-	} else if (!w->accepting && w->pause.heap_index == 0 && accepting_start(w)) {
+	} else if (!w->accepting && !w->paused && w->pause.heap_index == 0 && accepting_start(w)) {
 		accepting_pause(w);
 	}
 }
@@ -179,15 +180,27 @@ on_client_gone(struct gateway *g, const struct client *c)
 static void
 serve(struct worker *w)
 {
+	w->paused = false;
+	w->gateway.send_away = 0;
 	if (!w->gateway.draining && accepting_start(w))
 		accepting_pause(w);
+}
+
+/* The others may be a program that is to prove itself: where all clients keep their connections, one comes to it from here. */
+static void
+pause_accepting(struct worker *w)
+{
+	w->paused = true;
+	w->gateway.send_away = 1;
+	if (w->accepting)
+		accepting_stop(w);
 }
 
 /* Those who are connected already, as far as the kernel is concerned: where this socket is not listened on any more they would be cut. */
 static void
 accept_the_rest(struct worker *w)
 {
-	for (size_t i = 0; w->accepting && i < w->listener_n; i++)
+	for (size_t i = 0; i < w->listener_n; i++)
 		for (int n = 0; n < ACCEPT_REST_MAX && on_connection(&w->listeners[i]); n++)
 			;
 }
@@ -267,6 +280,8 @@ on_control(struct loop_watch *watch, uint32_t events)
 			take_credential(w, m.value, fd);
 		} else if (m.kind == CONTROL_SERVE) {
 			serve(w);
+		} else if (m.kind == CONTROL_PAUSE) {
+			pause_accepting(w);
 		} else if (m.kind == CONTROL_DRAIN) {
 			drain(w, m.value);
 		} else if (m.kind == CONTROL_STOP) {
@@ -288,6 +303,15 @@ tell_keys_wanted(struct worker *w)
 	enum err err = control_send(w->start->control_fd, CONTROL_WANT_KEYS, 0, "", -1);
 	if (err)
 		log_warn("master not told of an unknown key", LOG_STR("reason", err_name(err)));
+}
+
+static void
+served(struct gateway *g)
+{
+	enum err err = control_send(OWNER(struct worker, gateway, g)->start->control_fd, CONTROL_SERVED, 0, "", -1);
+
+	if (err)
+		log_warn("master not told of the first answer", LOG_STR("reason", err_name(err)));
 }
 
 static void
@@ -406,6 +430,7 @@ gateway_start(struct worker *w)
 	g->clock = s->clock;
 	g->on_client_gone = on_client_gone;
 	g->on_keys_wanted = keys_wanted;
+	g->on_served = served;
 	if (!(g->loop = loop_new(s->clock)))
 		return E_NOMEM;
 	logs_start(w);

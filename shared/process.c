@@ -283,12 +283,14 @@ process_recv_fd(int sock, void *msg, size_t cap, size_t *n, int *fd)
 	struct iovec part = { msg, cap };
 	union control control;
 	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+	bool reset = false;
 	ssize_t got;
 
 	*fd = -1;
-	do
+	/* A peer that ended with something unread leaves an error, which is told once, in front of what it sent. */
+	do {
 		got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+	} while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !reset && (reset = true))));
 	if (got < 0)
 		return socket_error();
 

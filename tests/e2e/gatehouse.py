@@ -10,6 +10,7 @@ program itself, whose log is read as it is written. Nothing sleeps: everything i
 For both programs together see tests/harness.py."""
 import base64
 import contextlib
+import ctypes
 import datetime
 import http.client
 import http.server
@@ -17,6 +18,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import socketserver
@@ -395,8 +397,9 @@ class Program:
     build = BUILD
     ready = None  # message of the log line that says it serves
 
-    def __init__(self, folder, config, env=None):
+    def __init__(self, folder, config, env=None, binary=None):
         self.folder = pathlib.Path(folder)
+        self.binary = binary or self.build / self.name
         self.file = self.folder / f"{self.name}.yaml"
         self.env = env or {}
         self.process, self.lines, self.plain, self.changed = None, [], [], threading.Condition()
@@ -420,7 +423,7 @@ class Program:
     def start(self, wait=True):
         self.lines, self.plain = [], []
         self.process = subprocess.Popen(
-            [self.build / self.name, self.file], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | self.env
+            [self.binary, self.file], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | self.env
         )
         threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True).start()
         if wait:
@@ -506,6 +509,42 @@ class Program:
             self.process.wait()
 
 
+class Adopted:
+    """A process that is not the test's own child: it becomes one when its parent ends (adopt_orphans). As Popen, as far as it is used."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode, self.fd = pid, None, os.pidfd_open(pid)
+
+    def poll(self):
+        if self.returncode is None and select.select([self.fd], [], [], 0)[0]:
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            if not select.select([self.fd], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(["pid", self.pid], timeout)
+            self.returncode = self._status()
+            os.close(self.fd)
+        return self.returncode
+
+    def _status(self):
+        result = os.waitid(os.P_PIDFD, self.fd, os.WEXITED)
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+    def send_signal(self, number):
+        if self.returncode is None:
+            signal.pidfd_send_signal(self.fd, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def adopt_orphans():
+    """From here on whatever our children leave behind is ours to wait for: prctl(PR_SET_CHILD_SUBREAPER)."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
 class Authd(Program):
     name, ready = "authd", "authd ready"
 
@@ -556,6 +595,22 @@ class Proxyd(Program):
         mark = self.mark()
         self.send(signal.SIGHUP)
         return self.wait_log("reload: done", after=mark)
+
+    def upgrade(self):
+        """USR2, and waits until another program serves in place of this one, which is returned: it ends with its last connection."""
+        adopt_orphans()
+        mark = self.mark()
+        self.send(signal.SIGUSR2)
+        new = self.wait_log("upgrade: this program serves", after=mark)["pid"]
+        self.wait_log("upgrade: done, this program ends with its last connection", after=mark)
+        old, self.process = self.process, Adopted(new)
+        return old
+
+    def upgrade_fails(self):
+        """USR2, waits until it has failed, and returns why."""
+        mark = self.mark()
+        self.send(signal.SIGUSR2)
+        return self.wait_log("upgrade: failed, this program stays", after=mark)["reason"]
 
     def reload_fails(self, config=None):
         """HUP, waits until it has failed, and returns why."""

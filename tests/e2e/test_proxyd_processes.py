@@ -636,14 +636,6 @@ def test_a_worker_that_hangs_does_not_keep_the_master_from_ending(tmp_path, ca):
         assert not alive(hung)
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2])
-def test_a_signal_without_a_meaning_is_said_and_ignored(tmp_path, ca, number):
-    with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
-        proxyd.send(number)
-        proxyd.wait_log("signal ignored: it has no meaning in this version", signal=number.name.removeprefix("SIG"))
-        assert proxyd.reload()["generation"] == 2
-
-
 # ---- the service manager, and what processes hold
 
 

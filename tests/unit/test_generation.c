@@ -22,6 +22,7 @@ enum behaviour {
 	DEAF,          /* ready, and ignores everything */
 	FORGES,        /* a worker that sends a key cache, then gets ready */
 	TALKS_NONSENSE,
+	PAUSES,        /* says that it has served, ends with status 8 when told to pause, 9 when it was to serve at once */
 	WANTS_TO_SERVE /* ends with status 6 when told to serve, 7 when it was to serve at once */
 };
 
@@ -52,6 +53,8 @@ act(enum behaviour behaviour, int control_fd, bool serve)
 		raise(SIGKILL);
 	if (behaviour == WANTS_TO_SERVE && serve)
 		return 7;
+	if (behaviour == PAUSES)
+		send_or_exit(control_fd, CONTROL_SERVED, NULL, -1);
 	if (behaviour == FORGES)
 		send_or_exit(control_fd, CONTROL_KEYCACHE, NULL, control_fd);
 	if (behaviour == TALKS_NONSENSE && write(control_fd, "?", 1) != 1)
@@ -64,6 +67,8 @@ act(enum behaviour behaviour, int control_fd, bool serve)
 			return 0;
 		if (e || behaviour == DEAF)
 			continue;
+		if (m.kind == CONTROL_PAUSE && behaviour == PAUSES)
+			return serve ? 9 : 8;
 		if (m.kind == CONTROL_SERVE && behaviour == WANTS_TO_SERVE)
 			return 6;
 		if (m.kind == CONTROL_STOP || (m.kind == CONTROL_DRAIN && m.value == 1000))
@@ -105,6 +110,8 @@ struct stage {
 	int last_status;
 	unsigned exits; /* a bit for each exit status seen */
 	unsigned stop_at_deaths;
+	char died[CHILD_DEATH_BYTES];
+	unsigned served, keycaches;
 	unsigned char secret[TICKET_SECRET_BYTES];
 };
 
@@ -148,7 +155,35 @@ on_forget(void *arg)
 	((struct stage *)arg)->forgotten++; /* in the keeper's process */
 }
 
-static const struct generation_events events = { on_settled, on_gone, on_want_keys, on_forget };
+static void
+on_died(void *master, struct generation *g, const char *why)
+{
+	struct stage *s = master;
+
+	assert_ptr_equal(g, s->g);
+	snprintf(s->died, sizeof(s->died), "%s", why);
+}
+
+static void
+on_served(void *master, struct generation *g)
+{
+	struct stage *s = master;
+
+	assert_ptr_equal(g, s->g);
+	s->served++;
+}
+
+static void
+on_keycache(void *master, struct generation *g)
+{
+	struct stage *s = master;
+
+	assert_ptr_equal(g, s->g);
+	assert_true(g->keycache_fd >= 0);
+	s->keycaches++;
+}
+
+static const struct generation_events events = { on_settled, on_gone, on_want_keys, on_forget, on_died, on_served, on_keycache };
 
 static void
 on_child_signal(struct loop_watch *w, uint32_t happened)
@@ -433,6 +468,29 @@ a_candidate_serves_when_it_is_told_and_its_later_children_at_once(void **state)
 }
 
 static void
+a_pause_reaches_workers_and_their_successors_and_what_becomes_of_them_is_told(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = PAUSES;
+	s->stop_at_settled = 1;
+	begin(s, 1, false);
+	run(s);
+	assert_int_equal(s->keycaches, 1);
+	generation_pause(s->g);
+	s->stop_at_deaths = 1;
+	run(s);
+	assert_int_equal(s->served, 1);
+	assert_string_equal(s->died, "worker 0 ended with status 9");
+	assert_false(s->g->serving); /* so that whoever comes in its place leaves connections to others, too */
+	generation_pause(s->g);
+	s->stop_at_deaths = 2;
+	run(s);
+	assert_string_equal(s->died, "worker 0 ended with status 8");
+	finish(s);
+}
+
+static void
 workers_are_added_and_removed_while_it_serves(void **state)
 {
 	struct stage *s = *state;
@@ -590,6 +648,7 @@ main(void)
 		CASE(a_wanted_key_is_passed_to_the_keeper),
 		CASE(a_worker_cannot_hand_out_a_key_cache),
 		CASE(a_candidate_serves_when_it_is_told_and_its_later_children_at_once),
+		CASE(a_pause_reaches_workers_and_their_successors_and_what_becomes_of_them_is_told),
 		CASE(workers_are_added_and_removed_while_it_serves),
 		CASE(a_removed_worker_drains_has_no_successor_and_is_killed_if_it_stays),
 		CASE(there_are_never_more_workers_than_there_may_be),

@@ -227,6 +227,37 @@ an_address_can_become_narrower_or_wider_while_it_serves(void **state)
 	move("127.0.0.1", "[::]", true);
 }
 
+static void
+sockets_that_others_opened_are_taken_by_their_bound_address(void **state)
+{
+	struct proxyd_config *first = config_of((const char *[]){ "127.0.0.1:0", "[::1]:0", "127.0.0.1:0" }, 3, NULL), *second;
+	struct config_error e = { "" };
+	struct listeners theirs, ours, next;
+	char exact[ADDRESS_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(listeners_open(first, NULL, &theirs, &e), OK);
+	theirs.inherited = true;
+	for (size_t i = 0; i < theirs.n; i++)
+		theirs.items[i].configured = theirs.items[i].bound;
+	address_format(&theirs.items[2].bound, exact);
+	second = config_of((const char *[]){ exact, "127.0.0.1:0", "[::1]:0", "127.0.0.1:0" }, 4, NULL);
+	assert_int_equal(listeners_open(second, &theirs, &ours, &e), OK);
+	assert_int_equal(ours.items[0].fd, theirs.items[2].fd);
+	assert_int_equal(ours.items[1].fd, theirs.items[0].fd); /* port 0 is any that is left */
+	assert_int_equal(ours.items[2].fd, theirs.items[1].fd);
+	assert_true(ours.items[3].fd != theirs.items[0].fd && ours.items[3].fd != theirs.items[2].fd);
+	assert_false(ours.inherited);
+	/* From here on what was asked for is known: the next configuration keeps them. */
+	assert_int_equal(listeners_open(second, &ours, &next, &e), OK);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(next.items[i].fd, ours.items[i].fd);
+	listeners_close(&theirs, &ours);
+	listeners_close(&ours, NULL);
+	config_release(first);
+	config_release(second);
+}
+
 int
 main(void)
 {
@@ -234,6 +265,7 @@ main(void)
 		cmocka_unit_test(addresses_that_stay_keep_their_descriptor_and_the_others_are_closed),
 		cmocka_unit_test(what_was_bound_is_printed_with_its_port_and_without_the_admin_address),
 		cmocka_unit_test(a_busy_address_is_named_and_nothing_stays_open),
+		cmocka_unit_test(sockets_that_others_opened_are_taken_by_their_bound_address),
 		cmocka_unit_test(sockets_listen_when_they_are_to_serve_and_not_before),
 		cmocka_unit_test(an_address_can_become_narrower_or_wider_while_it_serves),
 	};

@@ -452,6 +452,23 @@ what_is_too_much_is_refused_and_closed(void **state)
 }
 
 static void
+last_words_of_a_peer_that_left_something_unread_are_heard(void **state)
+{
+	char text[16];
+	size_t n;
+	int fd;
+
+	(void)state;
+	assert_int_equal(process_send_fd(pair[1], "unread", 6, -1), OK);
+	assert_int_equal(process_send_fd(pair[0], "last", 4, -1), OK);
+	close(pair[0]);
+	pair[0] = -1;
+	assert_int_equal(process_recv_fd(pair[1], text, sizeof(text), &n, &fd), OK);
+	assert_memory_equal(text, "last", 4);
+	assert_int_equal(process_recv_fd(pair[1], text, sizeof(text), &n, &fd), E_EMPTY);
+}
+
+static void
 a_peer_that_is_gone_is_told(void **state)
 {
 	char text[4];
@@ -488,6 +505,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_message_may_carry_a_descriptor, pair_open, pair_close),
 		cmocka_unit_test_setup_teardown(what_is_too_much_is_refused_and_closed, pair_open, pair_close),
 		cmocka_unit_test_setup_teardown(a_peer_that_is_gone_is_told, pair_open, pair_close),
+		cmocka_unit_test_setup_teardown(last_words_of_a_peer_that_left_something_unread_are_heard, pair_open, pair_close),
 	};
 
 	main_argc = argc;

@@ -212,7 +212,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"clusters: [{name: a, kubeconfig: @/kube, context: c}, {name: default, kubeconfig: @/kube, impersonateOthers: subjectAccessReview}]\n"
 		"routes: [{path: /oidc, to: 'unix:/run/authd.sock'}, {path: /oidc/longer, to: 'unix:/run/b'}, {path: /c, to: 'unix:/run/c'}]\n"
 		"limits: {headerBytes: 4096, headerTimeout: 1s, idleTimeout: 2s, bodyTimeout: 3s, upstreamConnectTimeout: 4s, upstreamIdleTimeout: 5s,\n"
-		"  tunnelIdleTimeout: 6s, drainTimeout: 0, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
+		"  tunnelIdleTimeout: 6s, drainTimeout: 0, upgradeTimeout: 8s, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
 		"admin: {address: '127.0.0.1:9443'}\nlog: {level: debug, format: text}\n");
 	const struct proxyd_listen *l = c->listen.items;
 	const struct proxyd_jwt *j = c->authentication.jwt.items;
@@ -423,6 +423,8 @@ a_wrong_type_is_reported_with_file_line_and_key(void **state)
 		{ LISTEN "limits: {bodyTimeout: x}\n", ":2: limits.bodyTimeout: expected a duration" },
 		{ LISTEN "limits: {upstreamConnectTimeout: x}\n", ":2: limits.upstreamConnectTimeout: expected a duration" },
 		{ LISTEN "limits: {upstreamIdleTimeout: x}\n", ":2: limits.upstreamIdleTimeout: expected a duration" },
+		{ LISTEN "limits: {upgradeTimeout: 0s}\n", ":2: limits.upgradeTimeout: expected a duration" },
+		{ LISTEN "pidFile: [a]\n", ":2: pidFile: expected a" },
 		{ LISTEN "limits: {drainTimeout: -1s}\n", ":2: limits.drainTimeout: expected a duration" },
 		{ LISTEN "limits: {connections: 1.5}\n", ":2: limits.connections: expected a whole number" },
 		{ LISTEN "limits: {connectionsPerAddress: a}\n", ":2: limits.connectionsPerAddress: expected a whole number" },

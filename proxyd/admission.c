@@ -1,6 +1,9 @@
 #include <arpa/inet.h>
+#include "proxyd/caller_headers.h"
 #include "proxyd/exchange_state.h"
 #include "proxyd/metrics.h"
+#include "proxyd/origin.h"
+#include "proxyd/route_rules.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
@@ -30,7 +33,9 @@ redirect_to_signin(struct exchange *x)
 static void
 answer_unauthorized(struct exchange *x)
 {
-	if (status_wants_page(&x->request->head) && route_has(x->gateway->router, "/console/signin"))
+	const struct http_head *h = &x->request->head;
+
+	if (status_wants_page(h) && route_is_authd(x->gateway->router, h->host, "/console/signin"))
 		redirect_to_signin(x);
 	else
 		exchange_answer(x, 401, "Unauthorized");
@@ -73,6 +78,46 @@ is_misdirected(struct slice sni, struct slice host)
 	return name.p && !slice_eq_nocase(sni, name);
 }
 
+/* "User "jane" cannot use cluster "prod": …" */
+static void
+answer_forbidden(struct exchange *x, const char *why)
+{
+	struct slice user = x->principal->identity.username;
+	struct buf message;
+
+	buf_init(&message, 0);
+	buf_printf(&message, "User \"%.*s\" cannot use %s \"%s\": %s", SLICE_FMT(user), x->to->forward.kind == FORWARD_CLUSTER ? "cluster" : "route",
+		x->to->name, why);
+	x->why = why;
+	exchange_answer(x, 403, buf_ok(&message) ? message.p : why);
+	buf_fini(&message);
+}
+
+/* What the destination says of its callers. False: answered. */
+static bool
+may_use(struct exchange *x)
+{
+	const struct http_head *h = &x->request->head;
+	const struct destination *to = x->to;
+
+	if (to->forward.kind != FORWARD_CLUSTER && h->upgrade != UPGRADE_NONE && origin_of(h, to->origins) == ORIGIN_OTHERS) {
+		/* Whatever the backend has for a cookie, or for an address that it trusts, is not for pages of others. */
+		exchange_answer(x, 403, x->why = "a page of another origin may not open a channel here");
+		return false;
+	}
+	if (to->access == ROUTE_FOR_ALL)
+		return true;
+	if (!route_groups_allow(to->groups, &x->principal->identity)) {
+		answer_forbidden(x, "they are in none of its allowedGroups");
+		return false;
+	}
+	if (!caller_headers_possible(to->forward.kind, x->principal)) {
+		answer_forbidden(x, "an ID token is passed on here, and they have proven themselves with something else");
+		return false;
+	}
+	return true;
+}
+
 /* Known, or where nobody has to be: check what the client sent and go. */
 static void
 admit(struct exchange *x)
@@ -96,6 +141,8 @@ admit(struct exchange *x)
 		exchange_answer(x, 404, "there is no cluster of this name here");
 		return;
 	}
+	if (!may_use(x))
+		return;
 	if (verdict == FORWARD_IMPERSONATES)
 		admission_as(x);
 	else
@@ -190,7 +237,8 @@ authenticate_caller(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
-	const struct caller caller = { .certificate = x->context.certificate,
+	const struct caller caller = { .certificate = x->context.certificate, .origins = x->to ? x->to->origins : NULL,
+		.cookie_only = x->to && x->to->access == ROUTE_FOR_BROWSERS,
 		.cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER ? slice_str(x->to->name) : SLICE_NONE };
 
 	switch (authenticate(g->authenticator, h, &caller, &x->principal, &x->why)) {
@@ -221,18 +269,23 @@ admission_start(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
+	struct destination *to = NULL;
 
 	if (is_misdirected(x->context.sni, h->host)) {
 		exchange_answer(x, 421, "this connection was made for another host");
 		return;
 	}
-	if (slice_eq_str(h->path, "/") && status_wants_page(h) && route_has(g->router, "/console/")) {
+	enum route_verdict verdict = route_find(g->router, h->host, h->path, &to);
+	bool nowhere = !to || to->forward.kind == FORWARD_CLUSTER;
+	if (nowhere && slice_eq_str(h->path, "/") && status_wants_page(h) && route_is_authd(g->router, h->host, "/console/")) {
 		exchange_redirect(x, "/console/");
 		return;
 	}
-	if (route_find(g->router, h->path, &x->to) == ROUTE_FOUND && x->to->forward.kind == FORWARD_AUTHD)
+	x->to = to;
+	if (verdict == ROUTE_AMBIGUOUS)
+		exchange_answer(x, 400, x->why = "the path is escaped where it is routed");
+	else if (to && to->access == ROUTE_FOR_ALL)
 		admit(x);
 	else
 		authenticate_caller(x);
 }
-

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include "oidc/base64url.h"
 #include "proxyd/authenticator_state.h"
+#include "proxyd/bearer_token.h"
 #include "proxyd/impersonate.h"
 #include "proxyd/principal.h"
 #include "proxyd/token_file.h"
@@ -279,19 +280,6 @@ authenticate_token(struct authenticator *a, struct slice token, struct slice clu
 	return authenticator_refuse(a, f.why, why);
 }
 
-/* RFC 6750 section 2.1; the scheme's name is caseless (RFC 9110 section 11.1). Empty: something else, or nothing behind it. */
-static struct slice
-bearer_token(struct slice value)
-{
-	struct slice rest = value, scheme = slice_cut(&rest, ' ');
-
-	if (!slice_eq_nocase(scheme, SLICE_LIT("Bearer")))
-		return SLICE_NONE;
-	while (rest.n && rest.p[0] == ' ')
-		rest = slice_of(rest.p + 1, rest.n - 1);
-	return rest.n && !memchr(rest.p, ' ', rest.n) && !memchr(rest.p, '\t', rest.n) ? rest : SLICE_NONE;
-}
-
 static enum authentication
 authenticate_websocket(struct authenticator *a, struct slice encoded, struct slice cluster, struct principal **out, const char **why)
 {
@@ -315,17 +303,30 @@ authenticate_websocket(struct authenticator *a, struct slice encoded, struct sli
 	return result;
 }
 
+static enum authentication
+authenticate_browser(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
+{
+	struct slice cookie = a->config->session_jwt ? http_cookie(h, a->config->authentication.session.cookie_name) : SLICE_NONE;
+
+	if (cookie.n)
+		return authenticator_cookie(a, h, caller, cookie, out, why);
+	*why = "no credential";
+	return AUTHENTICATION_NONE;
+}
+
 enum authentication
 authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
 {
 	const struct shown_certificate *certificate = caller->certificate;
-	struct slice token = SLICE_NONE, cookie;
+	struct slice token = SLICE_NONE;
 
 	if (certificate && !certificate->principal && !certificate->refused)
 		certificate = NULL;
 	*out = NULL;
 	*why = NULL;
 	issuer_keys_follow(&a->keys);
+	if (caller->cookie_only)
+		return authenticate_browser(a, h, caller, out, why);
 	enum websocket_token among_protocols = websocket_token_find(h, &token);
 	if (among_protocols == WEBSOCKET_TOKEN_BAD || (among_protocols == WEBSOCKET_TOKEN_FOUND && h->authorization >= 0))
 		return authenticator_refuse(a, "two tokens, or a malformed one among the WebSocket subprotocols", why);
@@ -333,16 +334,12 @@ authenticate(struct authenticator *a, const struct http_head *h, const struct ca
 	if (certificate && (among_protocols == WEBSOCKET_TOKEN_FOUND || h->authorization >= 0))
 		return authenticator_refuse(a, "a token and a client certificate: it is not clear who is meant", why);
 	if (certificate)
-		return authenticator_shown(a, h, certificate, out, why);
+		return authenticator_shown(a, h, caller, out, why);
 	if (among_protocols == WEBSOCKET_TOKEN_FOUND)
 		return authenticate_websocket(a, token, caller->cluster, out, why);
 	if (h->authorization >= 0) {
 		token = bearer_token(h->headers[h->authorization].value);
 		return token.n ? authenticate_token(a, token, caller->cluster, out, why) : authenticator_refuse(a, "Authorization is no bearer token", why);
 	}
-	cookie = a->config->session_jwt ? http_cookie(h, a->config->authentication.session.cookie_name) : SLICE_NONE;
-	if (cookie.n)
-		return authenticator_cookie(a, h, cookie, out, why);
-	*why = "no credential";
-	return AUTHENTICATION_NONE;
+	return authenticate_browser(a, h, caller, out, why);
 }

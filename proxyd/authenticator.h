@@ -44,6 +44,8 @@ struct shown_certificate {
 struct caller {
 	const struct shown_certificate *certificate;
 	struct slice cluster;          /* name of the cluster that the request is for; empty: none */
+	const struct config_strings *origins; /* whose pages are taken for ours; NULL: nobody else's */
+	bool cookie_only;              /* who is signed in in their browser; other credentials are the backend's affair */
 };
 
 struct authenticator *authenticator_new(const struct proxyd_config *config, const struct clock *clock);
@@ -55,7 +57,7 @@ bool authenticator_wants_keys(struct authenticator *a);
 
 /* Decide on a request. A bearer token (Authorization, or among the subprotocols of a WebSocket) or a certificate wins over a cookie, which browsers send
  * by themselves; two tokens, or a token and a certificate, are refused: nobody knows which of the two is meant. A cookie counts on GET, HEAD and
- * OPTIONS; for anything else and for upgrades Origin must be ours, and for certificates too where a browser says who asks. With AUTHENTICATION_ASK_SESSION and *out
+ * OPTIONS; for anything else and for upgrades a page of ours must have asked (origin.h), and for certificates too where a browser says who asks. With AUTHENTICATION_ASK_SESSION and *out
  * set, only one request in two seconds is told to ask: the others get AUTHENTICATED with what is known. *out carries a reference for the caller. *why:
  * static text for the log, never sent to the client. */
 enum authentication authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out,

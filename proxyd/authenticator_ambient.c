@@ -1,5 +1,6 @@
 #include "proxyd/authenticator_state.h"
 #include "proxyd/client_certificate.h"
+#include "proxyd/origin.h"
 #include "proxyd/principal.h"
 
 /* A cookie is 256 bits in some spelling; anything much longer is not ours and is not carried to authd. */
@@ -10,27 +11,21 @@
 /* A browser sends a cookie whoever made it do so. What changes something, or opens a channel that no same-origin policy guards, must say
  * that one of our own pages asked for it. */
 static bool
-comes_from_our_page(const struct http_head *h)
+comes_from_our_page(const struct http_head *h, const struct caller *caller)
 {
-	static const struct slice scheme = { "https://", 8 };
-
-	if ((h->method == METHOD_GET || h->method == METHOD_HEAD || h->method == METHOD_OPTIONS) && h->upgrade == UPGRADE_NONE)
-		return true;
-	if (h->origin < 0)
-		return false;
-	struct slice origin = h->headers[h->origin].value;
-	return slice_has_prefix(origin, scheme) && slice_eq_nocase(slice_of(origin.p + scheme.n, origin.n - scheme.n), h->host);
+	return origin_is_harmless(h) || origin_of(h, caller->origins) == ORIGIN_OURS;
 }
 
 enum authentication
-authenticator_cookie(struct authenticator *a, const struct http_head *h, struct slice cookie, struct principal **out, const char **why)
+authenticator_cookie(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct slice cookie, struct principal **out,
+	const char **why)
 {
 	unsigned char digest[CREDENTIAL_DIGEST_BYTES];
 	int64_t now_s = clock_now_s(a->clock);
 
 	if (cookie.n > COOKIE_BYTES_MAX)
 		return authenticator_refuse(a, "cookie longer than any of ours", why);
-	if (!comes_from_our_page(h))
+	if (!comes_from_our_page(h, caller))
 		return authenticator_refuse(a, "cookie on a request that no page of ours has made", why);
 	if (!authenticator_digest(a, CREDENTIAL_SESSION, cookie, digest)) {
 		*why = "failed";
@@ -59,25 +54,28 @@ authenticator_cookie(struct authenticator *a, const struct http_head *h, struct 
 
 /* A browser shows its certificate whoever made it ask, as it sends cookies, and no SameSite holds it back. Other clients say nothing of an origin. */
 static bool
-comes_from_another_page(const struct http_head *h)
+comes_from_another_page(const struct http_head *h, const struct caller *caller)
 {
 	const struct http_header *site = http_head_find_name(h, "Sec-Fetch-Site"), *mode = http_head_find(h, FIELD_SEC_FETCH_MODE);
+	enum origin origin = origin_of(h, caller->origins);
 
-	if (h->origin >= 0 && !comes_from_our_page(h))
-		return true;
-	if (!site || slice_eq_str(site->value, "same-origin") || slice_eq_str(site->value, "none"))
+	if (origin == ORIGIN_OURS)
 		return false;
-	return !mode || !slice_eq_str(mode->value, "navigate");
+	if (origin == ORIGIN_OTHERS && !origin_is_harmless(h))
+		return true;
+	return site && !(mode && slice_eq_str(mode->value, "navigate"));
 }
 
 enum authentication
-authenticator_shown(struct authenticator *a, const struct http_head *h, const struct shown_certificate *c, struct principal **out, const char **why)
+authenticator_shown(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
 {
+	const struct shown_certificate *c = caller->certificate;
+
 	if (c->refused)
 		return authenticator_refuse(a, c->refused, why);
 	if (clock_now_s(a->clock) >= c->principal->expires_at)
 		return authenticator_refuse(a, "the client certificate, or one of its chain, has expired", why);
-	if (comes_from_another_page(h))
+	if (comes_from_another_page(h, caller))
 		return authenticator_refuse(a, "client certificate on a request that no page of ours has made", why);
 	a->stats.hits++;
 	principal_ref(c->principal);

@@ -55,9 +55,9 @@ enum authentication authenticator_take(struct authenticator *a, const unsigned c
 	struct principal **out);
 
 /* authenticator_ambient.c */
-enum authentication authenticator_cookie(struct authenticator *a, const struct http_head *h, struct slice cookie, struct principal **out,
-	const char **why);
-enum authentication authenticator_shown(struct authenticator *a, const struct http_head *h, const struct shown_certificate *c, struct principal **out,
+enum authentication authenticator_cookie(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct slice cookie,
+	struct principal **out, const char **why);
+enum authentication authenticator_shown(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out,
 	const char **why);
 /* authenticator_review.c: AUTHENTICATION_ASK_REVIEW with the question made, or why not. expires_at: what the token says of itself; 0: nothing. */
 enum authentication authenticator_ask(struct authenticator *a, struct slice token, const unsigned char digest[CREDENTIAL_DIGEST_BYTES],

@@ -10,11 +10,14 @@
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const audience_policies[] = { "MatchAny", NULL };
 static const char *const impersonate_words[] = { "refuse", "subjectAccessReview", NULL };
+static const char *const route_words[] = { "authd", "bearer", "frontProxy", "session", "public", NULL };
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
 static const char *const audit_level_words[] = { "Metadata", NULL };
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3, "as level_words");
 _Static_assert(PROXYD_IMPERSONATE_REFUSED == 0 && PROXYD_IMPERSONATE_REVIEWED == 1, "as impersonate_words");
+_Static_assert(PROXYD_ROUTE_AUTHD == 0 && PROXYD_ROUTE_BEARER == 1 && PROXYD_ROUTE_FRONT_PROXY == 2 && PROXYD_ROUTE_SESSION == 3 && PROXYD_ROUTE_PUBLIC == 4,
+	"as route_words");
 _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "as format_words");
 
 /* One row each: key, type, member of the struct that the outermost table describes, then what differs from zero. Blocks are bound in place, so
@@ -25,6 +28,7 @@ _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "as format_words");
 #define NEEDED (CONFIG_RELOAD | CONFIG_REQUIRED)
 #define NEEDED_FILE (CONFIG_RELOAD | CONFIG_REQUIRED | CONFIG_FILE)
 #define END { .name = NULL }
+#define GROUPS_MAX 100
 #define TABLE(name, ...) static const struct config_table name = { .fields = (const struct config_field[]){ __VA_ARGS__, END } }
 #define ITEMS(name, in, ...) \
 	static const struct config_table name = { .fields = (const struct config_field[]){ __VA_ARGS__, END }, \
@@ -87,11 +91,23 @@ ITEMS(cluster_table, proxyd_cluster,
 	ROW("name", CONFIG_STRING, proxyd_cluster, name, NEEDED),
 	ROW("kubeconfig", CONFIG_STRING, proxyd_cluster, kubeconfig, NEEDED_FILE),
 	ROW("context", CONFIG_STRING, proxyd_cluster, context, PLAIN),
-	ROW("impersonateOthers", CONFIG_ENUM, proxyd_cluster, impersonate_others, PLAIN, .fallback = "refuse", .words = impersonate_words));
+	ROW("impersonateOthers", CONFIG_ENUM, proxyd_cluster, impersonate_others, PLAIN, .fallback = "refuse", .words = impersonate_words),
+	ROW("allowedGroups", CONFIG_STRING_LIST, proxyd_cluster, allowed_groups, PLAIN, .max = GROUPS_MAX));
 
+TABLE(route_tls_table,
+	ROW("certificateAuthority", CONFIG_STRING, proxyd_route, tls.certificate_authority, PLAIN),
+	ROW("certFile", CONFIG_STRING, proxyd_route, tls.cert_file, PLAIN | CONFIG_FILE),
+	ROW("keyFile", CONFIG_STRING, proxyd_route, tls.key_file, PLAIN | CONFIG_FILE),
+	ROW("serverName", CONFIG_STRING, proxyd_route, tls.server_name, PLAIN));
 ITEMS(route_table, proxyd_route,
 	ROW("path", CONFIG_STRING, proxyd_route, path, NEEDED),
-	ROW("to", CONFIG_STRING, proxyd_route, to, NEEDED));
+	ROW("host", CONFIG_STRING, proxyd_route, host, PLAIN),
+	ROW("to", CONFIG_STRING, proxyd_route, to, NEEDED),
+	ROW("kind", CONFIG_ENUM, proxyd_route, kind, PLAIN, .fallback = "authd", .words = route_words),
+	ROW("stripPrefix", CONFIG_BOOL, proxyd_route, strip_prefix, PLAIN, .fallback = "false"),
+	BLOCK("tls", route_tls_table, PLAIN),
+	ROW("allowedGroups", CONFIG_STRING_LIST, proxyd_route, allowed_groups, PLAIN, .max = GROUPS_MAX),
+	ROW("allowedOrigins", CONFIG_STRING_LIST, proxyd_route, allowed_origins, PLAIN, .max = 64));
 
 #define MINUTE_MS 60000
 #define DAY_MS 86400000
@@ -181,11 +197,14 @@ proxyd_config_forget_secrets(struct proxyd_config *c)
 {
 	struct proxyd_listen *listen = c->listen.items;
 	struct proxyd_cluster *clusters = c->clusters.items;
+	struct proxyd_route *routes = c->routes.items;
 
 	for (size_t i = 0; listen && i < c->listen.n; i++)
 		listen[i].tls.key_pem = SLICE_NONE;
 	for (size_t i = 0; clusters && i < c->clusters.n; i++)
 		clusters[i].target = (struct kubeconfig){ 0 };
+	for (size_t i = 0; routes && i < c->routes.n; i++)
+		routes[i].target.cert_pem = routes[i].target.key_pem = SLICE_NONE;
 	c->tokens = (struct token_file){ NULL, 0 };
 	arena_fini_secret(&c->secrets);
 }

@@ -44,6 +44,7 @@ struct proxyd_cluster {
 	const char *kubeconfig;    /* file */
 	const char *context;       /* NULL: current-context */
 	int impersonate_others;    /* PROXYD_IMPERSONATE_* */
+	struct config_strings allowed_groups; /* one of them is needed; none: everybody who is known */
 	struct kubeconfig target;  /* read from the file */
 	int line;
 };
@@ -52,10 +53,26 @@ struct proxyd_cluster {
 #define PROXYD_LISTENERS_MAX 64
 #define PROXYD_WORKERS_MAX 256
 
+/* What a route's backend gets of the caller, and who may come. */
+enum {
+	PROXYD_ROUTE_AUTHD,       /* our own authd, which asks itself */
+	PROXYD_ROUTE_BEARER,      /* the caller's ID token, as Authorization */
+	PROXYD_ROUTE_FRONT_PROXY, /* X-Remote-User, -Group, -Uid, -Extra-* */
+	PROXYD_ROUTE_SESSION,     /* nothing; people who are signed in in their browser */
+	PROXYD_ROUTE_PUBLIC       /* nothing; everybody */
+};
 struct proxyd_route {
 	const char *path;          /* prefix, begins with '/', ends at a segment */
-	const char *to;            /* "unix:/path" */
-	struct address address;
+	const char *host;          /* lower case, without port; NULL: any */
+	const char *to;            /* "unix:/path", "https://host:port", "http://" with an address of this machine; a URL may have a path */
+	int kind;                  /* PROXYD_ROUTE_* */
+	bool strip_prefix;         /* the backend's paths begin behind path */
+	struct { const char *certificate_authority, *cert_file, *key_file, *server_name; } tls;
+	struct config_strings allowed_groups;  /* as a cluster's */
+	struct config_strings allowed_origins; /* whose pages are taken for our own */
+	struct address address;    /* of unix:/path, else len is 0 */
+	struct kubeconfig target;  /* of a URL: where, CA, client certificate */
+	bool plain;                /* of a URL: no TLS */
 	int line;
 };
 
@@ -76,7 +93,7 @@ struct proxyd_config {
 		struct { bool enabled; struct config_strings audiences; } token_review; /* audiences empty: the apiserver's own */
 	} authentication;
 	struct config_list clusters; /* proxyd_cluster; the first, or the one called "default", is served at the root */
-	struct config_list routes;   /* proxyd_route, longest path first */
+	struct config_list routes;   /* proxyd_route: with a host first, then longest path first */
 	struct {
 		int64_t header_bytes;        /* 65536; 4096..1048576 */
 		int64_t header_timeout_ms;   /* 10s */
@@ -109,7 +126,7 @@ struct proxyd_config {
  * *out is one allocation, freed by proxyd_config_free. */
 MUST_CHECK enum err proxyd_config_load(const char *path, const struct clock *clock, struct proxyd_config **out, struct config_error *e);
 void proxyd_config_free(struct proxyd_config *c);
-/* Wipe private keys and everything of the kubeconfigs (target becomes empty), in a process that has no use for them. */
+/* Wipe private keys and everything of the kubeconfigs (target becomes empty), and routes' client certificates, in a process that has no use for them. */
 void proxyd_config_forget_secrets(struct proxyd_config *c);
 const struct proxyd_cluster *proxyd_config_default_cluster(const struct proxyd_config *c);
 

@@ -8,31 +8,16 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "proxyd/config_check.h"
+#include "proxyd/config_check_state.h"
 #include "shared/certificate.h"
 #include "shared/file.h"
 
 #define PEM_BYTES_MAX (1u << 20)
-#define KEY_TEXT_MAX 128
 
-struct check {
-	struct proxyd_config *c;
-	const struct yaml_node *root;
-	int64_t now_s;
-	struct config_error *e;
-};
-struct key {
-	char text[KEY_TEXT_MAX];
-};
-
-#define REFUSE(k, key, ...) (config_error_set((k)->e, (k)->c->file, line_of((k)->root, (key)), (key), __VA_ARGS__), E_FORMAT)
-#define KEY_OF(...) (key_of(__VA_ARGS__).text)
-
-static struct key key_of(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static struct key
-key_of(const char *fmt, ...)
+struct config_key
+config_check_key(const char *fmt, ...)
 {
-	struct key key;
+	struct config_key key;
 	va_list args;
 
 	va_start(args, fmt);
@@ -41,13 +26,13 @@ key_of(const char *fmt, ...)
 	return key;
 }
 
-/* Line of "listen[0].tls.certFile", or of the nearest block around it that the document has. */
-static int
-line_of(const struct yaml_node *root, const char *key)
+/* The node of key, as far as the document has it; *line: of that, or of the nearest block around it. */
+static const struct yaml_node *
+walk(const struct yaml_node *root, const char *key, int *line)
 {
 	const struct yaml_node *n = root;
-	int line = root ? root->line : 0;
 
+	*line = root ? root->line : 0;
 	while (n && *key) {
 		if (*key == '[') {
 			unsigned long index = strtoul(key + 1, NULL, 10);
@@ -56,25 +41,42 @@ line_of(const struct yaml_node *root, const char *key)
 			key = strchr(key, ']') + 1;
 		} else {
 			size_t length = strcspn(key, ".[");
-			n = yaml_get(n, key_of("%.*s", (int)length, key).text);
+			n = yaml_get(n, config_check_key("%.*s", (int)length, key).text);
 			key += length;
 		}
 		key += *key == '.';
-		line = n ? n->line : line;
+		*line = n ? n->line : *line;
 	}
+	return n;
+}
+
+const struct yaml_node *
+config_check_node(const struct yaml_node *root, const char *key)
+{
+	int line;
+
+	return walk(root, key, &line);
+}
+
+int
+config_check_line(const struct yaml_node *root, const char *key)
+{
+	int line;
+
+	walk(root, key, &line);
 	return line;
 }
 
-static enum err
-out_of_memory(struct check *k)
+enum err
+config_check_no_memory(struct check *k)
 {
 	config_error_set(k->e, k->c->file, 0, NULL, "out of memory");
 	return E_NOMEM;
 }
 
 /* Printable ASCII, no blank: what can stand in a cookie's name, a claim's name, a host. */
-static bool
-is_word(const char *s)
+bool
+config_check_word(const char *s)
 {
 	if (!*s)
 		return false;
@@ -84,8 +86,8 @@ is_word(const char *s)
 	return true;
 }
 
-static enum err
-read_pem(struct check *k, struct arena *arena, const char *key, const char *path, struct slice *out)
+enum err
+config_check_pem(struct check *k, struct arena *arena, const char *key, const char *path, struct slice *out)
 {
 	struct buf bytes;
 
@@ -95,7 +97,7 @@ read_pem(struct check *k, struct arena *arena, const char *key, const char *path
 		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
 	} else {
 		*out = arena_slice(arena, buf_slice(&bytes));
-		e = out->p ? OK : out_of_memory(k);
+		e = out->p ? OK : config_check_no_memory(k);
 	}
 	buf_fini_secret(&bytes);
 	return e;
@@ -114,8 +116,8 @@ any_port(const struct address *a)
 	return (a->u.sa.sa_family == AF_INET && a->u.in4.sin_port == 0) || (a->u.sa.sa_family == AF_INET6 && a->u.in6.sin6_port == 0);
 }
 
-static enum err
-check_address(struct check *k, const char *key, const char *text, struct address *out)
+enum err
+config_check_address(struct check *k, const char *key, const char *text, struct address *out)
 {
 	const char *why = "an address";
 
@@ -131,14 +133,14 @@ check_listen(struct check *k, size_t i)
 	enum certificate_part part;
 	char why[CERTIFICATE_WHY_BYTES];
 
-	enum err e = check_address(k, KEY_OF("listen[%zu].address", i), l->address_text, &l->address);
+	enum err e = config_check_address(k, KEY_OF("listen[%zu].address", i), l->address_text, &l->address);
 	for (size_t j = 0; j < i && !e; j++)
 		if (same_address(&all[j].address, &l->address) && !any_port(&l->address))
 			e = REFUSE(k, KEY_OF("listen[%zu].address", i), "\"%s\" is the address of listen[%zu] too", l->address_text, j);
 	if (!e)
-		e = read_pem(k, &k->c->arena, KEY_OF("listen[%zu].tls.certFile", i), l->tls.cert_file, &l->tls.cert_pem);
+		e = config_check_pem(k, &k->c->arena, KEY_OF("listen[%zu].tls.certFile", i), l->tls.cert_file, &l->tls.cert_pem);
 	if (!e)
-		e = read_pem(k, &k->c->secrets, KEY_OF("listen[%zu].tls.keyFile", i), l->tls.key_file, &l->tls.key_pem);
+		e = config_check_pem(k, &k->c->secrets, KEY_OF("listen[%zu].tls.keyFile", i), l->tls.key_file, &l->tls.key_pem);
 	if (e)
 		return e;
 	e = certificate_check_pair(l->tls.cert_pem, l->tls.key_pem, k->now_s, &part, why);
@@ -158,7 +160,7 @@ check_discovery(struct check *k, size_t i, struct proxyd_jwt *j)
 	if (!text)
 		return OK;
 	if (strncmp(text, "unix:", 5) == 0) {
-		enum err e = check_address(k, KEY_OF("authentication.jwt[%zu].issuer.discoveryURL", i), text, &address);
+		enum err e = config_check_address(k, KEY_OF("authentication.jwt[%zu].issuer.discoveryURL", i), text, &address);
 		j->socket = text + 5;
 		return e;
 	}
@@ -172,8 +174,8 @@ check_discovery(struct check *k, size_t i, struct proxyd_jwt *j)
 }
 
 /* Kubernetes takes the PEM itself; a file is what everything else in this configuration names. */
-static enum err
-check_ca(struct check *k, const char *key, const char *ca, struct slice *pem)
+enum err
+config_check_ca(struct check *k, const char *key, const char *ca, struct slice *pem)
 {
 	char why[CERTIFICATE_WHY_BYTES];
 	bool inline_pem = ca && strncmp(ca, "-----BEGIN", 10) == 0;
@@ -184,7 +186,7 @@ check_ca(struct check *k, const char *key, const char *ca, struct slice *pem)
 	if (inline_pem)
 		*pem = slice_str(ca);
 	else
-		e = read_pem(k, &k->c->arena, key, ca, pem);
+		e = config_check_pem(k, &k->c->arena, key, ca, pem);
 	if (!e && certificate_check_ca(*pem, k->now_s, why))
 		e = REFUSE(k, key, "%s %s", inline_pem ? "the certificate" : ca, why);
 	return e;
@@ -220,7 +222,7 @@ check_mapping(struct check *k, size_t i, const char *name, const char *claim, co
 {
 	if (!claim && prefix)
 		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.prefix", i, name), "needs claim beside it");
-	if (claim && !is_word(claim))
+	if (claim && !config_check_word(claim))
 		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.claim", i, name), "expected the name of a claim, found \"%s\"", claim);
 	if (claim && !prefix)
 		return REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.%s.prefix", i, name),
@@ -270,14 +272,14 @@ check_jwt(struct check *k, size_t i)
 			return REFUSE(k, KEY_OF("authentication.jwt[%zu].issuer.url", i), "\"%s\" is the issuer of jwt[%zu] too", j->issuer.url, n);
 	enum err e = check_discovery(k, i, j);
 	if (!e)
-		e = check_ca(k, KEY_OF("authentication.jwt[%zu].issuer.certificateAuthority", i), j->issuer.certificate_authority, &j->ca_pem);
+		e = config_check_ca(k, KEY_OF("authentication.jwt[%zu].issuer.certificateAuthority", i), j->issuer.certificate_authority, &j->ca_pem);
 	if (!e)
 		e = check_audiences(k, KEY_OF("authentication.jwt[%zu].issuer.audiences", i), &j->issuer.audiences);
 	if (!e)
 		e = check_mapping(k, i, "username", j->claim_mappings.username.claim, j->claim_mappings.username.prefix);
 	if (!e)
 		e = check_mapping(k, i, "groups", j->claim_mappings.groups.claim, j->claim_mappings.groups.prefix);
-	if (!e && uid && !is_word(uid))
+	if (!e && uid && !config_check_word(uid))
 		e = REFUSE(k, KEY_OF("authentication.jwt[%zu].claimMappings.uid.claim", i), "expected the name of a claim, found \"%s\"", uid);
 	if (!e)
 		fill_policy(k->c, j);
@@ -288,7 +290,7 @@ check_jwt(struct check *k, size_t i)
 static bool
 is_cookie_name(const char *s)
 {
-	return is_word(s) && strlen(s) <= 64 && !strpbrk(s, "()<>@,;:\\\"/[]?={}");
+	return config_check_word(s) && strlen(s) <= 64 && !strpbrk(s, "()<>@,;:\\\"/[]?={}");
 }
 
 static enum err
@@ -310,7 +312,7 @@ check_session(struct check *k)
 	if (!c->session_jwt->socket)
 		return REFUSE(k, "authentication.session.issuer",
 			"sessions are asked for at authd's socket: \"%s\" needs discoveryURL: unix:/path", wanted);
-	return check_address(k, "authentication.session.issuer", c->session_jwt->issuer.discovery_url, &c->session_socket);
+	return config_check_address(k, "authentication.session.issuer", c->session_jwt->issuer.discovery_url, &c->session_socket);
 }
 
 static enum err
@@ -363,47 +365,7 @@ check_cluster(struct check *k, size_t i)
 	if (t->cert_pem.n && certificate_check_pair(t->cert_pem, t->key_pem, k->now_s, &part, why))
 		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s: %s %s", cluster->kubeconfig,
 			part == CERTIFICATE_CHAIN ? "client-certificate" : "client-key", why);
-	return OK;
-}
-
-/* A prefix that is compared byte by byte with the path as the client sent it, so it has only bytes that nobody writes in two ways. */
-static bool
-is_route_path(const char *s)
-{
-	size_t n = strlen(s);
-
-	if (s[0] != '/' || (n > 1 && s[n - 1] == '/') || strstr(s, "//") || strstr(s, "/./") || strstr(s, "/../"))
-		return false;
-	if ((n > 1 && strcmp(s + n - 2, "/.") == 0) || (n > 2 && strcmp(s + n - 3, "/..") == 0))
-		return false;
-	return strspn(s, "/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@") == n;
-}
-
-static enum err
-check_route(struct check *k, size_t i)
-{
-	struct proxyd_route *all = k->c->routes.items, *r = &all[i];
-
-	if (!is_route_path(r->path))
-		return REFUSE(k, KEY_OF("routes[%zu].path", i),
-			"expected a path that begins with '/', without '/' at its end, dot segments or %%-escapes, found \"%s\"", r->path);
-	if (strcmp(r->path, "/clusters") == 0 || strncmp(r->path, "/clusters/", 10) == 0)
-		return REFUSE(k, KEY_OF("routes[%zu].path", i), "\"%s\" is taken: /clusters/NAME leads to the clusters", r->path);
-	for (size_t j = 0; j < i; j++)
-		if (strcmp(all[j].path, r->path) == 0)
-			return REFUSE(k, KEY_OF("routes[%zu].path", i), "\"%s\" is the path of routes[%zu] too", r->path, j);
-	if (strncmp(r->to, "unix:", 5) != 0)
-		return REFUSE(k, KEY_OF("routes[%zu].to", i), "expected unix:/path of authd's socket, found \"%s\"", r->to);
-	return check_address(k, KEY_OF("routes[%zu].to", i), r->to, &r->address);
-}
-
-static int
-longer_path_first(const void *a, const void *b)
-{
-	const struct proxyd_route *x = a, *y = b;
-	size_t xn = strlen(x->path), yn = strlen(y->path);
-
-	return xn != yn ? (xn < yn) - (xn > yn) : strcmp(x->path, y->path);
+	return config_check_groups(k, KEY_OF("clusters[%zu].allowedGroups", i), &cluster->allowed_groups);
 }
 
 static enum err
@@ -414,8 +376,8 @@ check_admin(struct check *k)
 
 	if (!c->admin.address_text)
 		return OK;
-	c->admin.line = line_of(k->root, "admin.address");
-	enum err e = check_address(k, "admin.address", c->admin.address_text, &c->admin.address);
+	c->admin.line = config_check_line(k->root, "admin.address");
+	enum err e = config_check_address(k, "admin.address", c->admin.address_text, &c->admin.address);
 	for (size_t i = 0; i < c->listen.n && !e; i++)
 		if (same_address(&listen[i].address, &c->admin.address) && !any_port(&c->admin.address))
 			e = REFUSE(k, "admin.address", "\"%s\" is the address of listen[%zu] too", c->admin.address_text, i);
@@ -431,7 +393,7 @@ check_log_file(struct check *k, const char *key, const char *path, int *line)
 
 	if (!path)
 		return OK;
-	*line = line_of(k->root, key);
+	*line = config_check_line(k->root, key);
 	if (!*path || strlen(path) >= sizeof(folder))
 		return REFUSE(k, key, "expected a file, found \"%s\"", path);
 	if (stat(path, &st) == 0)
@@ -492,7 +454,7 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 	if (!err)
 		err = check_session(&k);
 	if (!err)
-		err = check_ca(&k, "authentication.clientCertificate.certificateAuthority", c->authentication.client_certificate.certificate_authority,
+		err = config_check_ca(&k, "authentication.clientCertificate.certificateAuthority", c->authentication.client_certificate.certificate_authority,
 			&c->authentication.client_certificate.ca_pem);
 	if (!err)
 		err = check_token_file(&k);
@@ -503,9 +465,7 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 	if (!err && c->clusters.n && !can_be_reached(c))
 		err = REFUSE(&k, "authentication.jwt",
 			"expected at least one issuer, or clientCertificate, tokenFile or tokenReview: without any of them nobody can reach a cluster");
-	for (size_t i = 0; i < c->routes.n && !err; i++)
-		err = check_route(&k, i);
-	if (!err && c->routes.n)
-		qsort(c->routes.items, c->routes.n, sizeof(struct proxyd_route), longer_path_first);
+	if (!err)
+		err = config_check_routes(&k);
 	return err;
 }

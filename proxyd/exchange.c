@@ -153,7 +153,7 @@ exchange_describe(const struct exchange *x, struct response_context *c)
 	c->request_id = exchange_id(x);
 	c->hsts = wants_hsts(x);
 	c->session_cookie = SLICE_LIT("");
-	if (x->to && x->to->forward.kind == FORWARD_CLUSTER)
+	if (x->to && x->to->forward.kind != FORWARD_AUTHD)
 		c->session_cookie = x->to->forward.session_cookie;
 }
 
@@ -288,10 +288,10 @@ void
 exchange_forward(struct exchange *x)
 {
 	/* What an upgrade leaves on a connection is nobody else's; nor may it meet a stale one, for it is never sent twice.
-	 * On a local socket a new connection costs a few microseconds: what must not be sent twice never meets a stale one there. */
+	 * On this machine a new connection costs a few microseconds: what must not be sent twice never meets a stale one there. */
 	bool safe = x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_OPTIONS;
 
-	connect_upstream(x, x->upgrade != UPGRADE_NONE || (!safe && x->to->forward.kind == FORWARD_AUTHD));
+	connect_upstream(x, x->upgrade != UPGRADE_NONE || (!safe && x->to->local));
 }
 
 /* ---- the course of things ---- */

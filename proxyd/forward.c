@@ -5,13 +5,25 @@
 static const uint64_t request_drops = HTTP_FIELD_BIT(FIELD_HOST) | HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |
 	HTTP_FIELD_BIT(FIELD_EXPECT) | HTTP_FIELD_BIT(FIELD_FORWARDED) | HTTP_FIELD_BIT(FIELD_X_FORWARDED) | HTTP_FIELD_BIT(FIELD_X_REAL_IP) |
 	HTTP_FIELD_BIT(FIELD_X_REMOTE) | HTTP_FIELD_BIT(FIELD_IMPERSONATE) | HTTP_FIELD_BIT(FIELD_X_REQUEST_ID);
-/* For clusters these are looked into, too. */
-static const uint64_t cluster_drops = HTTP_FIELD_BIT(FIELD_AUTHORIZATION) | HTTP_FIELD_BIT(FIELD_COOKIE) |
-	HTTP_FIELD_BIT(FIELD_SEC_WEBSOCKET_PROTOCOL);
+/* Where another Authorization or identity is written, a token among these protocols is the caller's, too. */
+static const uint64_t credential_drops = HTTP_FIELD_BIT(FIELD_AUTHORIZATION) | HTTP_FIELD_BIT(FIELD_SEC_WEBSOCKET_PROTOCOL);
+
+/* What each kind of destination gets. */
+static const struct kind {
+	struct slice identity; /* what the identity lines begin with; empty: there are none */
+	bool cookies;          /* ours, too */
+	bool credentials;      /* the caller's own */
+	bool forwarded;        /* X-Forwarded-Proto and -Host: it makes links for browsers */
+} kinds[] = {
+	[FORWARD_CLUSTER] = { .identity = { "Impersonate-User: ", 18 } },
+	[FORWARD_AUTHD] = { .cookies = true, .credentials = true, .forwarded = true },
+	[FORWARD_BEARER] = { .identity = { "Authorization: Bearer ", 22 }, .forwarded = true },
+	[FORWARD_FRONT_PROXY] = { .identity = { "X-Remote-User: ", 15 }, .forwarded = true },
+	[FORWARD_PLAIN] = { .credentials = true, .forwarded = true },
+};
 static const uint64_t response_drops = HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |
 	HTTP_FIELD_BIT(FIELD_X_REQUEST_ID);
 
-#define IDENTITY_BEGINS SLICE_LIT("Impersonate-User: ")
 #define HSTS SLICE_LIT("Strict-Transport-Security: " FORWARD_HSTS "\r\n")
 /* Everything that is written besides copied slices: names, blanks, versions, framing, the longest number. */
 #define FIXED_BYTES_MAX 512
@@ -136,10 +148,16 @@ cookie_is_ours(struct slice name, struct slice ours)
 	return name.n == ours.n || name.p[ours.n] == '-' || name.p[ours.n] == '_' || name.p[ours.n] == '.';
 }
 
+/* A cookie without a name, "=NAME=x", is sent back as "NAME=x" (RFC 6265bis, 5.7). */
 static struct slice
 cookie_name(struct slice pair)
 {
-	return slice_trim(slice_cut(&pair, '='));
+	struct slice name;
+
+	do
+		name = slice_trim(slice_cut(&pair, '='));
+	while (name.n == 0 && pair.n);
+	return name;
 }
 
 static void
@@ -172,7 +190,8 @@ put_protocols(struct writer *w, const struct http_header *f)
 static void
 put_request_headers(struct writer *w, const struct http_head *h, const struct forward_target *t)
 {
-	uint64_t drops = t->kind == FORWARD_CLUSTER ? request_drops | cluster_drops : request_drops;
+	const struct kind *k = &kinds[t->kind];
+	uint64_t drops = request_drops | (k->cookies ? 0 : HTTP_FIELD_BIT(FIELD_COOKIE)) | (k->credentials ? 0 : credential_drops);
 
 	for (size_t i = 0; i < h->header_n; i++) {
 		const struct http_header *f = &h->headers[i];
@@ -180,9 +199,9 @@ put_request_headers(struct writer *w, const struct http_head *h, const struct fo
 			continue;
 		if (!(drops >> f->field & 1))
 			put_header(w, f->name, f->value);
-		else if (t->kind == FORWARD_CLUSTER && f->field == FIELD_COOKIE)
+		else if (f->field == FIELD_COOKIE)
 			put_other_cookies(w, f, t->session_cookie);
-		else if (t->kind == FORWARD_CLUSTER && f->field == FIELD_SEC_WEBSOCKET_PROTOCOL)
+		else if (f->field == FIELD_SEC_WEBSOCKET_PROTOCOL)
 			put_protocols(w, f);
 	}
 }
@@ -229,10 +248,11 @@ put_target(struct writer *w, const struct http_head *h, struct slice base_path, 
 enum err
 forward_request(const struct http_head *h, const struct forward_target *t, const struct forward_context *c, struct buf *out)
 {
-	struct slice path = h->path;
+	const struct kind *k = &kinds[t->kind];
+	struct slice path = h->path, host = t->host.n ? t->host : c->client_host;
 	struct writer w;
 
-	if (t->kind == FORWARD_CLUSTER && (!slice_has_prefix(c->identity, IDENTITY_BEGINS) || !slice_has_suffix(c->identity, SLICE_LIT("\r\n"))))
+	if (k->identity.n && (!slice_has_prefix(c->identity, k->identity) || !slice_has_suffix(c->identity, SLICE_LIT("\r\n"))))
 		return E_CONFLICT; /* without it the request would run as the gateway itself */
 	if (!slice_has_prefix(path, t->strip_prefix))
 		return E_CONFLICT;
@@ -240,7 +260,7 @@ forward_request(const struct http_head *h, const struct forward_target *t, const
 	if (path.n && path.p[0] != '/' && !slice_eq_str(path, "*"))
 		return E_CONFLICT;
 
-	enum err e = reserve(out, FIXED_BYTES_MAX + h->method_text.n + t->base_path.n + path.n + h->query.n + t->host.n + headers_bytes_max(h) +
+	enum err e = reserve(out, FIXED_BYTES_MAX + h->method_text.n + t->base_path.n + path.n + h->query.n + host.n + headers_bytes_max(h) +
 		c->client_ip.n + c->client_host.n + c->request_id.n + t->credential.n + c->identity.n, &w);
 	if (e != OK)
 		return e;
@@ -248,7 +268,7 @@ forward_request(const struct http_head *h, const struct forward_target *t, const
 	PUT_LIT(&w, " ");
 	put_target(&w, h, t->base_path, path);
 	PUT_LIT(&w, " HTTP/1.1\r\n");
-	put_header(&w, SLICE_LIT("Host"), t->host);
+	put_header(&w, SLICE_LIT("Host"), host);
 	put_request_headers(&w, h, t);
 	if (h->upgrade != UPGRADE_NONE)
 		put_upgrade(&w, h->upgrade);
@@ -256,17 +276,16 @@ forward_request(const struct http_head *h, const struct forward_target *t, const
 		put_framing(&w, h->framing, h->framing == FRAMING_LENGTH ? h->content_length : 0);
 	if (c->client_ip.n)
 		put_header(&w, SLICE_LIT("X-Forwarded-For"), c->client_ip);
-	if (t->kind == FORWARD_AUTHD) {
+	if (k->forwarded) {
 		put_header(&w, SLICE_LIT("X-Forwarded-Proto"), c->tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 		if (c->client_host.n)
 			put_header(&w, SLICE_LIT("X-Forwarded-Host"), c->client_host);
 	}
 	if (c->request_id.n)
 		put_header(&w, SLICE_LIT("X-Request-Id"), c->request_id);
-	if (t->kind == FORWARD_CLUSTER) {
-		put(&w, t->credential);
+	put(&w, t->credential);
+	if (k->identity.n)
 		put(&w, c->identity);
-	}
 	PUT_LIT(&w, "\r\n");
 	buf_commit(out, (size_t)(w.p - (out->p + out->n)));
 	return OK;

@@ -18,19 +18,23 @@ enum forward_verdict forward_check(const struct http_head *h, const char **why);
 
 /* How a destination wants its requests. Prepared once per cluster or route. */
 enum forward_kind {
-	FORWARD_CLUSTER, /* Authorization and our cookies removed, identity block and credential added */
-	FORWARD_AUTHD    /* our own authd: cookies and Authorization kept */
+	FORWARD_CLUSTER,     /* Authorization and our cookies removed, identity block and credential added */
+	FORWARD_AUTHD,       /* our own authd: cookies and Authorization kept */
+	FORWARD_BEARER,      /* a backend that gets the caller's ID token in place of their Authorization; our cookies removed */
+	FORWARD_FRONT_PROXY, /* a backend that believes X-Remote-*: ours, never the caller's; Authorization and our cookies removed */
+	FORWARD_PLAIN        /* a backend that is told nothing; Authorization is its own affair; our cookies removed */
 };
 struct forward_target {
 	enum forward_kind kind;
-	struct slice host;         /* Host to send */
+	struct slice host;         /* Host to send; empty: the client's own */
 	struct slice strip_prefix; /* removed from the path's front ("/clusters/a"); what remains begins with '/' or becomes "/" */
 	struct slice base_path;    /* put before it (a kubeconfig server with a path); "" or "/x" */
 	struct slice credential;   /* whole header line "Authorization: Bearer …\r\n" or empty (client certificate) */
-	struct slice session_cookie; /* name of our cookie; it and NAME-…, NAME_…, NAME.… are removed for clusters */
+	struct slice session_cookie; /* name of our cookie; it and NAME-…, NAME_…, NAME.… are removed for all but authd */
 };
 struct forward_context {
-	struct slice identity;     /* prepared "Impersonate-User: …\r\n…" block (impersonate.h); required and non-empty for FORWARD_CLUSTER */
+	struct slice identity;     /* prepared lines (caller_headers.h): "Impersonate-User: …\r\n…" for FORWARD_CLUSTER, "Authorization: Bearer …" for FORWARD_BEARER,
+				    * "X-Remote-User: …" for FORWARD_FRONT_PROXY, which all need it */
 	struct slice client_ip;    /* X-Forwarded-For, without port */
 	struct slice request_id;   /* X-Request-Id */
 	bool tls;                  /* X-Forwarded-Proto */
@@ -38,7 +42,7 @@ struct forward_context {
 };
 /* Append the upstream request head. Exactly one framing header is written from h->framing ("Content-Length: 0" for no body, so that no upstream
  * is left to guess), none with an upgrade, which is written from h->upgrade. Expect is not sent on: the 100 is ours to give. Nothing is appended unless OK.
- * E_CONFLICT when a FORWARD_CLUSTER request has no identity block (fails closed) or the path does not begin with strip_prefix; E_LIMIT when out's
+ * E_CONFLICT when a request has not the identity lines that its kind needs (fails closed) or the path does not begin with strip_prefix; E_LIMIT when out's
  * bound is reached; E_NOMEM. */
 MUST_CHECK enum err forward_request(const struct http_head *h, const struct forward_target *t, const struct forward_context *c, struct buf *out);
 

@@ -26,6 +26,7 @@ gateway_init(struct gateway *g)
 	g->request_limits = (struct http_limits){ (size_t)g->config->limits.header_bytes, GATEWAY_TARGET_BYTES_MAX };
 	g->answer_limits = (struct http_limits){ GATEWAY_ANSWER_HEAD_BYTES_MAX, GATEWAY_TARGET_BYTES_MAX };
 	buf_init(&g->scratch, GATEWAY_SCRATCH_BYTES_MAX);
+	buf_init(&g->caller, GATEWAY_CALLER_BYTES_MAX);
 	return OK;
 }
 
@@ -37,4 +38,5 @@ gateway_fini(struct gateway *g)
 	buf_fini_secret(&g->scratch);
 	if (g->metrics_own)
 		free(g->metrics);
+	buf_fini_secret(&g->caller);
 }

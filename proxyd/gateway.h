@@ -24,7 +24,8 @@ struct metrics_slot;
 /* A head that an upstream sends: 64 KiB, as what we accept from clients by default. */
 #define GATEWAY_ANSWER_HEAD_BYTES_MAX 65536
 /* A head with what we add: the largest configurable client head (1 MiB), 253 groups and 32 extras of 1 KiB each, and our own lines. */
-#define GATEWAY_SCRATCH_BYTES_MAX ((1u << 20) + 300 * 1100)
+#define GATEWAY_CALLER_BYTES_MAX (300 * 1100)
+#define GATEWAY_SCRATCH_BYTES_MAX ((1u << 20) + GATEWAY_CALLER_BYTES_MAX)
 /* Exchanges and connections kept for the next ones. */
 #define GATEWAY_FREE_MAX 256
 
@@ -42,6 +43,7 @@ struct gateway {
 	struct block_pool blocks;
 	struct line_pipe *audit;      /* where audit events go; NULL: nobody wants them */
 	struct buf scratch;           /* a head being written; valid until control returns to the loop or another head is written */
+	struct buf caller;            /* what a backend is told of a caller; the same */
 	struct http_head answer_head; /* a head being read from an upstream; the same */
 	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */
 	bool draining;                /* answer "Connection: close" from now on */

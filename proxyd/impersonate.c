@@ -52,11 +52,11 @@ add_header(struct buf *out, const char *name, struct slice value)
 
 /* As client-go writes it: %XX for '%' and for what no header name may have. */
 static void
-add_extra_name(struct buf *out, struct slice key)
+add_extra_name(struct buf *out, const char *prefix, struct slice key)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
-	buf_add_str(out, "Impersonate-Extra-");
+	buf_add_str(out, prefix);
 	for (size_t i = 0; i < key.n; i++) {
 		unsigned char b = (unsigned char)key.p[i];
 		if (http_byte_is(key.p[i], HTTP_BYTE_TOKEN) && b != '%')
@@ -66,8 +66,12 @@ add_extra_name(struct buf *out, struct slice key)
 	}
 }
 
-enum err
-impersonate_block(const struct identity *id, struct buf *out)
+struct names {
+	const char *user, *group, *uid, *extra;
+};
+
+static enum err
+block(const struct names *names, const struct identity *id, struct buf *out)
 {
 	size_t before = out->n;
 	bool everyone = false;
@@ -77,19 +81,19 @@ impersonate_block(const struct identity *id, struct buf *out)
 		return e;
 	if (out->failed)
 		return E_LIMIT;
-	add_header(out, "Impersonate-User", id->username);
+	add_header(out, names->user, id->username);
 	for (size_t i = 0; i < id->group_n; i++) {
-		add_header(out, "Impersonate-Group", id->groups[i]);
+		add_header(out, names->group, id->groups[i]);
 		everyone |= slice_eq(id->groups[i], EVERYONE) || slice_eq(id->groups[i], NOBODY);
 	}
 	/* As the apiserver would: it does not when it is told any groups, and it always is. */
 	if (!everyone)
-		add_header(out, "Impersonate-Group", slice_eq_str(id->username, "system:anonymous") ? NOBODY : EVERYONE);
+		add_header(out, names->group, slice_eq_str(id->username, "system:anonymous") ? NOBODY : EVERYONE);
 	if (id->uid.n)
-		add_header(out, "Impersonate-Uid", id->uid);
+		add_header(out, names->uid, id->uid);
 	for (size_t i = 0; i < id->extra_n; i++) {
 		for (size_t v = 0; v < id->extra[i].n; v++) {
-			add_extra_name(out, id->extra[i].key);
+			add_extra_name(out, names->extra, id->extra[i].key);
 			buf_add_str(out, ": ");
 			buf_add_slice(out, id->extra[i].values[v]);
 			buf_add_str(out, "\r\n");
@@ -102,4 +106,20 @@ impersonate_block(const struct identity *id, struct buf *out)
 	if (out->p)
 		out->p[before] = '\0';
 	return out->max ? E_LIMIT : E_NOMEM;
+}
+
+enum err
+impersonate_block(const struct identity *id, struct buf *out)
+{
+	static const struct names names = { "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-" };
+
+	return block(&names, id, out);
+}
+
+enum err
+impersonate_remote_block(const struct identity *id, struct buf *out)
+{
+	static const struct names names = { "X-Remote-User", "X-Remote-Group", "X-Remote-Uid", "X-Remote-Extra-" };
+
+	return block(&names, id, out);
 }

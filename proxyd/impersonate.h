@@ -9,6 +9,8 @@
  * system:unauthenticated, where system:anonymous belongs: people try with --as what strangers may do.)
  * Fails closed: E_FORMAT when any value is not identity_value_ok or the user name is empty; E_LIMIT. Nothing is appended then. */
 MUST_CHECK enum err impersonate_block(const struct identity *id, struct buf *out);
+/* The same as X-Remote-*, for backends that trust an authenticating proxy as kube-apiserver does (--requestheader-*). */
+MUST_CHECK enum err impersonate_remote_block(const struct identity *id, struct buf *out);
 
 /* An extra's key that arrives as it was: not empty, no control characters, no capitals (it travels in a header's name, where case is lost). */
 bool impersonate_extra_key_ok(struct slice key);

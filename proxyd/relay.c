@@ -1,4 +1,5 @@
 #include <assert.h>
+#include "proxyd/caller_headers.h"
 #include "proxyd/relay.h"
 #include "proxyd/role_check.h"
 #include "shared/log.h"
@@ -471,8 +472,7 @@ relay_start(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
-	const struct forward_context context = {
-		.identity = x->as ? buf_slice(&x->as->headers) : x->principal ? x->principal->headers : SLICE_NONE,
+	struct forward_context context = {
 		.client_ip = x->context.client_ip,
 		.request_id = slice_of(x->id, sizeof(x->id)),
 		.tls = x->context.tls,
@@ -488,8 +488,12 @@ relay_start(struct exchange *x)
 		put_block(x, &x->up);
 	else if (x->up) /* begun on a connection that took nothing of it: head and body are there */
 		return relay_run(x);
+	enum err err = caller_headers(x->to->forward.kind, x->principal, h, &g->caller, &context.identity);
+	if (x->as)
+		context.identity = buf_slice(&x->as->headers);
 	buf_reset(out);
-	enum err err = forward_request(h, &x->to->forward, &context, out);
+	if (err == OK)
+		err = forward_request(h, &x->to->forward, &context, out);
 	if (err == OK && !buf_ok(out))
 		err = E_LIMIT;
 	if (err) {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "proxyd/route.h"
+#include "proxyd/route_rules.h"
 #include "shared/log.h"
 
 #define LINE_BYTES_MAX (KUBECONFIG_TOKEN_BYTES_MAX + 64)
@@ -59,29 +60,30 @@ route_set_token(struct router *r, size_t cluster, struct slice token)
 
 /* ---- building ---- */
 
+/* what: "cluster" or "route", and which. */
 static enum err
-cluster_upstream(struct loop *loop, const struct proxyd_config *config, const struct proxyd_cluster *from, struct cluster *c,
-	struct tls_error *e)
+url_upstream(struct loop *loop, const struct proxyd_config *config, const char *what, const char *name, const struct kubeconfig *to, bool plain,
+	struct upstream **out, struct tls_error *e)
 {
 	struct address addresses[UPSTREAM_ADDRESSES_MAX];
-	struct upstream_options o = { .name = from->name, .addresses = addresses,
+	struct upstream_options o = { .name = name, .addresses = addresses,
 		.connect_timeout_ms = (uint64_t)config->limits.upstream_connect_timeout_ms,
 		.idle_timeout_ms = (uint64_t)config->limits.upstream_idle_timeout_ms };
-	enum err err = tls_client_new(&from->target, &o.tls, e);
+	enum err err = plain ? OK : tls_client_new(to, &o.tls, e);
 
 	if (err)
 		return err;
-	err = address_resolve(from->target.host, from->target.port, addresses, UPSTREAM_ADDRESSES_MAX, &o.address_n);
+	err = address_resolve(to->host, to->port, addresses, UPSTREAM_ADDRESSES_MAX, &o.address_n);
 	if (err == E_EMPTY) {
-		log_error("cluster's name does not resolve", LOG_STR("cluster", from->name), LOG_STR("host", from->target.host));
+		log_error("upstream's name does not resolve", LOG_STR(what, name), LOG_STR("host", to->host));
 		o.address_n = 0;
 	} else if (err) {
-		snprintf(e->text, sizeof(e->text), "cluster %s: %s cannot be resolved now: %s", from->name, from->target.host,
+		snprintf(e->text, sizeof(e->text), "%s %s: %s cannot be resolved now: %s", what, name, to->host,
 			err == E_AGAIN ? "the name service does not answer" : err == E_SYSTEM ? strerrordesc_np(errno) : err_name(err));
 		tls_client_free(o.tls);
 		return err;
 	}
-	err = upstream_new(loop, &o, &c->upstream);
+	err = upstream_new(loop, &o, out);
 	if (err)
 		snprintf(e->text, sizeof(e->text), "out of memory");
 	return err;
@@ -90,7 +92,7 @@ cluster_upstream(struct loop *loop, const struct proxyd_config *config, const st
 static enum err
 cluster_init(struct loop *loop, const struct proxyd_config *config, const struct proxyd_cluster *from, struct cluster *c, struct tls_error *e)
 {
-	enum err err = cluster_upstream(loop, config, from, c, e);
+	enum err err = url_upstream(loop, config, "cluster", from->name, &from->target, false, &c->upstream, e);
 
 	if (err)
 		return err;
@@ -115,6 +117,7 @@ cluster_init(struct loop *loop, const struct proxyd_config *config, const struct
 		},
 		.upstream = c->upstream,
 		.name = from->name,
+		.groups = &from->allowed_groups,
 		.impersonation_reviewed = from->impersonate_others == PROXYD_IMPERSONATE_REVIEWED,
 	};
 	return OK;
@@ -122,23 +125,58 @@ cluster_init(struct loop *loop, const struct proxyd_config *config, const struct
 
 /* Routes to one socket share its connections. */
 static enum err
-route_init(struct router *r, struct loop *loop, size_t at, struct tls_error *e)
+socket_upstream(struct router *r, struct loop *loop, size_t at, struct tls_error *e)
 {
 	const struct proxyd_route *routes = r->config->routes.items, *from = &routes[at];
-	struct destination *d = &r->routes[at];
 	struct upstream_options o = { .name = from->path, .addresses = &from->address, .address_n = 1,
 		.connect_timeout_ms = (uint64_t)r->config->limits.upstream_connect_timeout_ms,
 		.idle_timeout_ms = (uint64_t)r->config->limits.upstream_idle_timeout_ms };
 
-	d->name = from->path;
-	d->forward = (struct forward_target){ .kind = FORWARD_AUTHD, .host = SLICE_LIT("localhost"), .base_path = SLICE_LIT("") };
-	for (size_t i = 0; i < at && !d->upstream; i++)
-		if (routes[i].address.len == from->address.len && memcmp(&routes[i].address.u, &from->address.u, from->address.len) == 0)
-			d->upstream = r->routes[i].upstream;
-	enum err err = d->upstream ? OK : upstream_new(loop, &o, &d->upstream);
+	for (size_t i = 0; i < at; i++)
+		if (routes[i].address.len == from->address.len && memcmp(&routes[i].address.u, &from->address.u, from->address.len) == 0) {
+			r->routes[at].upstream = r->routes[i].upstream;
+			return OK;
+		}
+	enum err err = upstream_new(loop, &o, &r->routes[at].upstream);
 	if (err)
 		snprintf(e->text, sizeof(e->text), "out of memory");
 	return err;
+}
+
+static enum err
+route_init(struct router *r, struct loop *loop, size_t at, struct tls_error *e)
+{
+	static const struct {
+		enum forward_kind forward;
+		enum route_access access;
+	} kinds[] = {
+		[PROXYD_ROUTE_AUTHD] = { FORWARD_AUTHD, ROUTE_FOR_ALL },
+		[PROXYD_ROUTE_BEARER] = { FORWARD_BEARER, ROUTE_FOR_CALLERS },
+		[PROXYD_ROUTE_FRONT_PROXY] = { FORWARD_FRONT_PROXY, ROUTE_FOR_CALLERS },
+		[PROXYD_ROUTE_SESSION] = { FORWARD_PLAIN, ROUTE_FOR_BROWSERS },
+		[PROXYD_ROUTE_PUBLIC] = { FORWARD_PLAIN, ROUTE_FOR_ALL },
+	};
+	const struct proxyd_route *from = (const struct proxyd_route *)r->config->routes.items + at;
+	struct destination *d = &r->routes[at];
+	bool authd = from->kind == PROXYD_ROUTE_AUTHD, root = strcmp(from->path, "/") == 0;
+
+	*d = (struct destination){
+		.forward = {
+			.kind = kinds[from->kind].forward,
+			.host = authd ? SLICE_LIT("localhost") : SLICE_LIT(""),
+			.strip_prefix = from->strip_prefix && !root ? slice_str(from->path) : SLICE_LIT(""),
+			.base_path = slice_str(from->address.len ? "" : from->target.base_path),
+			.session_cookie = slice_str(r->config->authentication.session.cookie_name),
+		},
+		.name = from->path,
+		.host = from->host,
+		.access = kinds[from->kind].access,
+		.groups = &from->allowed_groups,
+		.origins = &from->allowed_origins,
+		.local = from->address.len || from->plain,
+	};
+	return from->address.len ? socket_upstream(r, loop, at, e)
+				 : url_upstream(loop, r->config, "route", from->path, &from->target, from->plain, &d->upstream, e);
 }
 
 static enum err
@@ -237,23 +275,17 @@ router_set_metrics(struct router *r, struct metrics_slot *metrics)
 
 /* ---- finding ---- */
 
-/* prefix ends where a segment of path ends: "/oidc" covers "/oidc" and "/oidc/x", not "/oidcx". */
-static bool
-covers(struct slice prefix, struct slice path)
+/* Routes first: one with a host may cover all of it, clusters included. */
+static enum route_verdict
+find(struct router *r, struct slice host, struct slice path, bool (*covers)(struct slice prefix, struct slice path), struct destination **out)
 {
-	if (!slice_has_prefix(path, prefix))
-		return false;
-	return path.n == prefix.n || path.p[prefix.n] == '/' || (prefix.n && prefix.p[prefix.n - 1] == '/');
-}
-
-enum route_verdict
-route_find(struct router *r, struct slice path, struct destination **out)
-{
-	for (size_t i = 0; i < r->route_n; i++)
-		if (covers(slice_str(r->routes[i].name), path)) {
-			*out = &r->routes[i];
+	for (size_t i = 0; i < r->route_n; i++) {
+		struct destination *d = &r->routes[i];
+		if (covers(slice_str(d->name), path) && (!d->host || route_host_is(d->host, host))) {
+			*out = d;
 			return ROUTE_FOUND;
 		}
+	}
 	if (covers(SLICE_LIT("/clusters"), path)) {
 		for (size_t i = 0; i < r->cluster_n; i++)
 			if (covers(r->clusters[i].named.forward.strip_prefix, path)) {
@@ -268,11 +300,23 @@ route_find(struct router *r, struct slice path, struct destination **out)
 	return ROUTE_FOUND;
 }
 
-bool
-route_has(const struct router *r, const char *path)
+enum route_verdict
+route_find(struct router *r, struct slice host, struct slice path, struct destination **out)
 {
-	for (size_t i = 0; i < r->route_n; i++)
-		if (covers(slice_str(r->routes[i].name), slice_str(path)))
-			return true;
-	return false;
+	struct destination *found = NULL, *decoded = NULL;
+	enum route_verdict verdict = find(r, host, path, route_covers, &found);
+
+	if (memchr(path.p, '%', path.n) && (find(r, host, path, route_covers_decoded, &decoded) != verdict || decoded != found))
+		return ROUTE_AMBIGUOUS;
+	if (verdict == ROUTE_FOUND)
+		*out = found;
+	return verdict;
+}
+
+bool
+route_is_authd(struct router *r, struct slice host, const char *path)
+{
+	struct destination *d;
+
+	return route_find(r, host, slice_str(path), &d) == ROUTE_FOUND && d->forward.kind == FORWARD_AUTHD;
 }

@@ -270,10 +270,10 @@ class Upstream:
     """A TLS server that demands client certificates of the CA and records what it gets. By default it answers 200 with a JSON object.
 
     answer = function(Recorded) -> (status, headers, body); or on_request = function(Recorded, tls) -> bool that writes to the
-    connection itself and says whether the connection goes on. unix: a path to listen on instead, in the clear."""
+    connection itself and says whether the connection goes on. unix: a path to listen on instead, in the clear; so is a port when plain is set."""
 
-    def __init__(self, ca, unix=None):
-        self.ca, self.unix = ca, unix
+    def __init__(self, ca, unix=None, plain=False):
+        self.ca, self.unix, self.plain = ca, unix, plain or unix
         self.requests, self.changed = [], threading.Condition()
         self.connections = 0
         self.answer = lambda r: (200, {"Content-Type": "application/json"}, json.dumps({"path": r.target}).encode())
@@ -284,7 +284,7 @@ class Upstream:
             self._listener.listen(64)
         else:
             self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-            self._context = ca.server_context(*ca.issue("upstream"), clients=ca)
+            self._context = None if plain else ca.server_context(*ca.issue("upstream"), clients=ca)
         self.address = None if unix else self._listener.getsockname()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -328,7 +328,7 @@ class Upstream:
     def _serve(self, plain):
         with contextlib.suppress(OSError, ssl.SSLError), contextlib.ExitStack() as stack:
             stack.enter_context(plain)
-            tls = plain if self.unix else stack.enter_context(self._context.wrap_socket(plain, server_side=True))
+            tls = plain if self.plain else stack.enter_context(self._context.wrap_socket(plain, server_side=True))
             self.connections += 1
             stream = tls.makefile("rb")
             while (recorded := self._read(stream, tls)) is not None:
@@ -348,7 +348,7 @@ class Upstream:
             if not line:
                 return None
             head += line
-        recorded = Recorded(head[:-4], b"", None if self.unix else tls.getpeercert())
+        recorded = Recorded(head[:-4], b"", None if self.plain else tls.getpeercert())
         if recorded.values("Transfer-Encoding"):
             while size := int(stream.readline().split(b";")[0], 16):
                 recorded.body += stream.read(size)

@@ -16,6 +16,7 @@
 #include <openssl/ssl.h>
 #include "proxyd/client.h"
 #include "proxyd/exchange.h"
+#include "proxyd/principal.h"
 #include "proxyd/route.h"
 #include "proxyd/session_client.h"
 #include "tests/unit/unit.h"
@@ -76,6 +77,11 @@ principal_unref(struct principal *p)
 		assert_true(p->refs > 1);
 		p->refs--;
 	}
+}
+struct slice
+principal_token(const struct principal *p)
+{
+	return p == &believer.alice ? SLICE_LIT("the-session-s.id.token") : SLICE_NONE;
 }
 enum authentication
 authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)

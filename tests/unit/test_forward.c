@@ -185,6 +185,54 @@ authd_keeps_credentials_and_gets_fresh_forwarding_headers(void **state)
 		"GET / HTTP/1.1\r\nHost: gw.example\r\nContent-Length: 0\r\nX-Forwarded-Proto: http\r\n\r\n");
 }
 
+#define REMOTE "X-Remote-User: jane\r\nX-Remote-Group: dev\r\n"
+#define ID_TOKEN "Authorization: Bearer jane.s.token\r\n"
+#define CALLERS "Authorization: Bearer theirs\r\nX-Remote-User: root\r\nx-remote-extra-a: b\r\nX-RemoteUser: root\r\nX-Forwarded-User: root\r\n" \
+	"Cookie: gate=s; a=1; =gate=s\r\nCookie: gate-login=s\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: evil\r\nForwarded: for=1.2.3.4\r\n" \
+	"Connection: close, X-Own\r\nX-Own: 1\r\nX-Mine: 2\r\n"
+#define FORWARDED "Content-Length: 0\r\nX-Forwarded-For: " ORACLE_IP "\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: gw\r\nX-Request-Id: rid\r\n"
+static void
+backends_get_what_their_kind_says_and_nothing_of_the_callers_identity(void **state)
+{
+	static const struct {
+		enum forward_kind kind;
+		const char *identity, *sent;
+	} kinds[] = {
+		{ FORWARD_BEARER, ID_TOKEN, "Cookie: a=1\r\nX-Mine: 2\r\n" FORWARDED ID_TOKEN },
+		{ FORWARD_FRONT_PROXY, REMOTE, "Cookie: a=1\r\nX-Mine: 2\r\n" FORWARDED REMOTE },
+		{ FORWARD_PLAIN, "", "Authorization: Bearer theirs\r\nCookie: a=1\r\nX-Mine: 2\r\n" FORWARDED },
+		{ FORWARD_PLAIN, REMOTE, "Authorization: Bearer theirs\r\nCookie: a=1\r\nX-Mine: 2\r\n" FORWARDED },
+	};
+	struct forward_target t = { .session_cookie = SLICE_LIT("gate") };
+	struct forward_context c = oracle_context;
+	char wanted[1000];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		t.kind = kinds[i].kind;
+		c.identity = slice_str(kinds[i].identity);
+		snprintf(wanted, sizeof(wanted), "GET /app/x?y HTTP/1.1\r\nHost: gw\r\n%s\r\n", kinds[i].sent);
+		sent_is("GET /app/x?y HTTP/1.1\r\nHost: gw\r\n" CALLERS "\r\n", &t, &c, wanted);
+	}
+	t.strip_prefix = SLICE_LIT("/app");
+	t.base_path = SLICE_LIT("/base");
+	sent_is("GET /app?y HTTP/1.1\r\nHost: gw\r\n\r\n", &t, &c, "GET /base/?y HTTP/1.1\r\nHost: gw\r\n" FORWARDED "\r\n");
+}
+
+static void
+a_token_among_websocket_protocols_is_removed_where_another_identity_is_written(void **state)
+{
+#define UPGRADE "GET / HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" WS "chat, " WS_TOKEN "YWJj\r\n\r\n"
+#define UPGRADED "Connection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: gw\r\n"
+	struct forward_target t = { .kind = FORWARD_FRONT_PROXY };
+	struct forward_context c = { .identity = SLICE_LIT(REMOTE), .client_host = SLICE_LIT("gw") };
+
+	(void)state;
+	sent_is(UPGRADE, &t, &c, "GET / HTTP/1.1\r\nHost: gw\r\n" WS "chat\r\n" UPGRADED REMOTE "\r\n");
+	t.kind = FORWARD_PLAIN;
+	sent_is(UPGRADE, &t, &c, "GET / HTTP/1.1\r\nHost: gw\r\n" WS "chat, " WS_TOKEN "YWJj\r\n" UPGRADED "\r\n");
+}
+
 static void
 prefix_is_taken_off_and_base_path_put_before(void **state)
 {
@@ -229,9 +277,10 @@ prefix_is_taken_off_and_base_path_put_before(void **state)
 }
 
 static void
-cluster_request_without_an_identity_is_never_written(void **state)
+request_without_the_identity_that_it_needs_is_never_written(void **state)
 {
 	static const char *const blocks[] = { "", "Impersonate-Group: system:authenticated\r\n", "X: y\r\n", "Impersonate-User: a" };
+	static const enum forward_kind others[] = { FORWARD_BEARER, FORWARD_FRONT_PROXY };
 	static struct parsed p;
 	struct buf out;
 
@@ -241,6 +290,12 @@ cluster_request_without_an_identity_is_never_written(void **state)
 	for (size_t i = 0; i < COUNT(blocks); i++) {
 		struct forward_context c = { .identity = slice_str(blocks[i]) };
 		assert_int_equal(forward_request(&p.head, &oracle_cluster, &c, &out), E_CONFLICT);
+		for (size_t o = 0; o < COUNT(others); o++) {
+			const struct forward_target t = { .kind = others[o] };
+			const struct forward_context other = { .identity = SLICE_LIT(ORACLE_IDENTITY) };
+			assert_int_equal(forward_request(&p.head, &t, &c, &out), E_CONFLICT);
+			assert_int_equal(forward_request(&p.head, &t, &other, &out), E_CONFLICT);
+		}
 		assert_int_equal(out.n, 0);
 	}
 	buf_fini(&out);
@@ -325,14 +380,14 @@ upstream_that_is_not_ours_sets_no_cookie_of_ours(void **state)
 {
 	struct response_context c = { .framing = FRAMING_LENGTH, .minor = 1, .session_cookie = SLICE_LIT("__Host-gatehouse") };
 	static const char text[] = "HTTP/1.1 200 OK\r\nSet-Cookie: __Host-gatehouse=evil; Path=/\r\nSet-Cookie: a=1\r\n"
-				   "Set-Cookie: __Host-gatehouse-csrf = x\r\nContent-Length: 0\r\n\r\n";
+				   "Set-Cookie: __Host-gatehouse-csrf = x\r\nSet-Cookie: = =__Host-gatehouse=x\r\nSet-Cookie: __Host-gatehouse\r\nContent-Length: 0\r\n\r\n";
 
 	(void)state;
 	answer_is(text, &c, "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n");
 	c.session_cookie = SLICE_NONE;
 	answer_is(text, &c,
 		"HTTP/1.1 200 OK\r\nSet-Cookie: __Host-gatehouse=evil; Path=/\r\nSet-Cookie: a=1\r\nSet-Cookie: __Host-gatehouse-csrf = x\r\n"
-		"Content-Length: 0\r\n\r\n");
+		"Set-Cookie: = =__Host-gatehouse=x\r\nSet-Cookie: __Host-gatehouse\r\nContent-Length: 0\r\n\r\n");
 }
 
 static void
@@ -363,8 +418,10 @@ main(void)
 		cmocka_unit_test(header_that_held_nothing_but_a_token_is_left_out),
 		cmocka_unit_test(framing_is_written_anew),
 		cmocka_unit_test(authd_keeps_credentials_and_gets_fresh_forwarding_headers),
+		cmocka_unit_test(backends_get_what_their_kind_says_and_nothing_of_the_callers_identity),
+		cmocka_unit_test(a_token_among_websocket_protocols_is_removed_where_another_identity_is_written),
 		cmocka_unit_test(prefix_is_taken_off_and_base_path_put_before),
-		cmocka_unit_test(cluster_request_without_an_identity_is_never_written),
+		cmocka_unit_test(request_without_the_identity_that_it_needs_is_never_written),
 		cmocka_unit_test(full_buffer_takes_nothing),
 		cmocka_unit_test(answer_is_framed_for_this_client),
 		cmocka_unit_test(interim_answers_pass_without_additions_but_an_upgrades_has_the_request_id),

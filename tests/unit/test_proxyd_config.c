@@ -543,11 +543,98 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 		{ LISTEN "routes:\n- {path: '/a?b', to: 'unix:/a'}\n", ":3: routes[0].path: expected a path" },
 		{ LISTEN "routes:\n- {path: /clusters/a, to: 'unix:/a'}\n", ":3: routes[0].path: \"/clusters/a\" is taken" },
 		{ LISTEN "routes:\n- {path: /a, to: 'unix:/a'}\n- {path: /a, to: 'unix:/b'}\n", ":4: routes[1].path: \"/a\" is the path of routes[0] too" },
-		{ LISTEN "routes:\n- {path: /a, to: 'https://x'}\n", ":3: routes[0].to: expected unix:/path" },
+		{ LISTEN "routes:\n- {path: /a, to: 'https://x'}\n", ":3: routes[0].kind: expected bearer, frontProxy, session or public" },
 		{ LISTEN "routes:\n- {path: /a, to: 'unix:'}\n", ":3: routes[0].to: expected" },
 	};
 
 	expect_refusals(*state, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+#define ROUTE(...) LISTEN "routes:\n- {path: /a, " __VA_ARGS__ "}\n"
+#define HTTPS "to: 'https://b.example'"
+static void
+routes_that_make_no_sense_are_refused_with_their_line(void **state)
+{
+	static const struct refusal cases[] = {
+		{ LISTEN "routes:\n- {path: /a/b/c/d, to: 'unix:/a'}\n", ":3: routes[0].path: expected at most 3 segments" },
+		{ WITH_ISSUER "clusters: [{name: a, kubeconfig: @/kube}]\nroutes:\n- {path: /, to: 'unix:/a'}\n", ":5: routes[0].path: \"/\" is taken" },
+		{ ROUTE("to: 'unix:/a', host: App.example"), ":3: routes[0].host: expected a host name in lower case" },
+		{ ROUTE("to: 'unix:/a', host: 'app.example:443'"), ":3: routes[0].host: expected a host name" },
+		{ ROUTE("to: 'unix:/a', host: ''"), ":3: routes[0].host: expected a host name" },
+		{ LISTEN "routes:\n- {path: /a, host: h, to: 'unix:/a'}\n- {path: /a, host: h, to: 'unix:/b'}\n", ":4: routes[1].path: \"/a\" is the path of routes[0] too" },
+		{ ROUTE("to: 'ftp://x', kind: public"), ":3: routes[0].to: expected unix:/path or an https URL" },
+		{ ROUTE("to: 'https://x#y', kind: public"), ":3: routes[0].to: expected unix:/path or an https URL" },
+		{ ROUTE("to: 'https://x?y', kind: public"), ":3: routes[0].to: expected unix:/path or an https URL" },
+		{ ROUTE("to: 'https://x:0', kind: public"), ":3: routes[0].to: expected" },
+		{ ROUTE("to: 'https://x/a//b', kind: public"), ":3: routes[0].to: expected a plain path" },
+		{ ROUTE("to: 'https://x/../b', kind: public"), ":3: routes[0].to: expected a plain path" },
+		{ ROUTE("to: 'http://b.example', kind: public"), ":3: routes[0].to: is refused: http leads to this machine only" },
+		{ ROUTE("to: 'http://128.0.0.1', kind: public"), ":3: routes[0].to: is refused: http leads to this machine only" },
+		{ ROUTE("to: 'http://[::2]', kind: public"), ":3: routes[0].to: is refused: http leads to this machine only" },
+		{ ROUTE(HTTPS ", kind: Bearer"), ":3: routes[0].kind: expected" },
+		{ ROUTE(HTTPS ", kind: authd"), ":3: routes[0].kind: expected bearer, frontProxy, session or public" },
+		{ ROUTE(HTTPS ", kind: frontProxy"), ":3: routes[0].kind: frontProxy needs an https URL with tls.certFile and tls.keyFile" },
+		{ ROUTE("to: 'http://127.0.0.1:80', kind: frontProxy"), ":3: routes[0].kind: frontProxy needs an https URL" },
+		{ ROUTE("to: 'http://127.0.0.1:80', kind: bearer, tls: {serverName: b}"), ":3: routes[0].tls: there is no TLS on the way" },
+		{ ROUTE("to: 'unix:/a', kind: bearer, tls: {certificateAuthority: @/cert.pem}"), ":3: routes[0].tls: there is no TLS on the way" },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {certFile: @/cert.pem}"), ":3: routes[0].tls.certFile: needs keyFile beside it" },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {keyFile: @/key.pem}"), ":3: routes[0].tls.keyFile: needs certFile beside it" },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {certFile: @/expired.pem, keyFile: @/key.pem}"), ":3: routes[0].tls.certFile: " },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {certFile: @/cert.pem, keyFile: @/other-key.pem}"), ":3: routes[0].tls.keyFile: " },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {certFile: @/none, keyFile: @/key.pem}"), ":3: routes[0].tls.certFile: expected a readable file" },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {certificateAuthority: @/broken.pem}"), ":3: routes[0].tls.certificateAuthority: " },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {serverName: 'a b'}"), ":3: routes[0].tls.serverName: expected a host name" },
+		{ ROUTE(HTTPS ", kind: bearer, tls: {insecure: true}"), ":3: routes[0].tls.insecure: expected a known key" },
+		{ ROUTE("to: 'unix:/a', allowedGroups: [dev]"), ":3: routes[0].allowedGroups: is not for routes to authd" },
+		{ ROUTE("to: 'unix:/a', allowedOrigins: ['https://x']"), ":3: routes[0].allowedOrigins: is not for routes to authd" },
+		{ ROUTE("to: 'unix:/a', stripPrefix: true"), ":3: routes[0].stripPrefix: is not for routes to authd" },
+		{ ROUTE(HTTPS ", kind: public, allowedGroups: [dev]"), ":3: routes[0].allowedGroups: nobody is asked who they are" },
+		{ ROUTE(HTTPS ", kind: session, allowedGroups: []"), ":3: routes[0].allowedGroups: expected at least one group" },
+		{ ROUTE(HTTPS ", kind: session, allowedGroups: [' dev']"), ":3: routes[0].allowedGroups[0]: expected the name of a group" },
+		{ ROUTE(HTTPS ", kind: session, allowedGroup: [dev]"), ":3: routes[0].allowedGroup: expected a known key (the nearest is \"allowedGroups\")" },
+		{ ROUTE(HTTPS ", kind: session, allowedOrigins: ['https://x/']"), ":3: routes[0].allowedOrigins[0]: expected an origin" },
+		{ ROUTE(HTTPS ", kind: session, allowedOrigins: ['*']"), ":3: routes[0].allowedOrigins[0]: expected an origin" },
+		{ WITH_ISSUER "clusters:\n- {name: a, kubeconfig: @/kube, allowedGroups: []}\n", ":4: clusters[0].allowedGroups: expected at least one group" },
+	};
+
+	expect_refusals(*state, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void
+routes_to_backends_know_where_and_for_whom(void **state)
+{
+	struct proxyd_config *c = load_ok(*state,
+		LISTEN "routes:\n- {path: /plain, to: 'http://localhost:3000/', kind: session, stripPrefix: true, allowedGroups: [dev, ops]}\n"
+		       "- {path: /, host: app.example, to: 'https://b.example/base/', kind: bearer, allowedOrigins: ['https://other.example']}\n"
+		       "- {path: /front, to: 'https://[::1]:8443', kind: frontProxy, tls: {certificateAuthority: @/cert.pem, certFile: @/cert.pem, keyFile: @/key.pem, serverName: b}}\n"
+		       "- {path: /socket, to: 'unix:/run/x', kind: frontProxy}\n- {path: /oidc, to: 'unix:/run/authd'}\n");
+	const struct proxyd_route *r = c->routes.items;
+
+	assert_int_equal(c->routes.n, 5);
+	assert_string_equal(r[0].path, "/"); /* its host goes first */
+	assert_string_equal(r[0].host, "app.example");
+	assert_int_equal(r[0].kind, PROXYD_ROUTE_BEARER);
+	assert_string_equal(r[0].target.host, "b.example");
+	assert_int_equal(r[0].target.port, 443);
+	assert_string_equal(r[0].target.base_path, "/base");
+	assert_string_equal(r[0].target.tls_server_name, "b.example");
+	assert_false(r[0].plain);
+	assert_string_equal(r[0].allowed_origins.items[0], "https://other.example");
+	assert_string_equal(r[1].path, "/socket");
+	assert_true(r[1].address.len > 0);
+	assert_string_equal(r[3].path, "/plain");
+	assert_true(r[3].plain && r[3].strip_prefix);
+	assert_int_equal(r[3].target.port, 3000);
+	assert_string_equal(r[3].target.base_path, "");
+	assert_int_equal(r[3].allowed_groups.n, 2);
+	assert_string_equal(r[2].path, "/front");
+	assert_string_equal(r[2].target.host, "::1");
+	assert_string_equal(r[2].target.tls_server_name, "b");
+	assert_true(r[2].target.ca_pem.n && r[2].target.cert_pem.n && r[2].target.key_pem.n);
+	assert_int_equal(r[4].kind, PROXYD_ROUTE_AUTHD);
+	proxyd_config_forget_secrets(c);
+	assert_int_equal(r[2].target.key_pem.n, 0);
+	proxyd_config_free(c);
 }
 
 #define PAIR(cert, key) "listen:\n- address: '127.0.0.1:0'\n  tls:\n    certFile: " cert "\n    keyFile: " key "\n" /* lines 4, 5 */
@@ -644,6 +731,8 @@ main(void)
 		cmocka_unit_test(an_unknown_key_is_reported_with_the_nearest_known_one),
 		cmocka_unit_test(a_feature_that_does_not_exist_is_said_not_to_be_supported),
 		cmocka_unit_test(values_that_make_no_sense_are_refused_with_their_line),
+		cmocka_unit_test(routes_that_make_no_sense_are_refused_with_their_line),
+		cmocka_unit_test(routes_to_backends_know_where_and_for_whom),
 		cmocka_unit_test(a_missing_expired_or_foreign_file_is_reported_with_its_line),
 		cmocka_unit_test(a_config_that_cannot_be_read_is_reported),
 	};

@@ -413,7 +413,7 @@ ask_many(struct rig *r, void *arg)
 	struct asked *a = arg;
 	struct destination *to;
 
-	assert_int_equal(route_find(r->gateway.router, SLICE_LIT("/api"), &to), ROUTE_FOUND);
+	assert_int_equal(route_find(r->gateway.router, SLICE_LIT("gate.test"), SLICE_LIT("/api"), &to), ROUTE_FOUND);
 	for (size_t i = a->from; i < a->from + a->n; i++) {
 		char body[32];
 		struct review_question q = { .digest = { 0 } };

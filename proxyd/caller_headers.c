@@ -1,0 +1,74 @@
+#include "oidc/base64url.h"
+#include "proxyd/bearer_token.h"
+#include "proxyd/caller_headers.h"
+#include "proxyd/impersonate.h"
+#include "proxyd/principal.h"
+#include "proxyd/websocket_token.h"
+
+bool
+caller_headers_possible(enum forward_kind kind, const struct principal *p)
+{
+	return kind != FORWARD_BEARER || p->identity.how == IDENTITY_JWT || p->identity.how == IDENTITY_SESSION;
+}
+
+static void
+add_websocket_token(struct slice encoded, struct buf *out)
+{
+	char *to = buf_reserve(out, encoded.n);
+	size_t n;
+
+	if (!to)
+		return;
+	if (base64url_decode(encoded, to, encoded.n, &n) == OK)
+		buf_commit(out, n);
+	else
+		out->failed = true; /* the authenticator has read it, so this is not reached */
+}
+
+/* The very token that was judged: the one of the request, or the session's. */
+static enum err
+bearer(const struct principal *who, const struct http_head *h, struct buf *out)
+{
+	struct slice token = SLICE_NONE;
+
+	buf_add_str(out, "Authorization: Bearer ");
+	size_t before = out->n;
+	if (who->identity.how == IDENTITY_SESSION)
+		buf_add_slice(out, principal_token(who));
+	else if (h->authorization >= 0)
+		buf_add_slice(out, bearer_token(h->headers[h->authorization].value));
+	else if (websocket_token_find(h, &token) == WEBSOCKET_TOKEN_FOUND)
+		add_websocket_token(token, out);
+	if (out->n == before)
+		return buf_ok(out) ? E_FORMAT : E_NOMEM;
+	buf_add_str(out, "\r\n");
+	return buf_ok(out) ? OK : E_NOMEM;
+}
+
+enum err
+caller_headers(enum forward_kind kind, const struct principal *who, const struct http_head *h, struct buf *scratch, struct slice *out)
+{
+	enum err e = OK;
+
+	*out = SLICE_NONE;
+	buf_reset(scratch);
+	if (!who)
+		return OK;
+	switch (kind) {
+	case FORWARD_CLUSTER:
+		*out = who->headers;
+		return OK;
+	case FORWARD_AUTHD:
+	case FORWARD_PLAIN:
+		return OK;
+	case FORWARD_FRONT_PROXY:
+		e = impersonate_remote_block(&who->identity, scratch);
+		break;
+	case FORWARD_BEARER:
+		e = bearer(who, h, scratch);
+		break;
+	}
+	if (e == OK)
+		*out = buf_slice(scratch);
+	return e;
+}

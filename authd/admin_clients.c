@@ -115,6 +115,15 @@ url_ok(struct slice text)
 	return !text.n || url_parse(text, &url) == OK;
 }
 
+/* Empty, or where a logout token may be sent. */
+static bool
+backchannel_ok(struct request *r, struct slice text)
+{
+	const char *uri = text.n ? arena_strndup(&r->arena, text.p, text.n) : NULL;
+
+	return !text.n || (uri && client_backchannel_logout_uri_ok(uri));
+}
+
 /* List items are cut out of one value: each gets its own NUL. */
 static enum err
 take_list(struct request *r, const struct form *form, const char *name, struct record_strings *out)
@@ -153,8 +162,8 @@ record_fault(struct request *r, const struct change *c, const char **name)
 		return why;
 	if (*name = "logo-url", !url_ok(record->logo_url))
 		return "expected an http or https URL";
-	if (*name = "backchannel-logout-uri", !url_ok(record->backchannel_logout_uri))
-		return "expected an http or https URL";
+	if (*name = "backchannel-logout-uri", !backchannel_ok(r, record->backchannel_logout_uri))
+		return "expected an https URL without a fragment (http to the issuer's own machine only)";
 	return NULL;
 }
 

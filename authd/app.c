@@ -9,6 +9,7 @@
 #include "authd/counters.h"
 #include "authd/directory.h"
 #include "authd/limiter.h"
+#include "authd/logout_sender.h"
 #include "authd/revocation.h"
 #include "authd/routes.h"
 #include "oidc/base64url.h"
@@ -141,6 +142,8 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 		e = pools_start(app, why, why_n);
 	if (e == OK)
 		e = confined(authd_confine_calls(), why, why_n);
+	if (e == OK && (e = logout_sender_start(app, &app->logout_sender)) != OK)
+		snprintf(why, why_n, "cannot start a thread for logout tokens");
 	if (e == OK)
 		e = listeners_open(app, app->generation, why, why_n);
 	return e;
@@ -153,6 +156,7 @@ app_stop(struct authd *app)
 	revocations_stop(app->revocations); /* who waits for news would be waited for */
 	bool drained = !app->server || server_quiesce(app->server, STOP_DEADLINE_MS);
 
+	logout_sender_stop(app->logout_sender); /* it writes to the store */
 	if (!drained) {
 		store_close(app->store);
 		return false;
@@ -163,6 +167,7 @@ app_stop(struct authd *app)
 		app_generation_release(app->generation);
 	if (app->fetcher)
 		fetcher_free(app->fetcher);
+	logout_sender_free(app->logout_sender); /* whose tokens the fetcher had */
 	keys_close(app->keys);
 	store_close(app->store);
 	revocations_close(app->revocations); /* which the store has told until now */

@@ -21,6 +21,7 @@
 
 struct limiter;
 struct counters;
+struct logout_sender;
 struct revocations;
 
 struct generation {
@@ -48,6 +49,7 @@ struct authd {
 	struct counters *counters;
 	struct server *server;
 	struct revocations *revocations;
+	struct logout_sender *logout_sender;
 	pthread_mutex_t generation_lock;
 	struct generation *generation; /* the current one */
 	_Atomic uint64_t keys_due_ms;  /* when app_tick looks after the keys next */

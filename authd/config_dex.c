@@ -18,7 +18,6 @@ static const struct {
 	{ "frontend.logoURL", KNOWN },
 	{ "frontend.theme", KNOWN " (pages follow the browser's light or dark mode)" },
 	{ "frontend.extra", KNOWN },
-	{ "staticClients[].backchannelLogoutURI", KNOWN },
 	{ "staticClients[].refreshTokenLifetime", KNOWN },
 	{ "staticClients[].mfaChain", KNOWN },
 	{ "staticClients[].ssoSharedWith", KNOWN },

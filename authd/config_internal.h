@@ -12,7 +12,8 @@
 #define CONFIG_PEM_BYTES_MAX (1u << 20)
 
 struct config_file_client {
-	const char *id, *id_env, *secret, *secret_env, *name, *logo_url;
+	const char *id, *id_env, *secret, *secret_env, *name, *logo_url, *backchannel_logout_uri;
+	bool backchannel_session_required; /* asks for nothing: a logout token always says which session */
 	struct config_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris, grant_types;
 	unsigned grants;
 	bool public;

@@ -88,7 +88,7 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 	const char *fault;
 	struct url url;
 
-	authd_config_drop_empty((const char **[]){ &from->id, &from->id_env, &from->secret, &from->secret_env, &from->logo_url, NULL });
+	authd_config_drop_empty((const char **[]){ &from->id, &from->id_env, &from->secret, &from->secret_env, &from->logo_url, &from->backchannel_logout_uri, NULL });
 	enum err e = take_env(k, "id", KEY("staticClients[%zu].idEnv", i), from->id_env, &from->id);
 	if (e == OK)
 		e = take_env(k, "secret", KEY("staticClients[%zu].secretEnv", i), from->secret_env, &from->secret);
@@ -124,6 +124,11 @@ check_client(struct config_check *k, size_t i, struct config_file_client *from)
 		return e;
 	if (from->logo_url && url_parse(slice_str(from->logo_url), &url) != OK)
 		return authd_config_refuse(k, KEY("staticClients[%zu].logoURL", i), "expected an http or https URL, found \"%s\"", from->logo_url);
+	if (from->backchannel_logout_uri && !client_backchannel_logout_uri_ok(from->backchannel_logout_uri))
+		return authd_config_refuse(k, KEY("staticClients[%zu].backchannelLogoutURI", i),
+			"expected an https URL without a fragment (http to this machine itself only), found \"%s\"", from->backchannel_logout_uri);
+	if (from->backchannel_session_required && !from->backchannel_logout_uri)
+		return authd_config_refuse(k, KEY("staticClients[%zu].backchannelLogoutSessionRequired", i), "needs backchannelLogoutURI beside it");
 	return authd_config_check_value(k, KEY("staticClients[%zu].name", i), from->name);
 }
 
@@ -155,6 +160,7 @@ authd_config_check_clients(struct config_check *k)
 			.allowed_connector_n = from->allowed_connectors.n,
 			.logo_url = from->logo_url,
 			.grant_types = from->grants,
+			.backchannel_logout_uri = from->backchannel_logout_uri,
 			.public = from->public,
 		};
 	}

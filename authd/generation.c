@@ -33,7 +33,7 @@ discovery_prepare(struct generation *g)
 	struct discovery_offer o = { .issuer = g->config->issuer, .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys",
 		.userinfo_path = "/userinfo", .introspect_path = "/token/introspect", .revoke_path = "/token/revoke", .logout_path = "/logout",
 		.response_types = response_types, .grant_types = grant_types, .algs = algs, .pkce_methods = methods,
-		.scopes = scopes, .claims = claims, .response_modes = response_modes };
+		.scopes = scopes, .claims = claims, .response_modes = response_modes, .backchannel_logout = true };
 	struct buf out;
 
 	for (size_t i = 0; i < GRANT_TYPES; i++)

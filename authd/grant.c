@@ -160,6 +160,17 @@ family_start(struct store_txn *t, struct grant_redemption *g, struct slice key)
 	return key.p && f.current_hash.n && g->refresh_token.p && g->grant_id.p ? store_put(t, RECORD_REFRESH, key, &f) : E_NOMEM;
 }
 
+/* When nothing that comes of the code can be used any more; 0: never. */
+static int64_t
+tokens_end_at(const struct grant_redemption *g)
+{
+	int64_t absolute_s = g->generation->config->expiry.refresh_tokens.absolute_lifetime_ms / 1000;
+
+	if (!g->refresh_token.n)
+		return g->access_expires_at;
+	return absolute_s ? absolute_s + g->access_expires_at : 0;
+}
+
 /* The record stays until the last access token issued for it has expired: until then a missing record means an ended grant. */
 static enum err
 code_use(struct store_txn *t, struct grant_redemption *g, struct slice key)
@@ -177,8 +188,7 @@ code_use(struct store_txn *t, struct grant_redemption *g, struct slice key)
 		e = E_NOMEM;
 	g->record.grant_id = g->grant_id;
 	if (e == OK)
-		e = person_session_client_note(t, &g->record.user, g->record.sid, g->client_id, g->now_s,
-			g->now_s + g->generation->config->sessions.absolute_lifetime_ms / 1000, g->arena);
+		e = person_session_client_note(t, &g->record.user, g->record.sid, g->client_id, g->now_s, tokens_end_at(g), g->arena);
 	return e == OK ? store_put(t, RECORD_CODE, key, &g->record) : e;
 }
 

@@ -36,6 +36,13 @@ key_of(const struct record_user *user, struct slice sid, char out[PERSON_SESSION
 
 /* ---- sessions ---- */
 
+/* 0: never. */
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a == 0 || b == 0 ? 0 : a > b ? a : b;
+}
+
 struct lengthening {
 	struct store_txn *t;
 	struct arena *arena;
@@ -50,7 +57,9 @@ lengthen_client(void *arg, struct slice client_id, const struct record_session_c
 	struct record_session_client now = *c;
 	struct slice key = person_session_client_key(l->arena, l->sid, client_id);
 
-	now.expires_at = l->ends_at;
+	now.expires_at = later(c->expires_at, l->ends_at);
+	if (now.expires_at == c->expires_at)
+		return OK;
 	return key.p ? store_put(l->t, RECORD_SESSION_CLIENT, key, &now) : E_NOMEM;
 }
 
@@ -165,13 +174,15 @@ person_session_client_note(struct store_txn *t, const struct record_user *user, 
 		return E_NOMEM;
 	e = store_get(t, RECORD_PERSON_SESSION, key, arena, &noted);
 	if (e == OK)
-		c.expires_at = noted.expires_at;
+		c.expires_at = later(ends_at, noted.expires_at);
 	if (e == OK || e == E_EMPTY)
 		e = store_get(t, RECORD_SESSION_CLIENT, client_key, arena, &before);
-	if (e == OK && before.expires_at >= c.expires_at)
-		return OK;
-	if (e == OK)
+	if (e == OK) {
 		c.since = before.since;
+		c.expires_at = later(c.expires_at, before.expires_at);
+		if (c.expires_at == before.expires_at)
+			return OK;
+	}
 	return e == OK || e == E_EMPTY ? store_put(t, RECORD_SESSION_CLIENT, client_key, &c) : e;
 }
 

@@ -16,7 +16,7 @@ MUST_CHECK enum err person_session_each(struct store_txn *t, const struct record
 	enum err (*visit)(void *arg, struct slice session_key, const struct record_session *s), void *arg);
 MUST_CHECK enum err person_session_forget(struct store_txn *t, const struct record_user *user, struct slice sid);
 
-/* Inside a store write: the client was given tokens in that session. ends_at: used where the session is not known any more. */
+/* Inside a store write: the client was given tokens in that session, which may be used until ends_at (0: for ever), or until the session's end if that is later. */
 MUST_CHECK enum err person_session_client_note(struct store_txn *t, const struct record_user *user, struct slice sid, struct slice client_id, int64_t now_s,
 	int64_t ends_at, struct arena *arena);
 /* Visit the clients of a session. visit may delete its record. */

@@ -165,7 +165,7 @@ struct record_person_session {
 /* A client that was given tokens in a session. Key: sid "." client id. */
 struct record_session_client {
 	struct slice connector_id, user_id; /* whose session it is */
-	int64_t since, expires_at;          /* expires_at: as of record_person_session */
+	int64_t since, expires_at;          /* expires_at: not before the session's absolute end, nor that of the tokens; 0: never */
 };
 /* A client that has to be told that a session has ended. Key: logout_notice.c's; sorts by client, then by due_at. */
 struct record_logout_notice {

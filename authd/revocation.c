@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include "authd/logout_notice.h"
 #include "authd/mint.h"
 #include "authd/revocation.h"
 #include "oidc/base64url.h"
@@ -59,6 +60,8 @@ revocation_put(struct store_txn *t, struct slice sid, struct arena *arena, int64
 	e = store_put(t, RECORD_FEED, FEED_KEY, &feed);
 	if (e == OK)
 		e = store_put(t, RECORD_ENDED, sid, &(struct record_ended){ feed.sequence, expires_at });
+	if (e == OK)
+		e = logout_notice_put(t, sid, arena, now_s);
 	if (e == OK)
 		e = store_put(t, RECORD_REVOCATION, sequence_key(feed.sequence, key), &(struct record_revocation){ sid, expires_at });
 	return e;
@@ -127,6 +130,8 @@ struct revocations {
 	pthread_mutex_t lock;
 	uint64_t changes;
 	bool stopped;
+	void (*follow)(void *arg); /* NULL: nobody */
+	void *follow_arg;
 	struct waiter waiters[REVOCATION_WAITERS_MAX];
 	size_t n;
 };
@@ -154,6 +159,17 @@ on_noted(void *arg)
 	pthread_mutex_lock(&f->lock);
 	f->changes++;
 	resume_due(f, UINT64_MAX);
+	if (f->follow)
+		f->follow(f->follow_arg);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void
+revocations_follow(struct revocations *f, void (*fn)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&f->lock);
+	f->follow = fn;
+	f->follow_arg = arg;
 	pthread_mutex_unlock(&f->lock);
 }
 

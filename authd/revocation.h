@@ -26,6 +26,8 @@ struct revocations;
 MUST_CHECK enum err revocations_open(struct store *s, const struct rng *rng, struct revocations **out, char *why, size_t why_n);
 void revocations_close(struct revocations *f);
 
+/* fn runs on the writer thread after each commit that noted something, and must be short. One; NULL takes it away. */
+void revocations_follow(struct revocations *f, void (*fn)(void *arg), void *arg);
 /* Counts writes that noted something. */
 uint64_t revocations_changes(struct revocations *f);
 /* Let r wait until there is a change after `changes` was read, or REVOCATION_WAIT_MS are over, or all is stopped; then next runs. E_LIMIT: too many wait. */

@@ -1,4 +1,5 @@
 #include "oidc/client.h"
+#include "shared/address.h"
 
 #define OOB "urn:ietf:wg:oauth:2.0:oob"
 
@@ -78,4 +79,14 @@ client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri)
 		if (slice_eq_str(uri, c->post_logout_redirect_uris[i]))
 			return true;
 	return false;
+}
+
+bool
+client_backchannel_logout_uri_ok(const char *uri)
+{
+	struct url u;
+
+	if (url_parse(slice_str(uri), &u) != OK || strchr(uri, '#'))
+		return false;
+	return u.tls || slice_eq_str(u.host, "127.0.0.1") || slice_eq_str(u.host, "::1") || slice_eq_str(u.host, "localhost");
 }

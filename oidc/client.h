@@ -40,4 +40,7 @@ bool client_has_device_callback(const struct client *c);
 /* Exact match, without exceptions (OpenID Connect RP-Initiated Logout 1.0 section 3). */
 bool client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri);
 
+/* https, or http to this very machine; no user, no fragment: where logout tokens may be sent (OpenID Connect Back-Channel Logout 1.0 section 2.2). */
+bool client_backchannel_logout_uri_ok(const char *uri);
+
 #endif

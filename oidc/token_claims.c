@@ -177,6 +177,21 @@ access_token_claims_print(const struct access_token_claims *c, struct buf *out)
 }
 
 void
+logout_token_claims_print(const struct logout_token_claims *c, struct buf *out)
+{
+	buf_add_char(out, '{');
+	member_text(out, "iss", c->issuer);
+	member_subject(out, c->person);
+	member_text(out, "aud", c->client_id);
+	member_time(out, "iat", c->issued_at);
+	member_time(out, "exp", c->expires_at);
+	member_text(out, "jti", c->jti);
+	member_text(out, "sid", c->sid);
+	member(out, "events");
+	buf_add_str(out, "{\"http://schemas.openid.net/event/backchannel-logout\":{}}}");
+}
+
+void
 userinfo_claims_print(const struct token_person *person, unsigned scopes, struct buf *out)
 {
 	buf_add_char(out, '{');

@@ -36,6 +36,14 @@ struct access_token_claims {
 };
 void access_token_claims_print(const struct access_token_claims *c, struct buf *out);
 
+/* OpenID Connect Back-Channel Logout 1.0 section 2.4: sub and sid both, the event, never a nonce. */
+struct logout_token_claims {
+	struct slice issuer, client_id, sid, jti;
+	const struct token_person *person;
+	int64_t issued_at, expires_at;
+};
+void logout_token_claims_print(const struct logout_token_claims *c, struct buf *out);
+
 /* UserInfo: sub and what the scopes allow. */
 void userinfo_claims_print(const struct token_person *person, unsigned scopes, struct buf *out);
 

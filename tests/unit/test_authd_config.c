@@ -76,6 +76,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"- {email: c@example.com, hash: JDJhJDEyJDJiMmNVOENQaE9UYUdyczFIUlF1QXVlUzdKVFQ1WkhzSFN6WWlGUG0xbGVaY2s3TWM4VDRX, userID: c}\n"
 		"staticClients:\n"
 		"- {id: app, secret: s, name: App, redirectURIs: ['https://app.example/cb', 'http://127.0.0.1:5555/cb'], trustedPeers: [cli],\n"
+		"   backchannelLogoutURI: 'https://app.example/out', backchannelLogoutSessionRequired: true,\n"
 		"   logoURL: 'https://app.example/logo.png', allowedConnectors: [github, local]}\n"
 		"- {id: cli, public: true, name: CLI, redirectURIs: ['http://localhost:8000', 'urn:ietf:wg:oauth:2.0:oob', 'com.example.app:/cb']}\n"
 		"- {idEnv: GH_TEST_ID, secretEnv: GH_TEST_SECRET, name: Env}\n"
@@ -143,6 +144,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_string_equal(app->redirect_uris[1], "http://127.0.0.1:5555/cb");
 	assert_string_equal(app->trusted_peers[0], "cli");
 	assert_string_equal(app->logo_url, "https://app.example/logo.png");
+	assert_string_equal(app->backchannel_logout_uri, "https://app.example/out");
 	assert_int_equal(app->allowed_connector_n, 2);
 	assert_true(cli->public);
 	assert_null(cli->secret);
@@ -279,6 +281,8 @@ every_key_of_a_wrong_type_is_refused_with_its_place(void **state)
 		{ CLIENT(", trustedPeers: a"), ":6: staticClients[0].trustedPeers: expected a list of texts" },
 		{ CLIENT(", public: 1"), ":6: staticClients[0].public: expected true or false" },
 		{ CLIENT(", logoURL: [a]"), ":6: staticClients[0].logoURL: expected a text" },
+		{ CLIENT(", backchannelLogoutURI: [a]"), ":6: staticClients[0].backchannelLogoutURI: expected a text" },
+		{ CLIENT(", backchannelLogoutSessionRequired: 1x"), ":6: staticClients[0].backchannelLogoutSessionRequired: expected true or false" },
 		{ CLIENT(", allowedConnectors: local"), ":6: staticClients[0].allowedConnectors: expected a list of texts" },
 		{ BASE "connectors: {type: github}\n", ":5: connectors: expected a list of maps" },
 		{ BASE "connectors: [{type: [github]}]\n", ":5: connectors[0].type: expected a text" },

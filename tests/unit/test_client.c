@@ -75,6 +75,20 @@ a_public_client_without_uris_may_use_loopback_and_the_out_of_band_page(void **st
 		assert_false(ok(&c, good[i]));
 }
 
+static void
+a_logout_token_goes_over_https_or_stays_on_this_machine(void **state)
+{
+	static const char *const good[] = { "https://app.example/out?x=1", "https://10.0.0.1:8443/out", "http://127.0.0.1:81/out", "http://[::1]/", "http://localhost/out" };
+	static const char *const bad[] = { "http://app.example/out", "http://10.0.0.1/", "http://127.0.0.1.evil.example/", "http://localhost.evil.example/", "ftp://app.example/",
+		"https://app.example/#x", "https://user@app.example/", "https://", "/out", "", "unix:/run/x.sock", "file:///etc/passwd" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(client_backchannel_logout_uri_ok(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(client_backchannel_logout_uri_ok(bad[i]));
+}
+
 int
 main(void)
 {
@@ -82,6 +96,7 @@ main(void)
 		cmocka_unit_test(a_registered_uri_matches_exactly_or_not_at_all),
 		cmocka_unit_test(a_public_client_may_use_any_loopback_port_with_its_path),
 		cmocka_unit_test(a_public_client_without_uris_may_use_loopback_and_the_out_of_band_page),
+		cmocka_unit_test(a_logout_token_goes_over_https_or_stays_on_this_machine),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,22 @@ access_token_of_a_client_for_itself_has_the_client_as_sub(void **state)
 }
 
 static void
+logout_token_names_person_and_session_and_the_event_and_no_nonce(void **state)
+{
+	(void)state;
+	struct token_person jane = { .connector_id = SLICE_LIT("local"), .user_id = SLICE_LIT("jane") };
+	struct logout_token_claims c = { .issuer = SLICE_LIT("https://i"), .client_id = SLICE_LIT("w\"eb"), .sid = SLICE_LIT("s"), .jti = SLICE_LIT("j"), .person = &jane,
+		.issued_at = 1, .expires_at = 2 };
+	struct buf out;
+
+	buf_init(&out, 0);
+	logout_token_claims_print(&c, &out);
+	assert_string_equal(buf_slice(&out).p, "{\"iss\":\"https://i\",\"sub\":\"CgRqYW5lEgVsb2NhbA\",\"aud\":\"w\\\"eb\",\"iat\":1,\"exp\":2,\"jti\":\"j\",\"sid\":\"s\","
+		"\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}}");
+	buf_fini(&out);
+}
+
+static void
 scope_words_become_bits_and_unknown_ones_nothing(void **state)
 {
 	(void)state;
@@ -126,6 +142,7 @@ main(void)
 		cmocka_unit_test(at_hash_is_the_left_half_of_the_digest_of_the_access_token),
 		cmocka_unit_test(access_token_names_its_grant_and_nothing_about_the_person_but_sub),
 		cmocka_unit_test(access_token_of_a_client_for_itself_has_the_client_as_sub),
+		cmocka_unit_test(logout_token_names_person_and_session_and_the_event_and_no_nonce),
 		cmocka_unit_test(scope_words_become_bits_and_unknown_ones_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,6 @@
-/* For proxyd, over the unix socket only: the signed JWT of a browser's session. Asking counts as using the session. */
+/* For proxyd, over the unix socket only: the signed JWT of a browser's session and, for each client that "?audience=" names, an ID token as if that client
+ * had asked: proxyd passes those on to backends. Asking counts as using the session. */
+#include "authd/directory.h"
 #include "authd/mint.h"
 #include "authd/routes.h"
 #include "authd/session.h"
@@ -29,15 +31,55 @@ send_error(struct request *r, int status, const char *error)
 	send_json(r, status, &body);
 }
 
-static void
-send_jwt(struct request *r, struct slice jwt)
+/* {"client": "token", …}: what cannot be had is left out, or is an error of ours. */
+static enum err
+add_id_tokens(const struct internal *i, struct slice audiences, struct buf *out)
 {
+	struct directory d = directory_of(i->r);
+	const struct client *client;
+	const char *comma = "";
+
+	while (audiences.n) {
+		struct slice token, audience = slice_cut(&audiences, ' ');
+		enum err e = directory_client(&d, audience, &client);
+		if (e == E_EMPTY) {
+			log_warn("no ID token for a client that is not known: `audience` of a route of proxyd's", LOG_SLICE("client", audience), LOG_REQ(i->r->id));
+			continue;
+		}
+		if (e == OK)
+			e = mint_session_for(i->r, &i->session.record, audience, &token);
+		if (e != OK)
+			return e;
+		buf_add_str(out, comma);
+		buf_add_json(out, audience);
+		buf_add_char(out, ':');
+		buf_add_json(out, token);
+		comma = ",";
+	}
+	return OK;
+}
+
+static void
+send_jwt(const struct internal *i, struct slice jwt)
+{
+	struct request *r = i->r;
+	struct form *form;
 	struct buf body;
 
 	buf_init(&body, 0);
 	buf_add_str(&body, "{\"id_token\":");
 	buf_add_json(&body, jwt);
-	buf_printf(&body, ",\"refresh_after\":%d}", REFRESH_AFTER_S);
+	buf_printf(&body, ",\"refresh_after\":%d,\"id_tokens\":{", REFRESH_AFTER_S);
+	enum err e = request_query_form(r, &form);
+	if (e == OK)
+		e = add_id_tokens(i, form_get(form, "audience"), &body);
+	if (e != OK) {
+		log_error("ID tokens of a session could not be made", LOG_STR("reason", err_name(e)), LOG_REQ(r->id));
+		buf_fini_secret(&body);
+		send_error(r, 503, "unavailable");
+		return;
+	}
+	buf_add_str(&body, "}}");
 	send_json(r, 200, &body);
 }
 
@@ -75,7 +117,7 @@ session_stored(struct request *r, enum err result)
 	if (result == E_EMPTY)
 		send_error(r, 401, "no_session");
 	else
-		send_jwt(r, result == OK ? i->stored.jwt : i->session.record.jwt);
+		send_jwt(i, result == OK ? i->stored.jwt : i->session.record.jwt);
 }
 
 void
@@ -92,9 +134,10 @@ internal_session(struct request *r, struct slice rest)
 		send_error(r, e == E_EMPTY ? 401 : 503, e == E_EMPTY ? "no_session" : "unavailable");
 		return;
 	}
+	i->r = r;
 	s = &i->session.record;
 	if (jwt_fresh(s, now_s) && !session_touch_due(r->generation->config, s, now_s)) {
-		send_jwt(r, s->jwt);
+		send_jwt(i, s->jwt);
 		return;
 	}
 	session_touch(r->generation->config, s, now_s);
@@ -103,7 +146,6 @@ internal_session(struct request *r, struct slice rest)
 		send_error(r, 503, "unavailable");
 		return;
 	}
-	i->r = r;
 	r->state = i;
 	request_write(r, session_store, i, session_stored);
 }

@@ -119,27 +119,38 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 	return buf_ok(out) ? OK : E_NOMEM;
 }
 
-enum err
-mint_session(struct request *r, struct record_session *s)
+/* What a session says of its person, for an audience. */
+static enum err
+mint_of_session(struct request *r, const struct record_session *s, struct slice audience, int64_t *expires_at, struct slice *token)
 {
-	int64_t now_s = request_now_s(r), expires_at = now_s + MINT_SESSION_S;
-	struct slice issuer = slice_str(r->generation->config->issuer);
+	int64_t now_s = request_now_s(r);
 	struct token_person person = person_claims(&s->user);
-	struct id_token_claims c = { .issuer = issuer, .client_id = issuer, .person = &person,
+	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = audience, .person = &person,
 		.scopes = SCOPE_OPENID | SCOPE_EMAIL | SCOPE_PROFILE | SCOPE_GROUPS, .sid = s->sid, .jti = request_secret(r, JTI_BYTES),
 		.auth_time = s->auth_time, .issued_at = now_s };
 	struct buf claims;
-	enum err e;
 
 	if (!c.jti.p)
 		return E_SYSTEM;
-	c.expires_at = expires_at < s->expires_at ? expires_at : s->expires_at;
+	*expires_at = c.expires_at = now_s + MINT_SESSION_S < s->expires_at ? now_s + MINT_SESSION_S : s->expires_at;
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
-	e = mint(r, "JWT", &claims, &s->jwt);
-	if (e != OK)
-		return e;
-	s->jwt_expires_at = c.expires_at;
-	counters_tokens(r->app->counters, "session");
-	return OK;
+	enum err e = mint(r, "JWT", &claims, token);
+	if (e == OK)
+		counters_tokens(r->app->counters, "session");
+	return e;
+}
+
+enum err
+mint_session(struct request *r, struct record_session *s)
+{
+	return mint_of_session(r, s, slice_str(r->generation->config->issuer), &s->jwt_expires_at, &s->jwt);
+}
+
+enum err
+mint_session_for(struct request *r, const struct record_session *s, struct slice client_id, struct slice *token)
+{
+	int64_t expires_at;
+
+	return mint_of_session(r, s, client_id, &expires_at, token);
 }

@@ -21,5 +21,7 @@ MUST_CHECK enum err mint_answer(struct request *r, const struct mint *m, struct 
 MUST_CHECK enum err mint_client_answer(struct request *r, struct slice client_id, struct buf *out);
 /* A session's JWT for proxyd: audience is the issuer itself. Sets s->jwt and s->jwt_expires_at; the text lives in the arena. */
 MUST_CHECK enum err mint_session(struct request *r, struct record_session *s);
+/* The same for a client: an ID token that it could have got for this session. In the arena. */
+MUST_CHECK enum err mint_session_for(struct request *r, const struct record_session *s, struct slice client_id, struct slice *token);
 
 #endif

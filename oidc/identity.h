@@ -27,6 +27,7 @@ struct identity {
 	enum identity_how how;
 	struct slice issuer;  /* empty where no issuer is involved */
 	struct slice sid;     /* session id the credential belongs to (OpenID Connect Front-Channel Logout 3); empty: none */
+	struct slice id_tokens; /* of a browser's session: what backends may be given, as many lines as there are audiences (session_client.h); empty: none */
 	int64_t not_before;   /* NumericDate; 0: none */
 	int64_t expires_at;   /* NumericDate */
 };

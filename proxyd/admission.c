@@ -111,11 +111,10 @@ may_use(struct exchange *x)
 		answer_forbidden(x, "they are in none of its allowedGroups");
 		return false;
 	}
-	if (!caller_headers_possible(to->forward.kind, x->principal)) {
-		answer_forbidden(x, "an ID token is passed on here, and they have proven themselves with something else");
-		return false;
-	}
-	return true;
+	const char *missing = caller_headers_missing(to, x->principal);
+	if (missing)
+		answer_forbidden(x, missing);
+	return !missing;
 }
 
 /* Known, or where nobody has to be: check what the client sent and go. */

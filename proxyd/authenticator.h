@@ -83,9 +83,10 @@ enum authentication authenticator_reviewed(struct authenticator *a, const struct
 struct shown_certificate authenticator_certificate(struct authenticator *a, X509 *x, int64_t expires_at);
 
 /* authd's answer for a cookie value: the session's signed JWT, verified like any other and remembered under the cookie. refresh_after_s: when to ask again.
+ * id_tokens: kept beside it as they are.
  * Only a token whose audience is the issuer itself is taken. AUTHENTICATED with *out, AUTHENTICATION_REFUSED, or AUTHENTICATION_UNAVAILABLE. */
-enum authentication authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, int refresh_after_s, struct principal **out,
-	const char **why);
+enum authentication authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, struct slice id_tokens, int refresh_after_s,
+	struct principal **out, const char **why);
 /* authd says that there is no such session: forget what is remembered for it. */
 void authenticator_session_gone(struct authenticator *a, struct slice cookie);
 

@@ -103,7 +103,8 @@ authenticator_certificate(struct authenticator *a, X509 *x, int64_t expires_at)
 }
 
 enum authentication
-authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, int refresh_after_s, struct principal **out, const char **why)
+authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, struct slice id_tokens, int refresh_after_s, struct principal **out,
+	const char **why)
 {
 	unsigned char digest[CREDENTIAL_DIGEST_BYTES];
 	int64_t refresh_at = refresh_after_s > 0 ? clock_now_s(a->clock) + refresh_after_s : 0;
@@ -119,6 +120,7 @@ authenticator_session(struct authenticator *a, struct slice cookie, struct slice
 	authenticator_judge(a, jwt, true, &arena, &f);
 	if (f.result == AUTHENTICATED && !authenticator_digest(a, CREDENTIAL_SESSION, cookie, digest))
 		f.result = AUTHENTICATION_UNAVAILABLE;
+	f.identity.id_tokens = id_tokens;
 	if (f.result == AUTHENTICATED)
 		entry = authenticator_remember(a, digest, jwt, refresh_at, &f);
 	arena_fini(&arena);

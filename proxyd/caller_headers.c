@@ -5,10 +5,26 @@
 #include "proxyd/principal.h"
 #include "proxyd/websocket_token.h"
 
-bool
-caller_headers_possible(enum forward_kind kind, const struct principal *p)
+static struct slice
+session_token(const struct destination *to, const struct principal *who)
 {
-	return kind != FORWARD_BEARER || p->identity.how == IDENTITY_JWT || p->identity.how == IDENTITY_SESSION;
+	struct slice lines = who->identity.id_tokens, line = SLICE_NONE;
+
+	if (!to->audience)
+		return principal_token(who);
+	for (size_t i = 0; i <= to->audience_at; i++)
+		line = slice_cut(&lines, '\n');
+	return line;
+}
+
+const char *
+caller_headers_missing(const struct destination *to, const struct principal *who)
+{
+	if (to->forward.kind != FORWARD_BEARER || who->identity.how == IDENTITY_JWT)
+		return NULL;
+	if (who->identity.how != IDENTITY_SESSION)
+		return "an ID token is passed on here, and they have proven themselves with something else";
+	return session_token(to, who).n ? NULL : "authd makes no ID token for the route's audience: is it a client there?";
 }
 
 static void
@@ -25,16 +41,16 @@ add_websocket_token(struct slice encoded, struct buf *out)
 		out->failed = true; /* the authenticator has read it, so this is not reached */
 }
 
-/* The very token that was judged: the one of the request, or the session's. */
+/* The very token that was judged, or one of the session's. */
 static enum err
-bearer(const struct principal *who, const struct http_head *h, struct buf *out)
+bearer(const struct destination *to, const struct principal *who, const struct http_head *h, struct buf *out)
 {
 	struct slice token = SLICE_NONE;
 
 	buf_add_str(out, "Authorization: Bearer ");
 	size_t before = out->n;
 	if (who->identity.how == IDENTITY_SESSION)
-		buf_add_slice(out, principal_token(who));
+		buf_add_slice(out, session_token(to, who));
 	else if (h->authorization >= 0)
 		buf_add_slice(out, bearer_token(h->headers[h->authorization].value));
 	else if (websocket_token_find(h, &token) == WEBSOCKET_TOKEN_FOUND)
@@ -46,7 +62,7 @@ bearer(const struct principal *who, const struct http_head *h, struct buf *out)
 }
 
 enum err
-caller_headers(enum forward_kind kind, const struct principal *who, const struct http_head *h, struct buf *scratch, struct slice *out)
+caller_headers(const struct destination *to, const struct principal *who, const struct http_head *h, struct buf *scratch, struct slice *out)
 {
 	enum err e = OK;
 
@@ -54,7 +70,7 @@ caller_headers(enum forward_kind kind, const struct principal *who, const struct
 	buf_reset(scratch);
 	if (!who)
 		return OK;
-	switch (kind) {
+	switch (to->forward.kind) {
 	case FORWARD_CLUSTER:
 		*out = who->headers;
 		return OK;
@@ -65,7 +81,7 @@ caller_headers(enum forward_kind kind, const struct principal *who, const struct
 		e = impersonate_remote_block(&who->identity, scratch);
 		break;
 	case FORWARD_BEARER:
-		e = bearer(who, h, scratch);
+		e = bearer(to, who, h, scratch);
 		break;
 	}
 	if (e == OK)

@@ -3,13 +3,13 @@
 #define PROXYD_CALLER_HEADERS_H
 
 #include "proxyd/authenticator.h"
-#include "proxyd/forward.h"
+#include "proxyd/route.h"
 
-/* Whether there is anything to tell: for FORWARD_BEARER an ID token, which certificates and listed tokens are not. */
-bool caller_headers_possible(enum forward_kind kind, const struct principal *p);
+/* NULL: there is something to tell. Or why not, for people: an ID token is to be passed on, which certificates and listed tokens are not. */
+const char *caller_headers_missing(const struct destination *to, const struct principal *who);
 /* who NULL: nobody is known, and nothing is told; forward_request then refuses where that must not be. h: the request, which may hold the token. *out borrows from who or
  * from scratch, which is reset; it may hold a token afterwards. E_FORMAT, E_LIMIT, E_NOMEM. */
-MUST_CHECK enum err caller_headers(enum forward_kind kind, const struct principal *who, const struct http_head *h, struct buf *scratch,
+MUST_CHECK enum err caller_headers(const struct destination *to, const struct principal *who, const struct http_head *h, struct buf *scratch,
 	struct slice *out);
 
 #endif

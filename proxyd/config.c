@@ -105,6 +105,7 @@ ITEMS(route_table, proxyd_route,
 	ROW("to", CONFIG_STRING, proxyd_route, to, NEEDED),
 	ROW("kind", CONFIG_ENUM, proxyd_route, kind, PLAIN, .fallback = "authd", .words = route_words),
 	ROW("stripPrefix", CONFIG_BOOL, proxyd_route, strip_prefix, PLAIN, .fallback = "false"),
+	ROW("audience", CONFIG_STRING, proxyd_route, audience, PLAIN),
 	BLOCK("tls", route_tls_table, PLAIN),
 	ROW("allowedGroups", CONFIG_STRING_LIST, proxyd_route, allowed_groups, PLAIN, .max = GROUPS_MAX),
 	ROW("allowedOrigins", CONFIG_STRING_LIST, proxyd_route, allowed_origins, PLAIN, .max = 64));

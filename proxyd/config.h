@@ -50,6 +50,7 @@ struct proxyd_cluster {
 };
 #define PROXYD_CLUSTERS_MAX 64
 #define PROXYD_ROUTES_MAX 256
+#define PROXYD_AUDIENCES_MAX 8 /* a token each, at every look at a session */
 #define PROXYD_LISTENERS_MAX 64
 #define PROXYD_WORKERS_MAX 256
 
@@ -67,6 +68,8 @@ struct proxyd_route {
 	const char *to;            /* "unix:/path", "https://host:port", "http://" with an address of this machine; a URL may have a path */
 	int kind;                  /* PROXYD_ROUTE_* */
 	bool strip_prefix;         /* the backend's paths begin behind path */
+	const char *audience;      /* of PROXYD_ROUTE_BEARER: the client that ID tokens of sessions are made for; NULL: the issuer itself */
+	size_t audience_at;        /* in id_token_audiences */
 	struct { const char *certificate_authority, *cert_file, *key_file, *server_name; } tls;
 	struct config_strings allowed_groups;  /* as a cluster's */
 	struct config_strings allowed_origins; /* whose pages are taken for our own */
@@ -117,6 +120,7 @@ struct proxyd_config {
 	struct token_file tokens;             /* of authentication.tokenFile */
 	const struct proxyd_jwt *session_jwt; /* whose cookie counts; NULL: no sessions */
 	struct address session_socket;        /* authd's, from its discoveryURL */
+	struct config_strings id_token_audiences; /* what routes name, each once */
 };
 
 #define PROXYD_SKEW_S 10 /* how far an issuer's clock may be from ours */

@@ -174,6 +174,29 @@ check_origins(struct check *k, size_t i, const struct config_strings *origins)
 	return OK;
 }
 
+/* Its place in the list of all; it is put there if it is new. */
+static enum err
+check_audience(struct check *k, size_t i, struct proxyd_route *r)
+{
+	struct config_strings *all = &k->c->id_token_audiences;
+
+	if (!r->audience)
+		return OK;
+	if (r->kind != PROXYD_ROUTE_BEARER)
+		return REFUSE(k, KEY_OF("routes[%zu].audience", i), "is for routes of kind bearer: only they pass ID tokens on");
+	if (!config_check_word(r->audience))
+		return REFUSE(k, KEY_OF("routes[%zu].audience", i), "expected the id of a client of authd's, found \"%s\"", r->audience);
+	if (!all->items && !(all->items = arena_alloc(&k->c->arena, PROXYD_AUDIENCES_MAX * sizeof(*all->items))))
+		return config_check_no_memory(k);
+	while (r->audience_at < all->n && strcmp(all->items[r->audience_at], r->audience) != 0)
+		r->audience_at++;
+	if (r->audience_at == PROXYD_AUDIENCES_MAX)
+		return REFUSE(k, KEY_OF("routes[%zu].audience", i), "expected at most %d different ones", PROXYD_AUDIENCES_MAX);
+	if (r->audience_at == all->n)
+		all->items[all->n++] = r->audience;
+	return OK;
+}
+
 static enum err
 check_kind(struct check *k, size_t i, const struct proxyd_route *r)
 {
@@ -201,6 +224,8 @@ check_route(struct check *k, size_t i)
 		e = check_to(k, i, r);
 	if (!e)
 		e = check_kind(k, i, r);
+	if (!e)
+		e = check_audience(k, i, r);
 	if (!e)
 		e = config_check_groups(k, KEY_OF("routes[%zu].allowedGroups", i), &r->allowed_groups);
 	return e ? e : check_origins(k, i, &r->allowed_origins);

@@ -64,6 +64,8 @@ static const char help[] =
 	"    to: https://HOST:PORT/BASE            # or http:// on this machine, or unix:/path\n"
 	"    kind: bearer                          # passes on the caller's ID token; frontProxy: says X-Remote-User, -Group, -Uid,\n"
 	"                                          # -Extra-*; session: for people signed in in a browser; public: for everybody\n"
+	"    audience: CLIENT                      # bearer: the client of authd's that a session's ID token is made for; default:\n"
+	"                                          # its issuer, which makes it good for nothing at the gateway\n"
 	"    stripPrefix: false                    # true: the backend's paths begin behind path\n"
 	"    tls: {certificateAuthority: FILE, certFile: FILE, keyFile: FILE, serverName: NAME}   # certFile: needed by frontProxy\n"
 	"    allowedGroups: [GROUP]                # as of a cluster\n"

@@ -89,6 +89,7 @@ pack_principal(struct pack *k, const struct identity *id, struct slice headers, 
 	h->principal.identity.uid = pack_bytes(k, id->uid);
 	h->principal.identity.issuer = pack_bytes(k, id->issuer);
 	h->principal.identity.sid = pack_bytes(k, id->sid);
+	h->principal.identity.id_tokens = pack_bytes(k, id->id_tokens);
 	h->principal.identity.groups = groups;
 	h->principal.identity.extra = extra;
 	pack_values(k, groups, id->groups, id->group_n);

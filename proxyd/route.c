@@ -173,6 +173,8 @@ route_init(struct router *r, struct loop *loop, size_t at, struct tls_error *e)
 		.access = kinds[from->kind].access,
 		.groups = &from->allowed_groups,
 		.origins = &from->allowed_origins,
+		.audience = from->audience,
+		.audience_at = from->audience_at,
 		.local = from->address.len || from->plain,
 	};
 	return from->address.len ? socket_upstream(r, loop, at, e)

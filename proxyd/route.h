@@ -26,6 +26,8 @@ struct destination {
 	enum route_access access;
 	const struct config_strings *groups;  /* the caller has to be in one of them; none: all who are known; NULL with ROUTE_FOR_ALL */
 	const struct config_strings *origins; /* whose pages are taken for ours; NULL: nobody else's */
+	const char *audience;        /* FORWARD_BEARER: whose ID token of a session is passed on; NULL: the session's own */
+	size_t audience_at;          /* its line in identity.id_tokens */
 	bool local;                  /* on this machine, without TLS: another connection costs nothing worth naming */
 	bool impersonation_reviewed; /* --as is asked about instead of refused */
 	uint64_t role_silent_until_ms; /* before that nothing is said of a missing right */

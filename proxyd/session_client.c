@@ -205,7 +205,25 @@ on_failed(struct upstream_call *call, enum upstream_failure failure, const char 
 	fail(OWNER(struct session_ask, call, call), why);
 }
 
-/* {"id_token": "…", "refresh_after": seconds}, verified like any other token. */
+/* What can stand in a header line: a JWS in its compact form (RFC 7515 section 3.1). */
+static bool
+is_token(const char *s)
+{
+	return *s && strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == strlen(s);
+}
+
+static void
+add_id_tokens(const struct config_strings *audiences, const json_t *from, struct buf *out)
+{
+	for (size_t i = 0; audiences && i < audiences->n; i++) {
+		const char *token = json_string_value(json_object_get(from, audiences->items[i]));
+		if (token && is_token(token))
+			buf_add_str(out, token);
+		buf_add_char(out, '\n');
+	}
+}
+
+/* id_token is verified like any other token; the others are only passed on. */
 static void
 conclude_with(struct session_ask *a, struct slice body)
 {
@@ -214,6 +232,7 @@ conclude_with(struct session_ask *a, struct slice body)
 	json_int_t seconds = json_is_integer(refresh) ? json_integer_value(refresh) : -1;
 	struct principal *principal = NULL;
 	const char *why = "";
+	struct buf others;
 
 	if (!json_is_string(token) || seconds < 0) {
 		json_decref(answer);
@@ -221,8 +240,11 @@ conclude_with(struct session_ask *a, struct slice body)
 		return;
 	}
 	const struct slice jwt = { json_string_value(token), json_string_length(token) };
-	enum authentication verdict = authenticator_session(a->client->o.authenticator, a->cookie, jwt,
+	buf_init(&others, SESSION_ANSWER_BYTES_MAX);
+	add_id_tokens(a->client->o.audiences, json_object_get(answer, "id_tokens"), &others);
+	enum authentication verdict = authenticator_session(a->client->o.authenticator, a->cookie, jwt, buf_slice(&others),
 		(int)(seconds < REFRESH_AFTER_MAX ? seconds : REFRESH_AFTER_MAX), &principal, &why);
+	buf_fini_secret(&others);
 	json_decref(answer);
 	if (verdict == AUTHENTICATED) {
 		conclude(a, SESSION_VERIFIED, principal);
@@ -314,7 +336,12 @@ ask_new(struct session_client *s, struct slice cookie)
 	a->call.on_ready = on_ready;
 	a->timer.on_due = on_timeout;
 	buf_init(&a->request, REQUEST_BYTES_MAX);
-	buf_add_str(&a->request, "POST /internal/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nCookie: ");
+	buf_add_str(&a->request, "POST /internal/session");
+	for (size_t i = 0; s->o.audiences && i < s->o.audiences->n; i++) {
+		buf_add_str(&a->request, i ? "%20" : "?audience=");
+		buf_add_urlencoded(&a->request, slice_str(s->o.audiences->items[i]));
+	}
+	buf_add_str(&a->request, " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nCookie: ");
 	buf_add_str(&a->request, s->o.cookie_name);
 	buf_add_char(&a->request, '=');
 	buf_add_slice(&a->request, cookie);

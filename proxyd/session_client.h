@@ -1,6 +1,7 @@
-/* session_client.h - whose session a cookie is, asked from authd once for all that wait: POST /internal/session with the cookie.
+/* session_client.h - whose session a cookie is, asked from authd once for all that wait: POST /internal/session?audience=a+b with the cookie.
  *
- * 200 {"id_token": "…", "refresh_after": seconds}; 401: no such session. Answers go through the authenticator, which verifies and remembers. */
+ * 200 {"id_token": "…", "refresh_after": seconds, "id_tokens": {"a": "…", "b": "…"}}; 401: no such session. The tokens of id_tokens are a line each in
+ * identity.id_tokens, empty where authd has none, in the order of the audiences. Answers go through the authenticator, which verifies and remembers. */
 #ifndef PROXYD_SESSION_CLIENT_H
 #define PROXYD_SESSION_CLIENT_H
 
@@ -13,7 +14,7 @@ struct session_client;
 #define SESSION_TIMEOUT_MS 3000
 #define SESSION_ASKS_MAX 64      /* different cookies being asked about at once; more wait in line */
 #define SESSION_WAITERS_MAX 4096 /* requests waiting, all cookies */
-#define SESSION_ANSWER_BYTES_MAX 32768
+#define SESSION_ANSWER_BYTES_MAX 98304 /* a token and PROXYD_AUDIENCES_MAX more, 8 KiB each, and what is around them */
 /* After a failure nobody who can go on with what is remembered waits for authd again before this. */
 #define SESSION_PAUSE_MS 2000
 
@@ -35,6 +36,7 @@ struct session_client_options {
 	struct block_pool *blocks;
 	struct upstream *authd;  /* borrowed */
 	const char *cookie_name;
+	const struct config_strings *audiences; /* whose ID tokens are wanted, too; NULL: nobody's */
 };
 struct session_client *session_client_new(const struct session_client_options *o);
 /* Nobody may be waiting. */

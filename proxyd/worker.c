@@ -374,7 +374,7 @@ sessions_init(struct worker *w)
 	if (err)
 		return err;
 	const struct session_client_options so = { .loop = g->loop, .authenticator = g->authenticator, .blocks = &g->blocks, .authd = w->authd,
-		.cookie_name = config->authentication.session.cookie_name };
+		.cookie_name = config->authentication.session.cookie_name, .audiences = &config->id_token_audiences };
 	g->sessions = session_client_new(&so);
 	return g->sessions ? OK : E_NOMEM;
 }

@@ -147,10 +147,10 @@ class Authd:
     def ctl_json(self, *arguments, **more):
         return json.loads(self.ctl("--output", "json", *arguments, **more).stdout)
 
-    def session_token(self, browser):
+    def session_token(self, browser, query=""):
         """What proxyd asks for a browser's cookie: (status, JSON)."""
         cookie = "; ".join(f"{c.name}={c.value}" for c in browser.http.cookies)
-        status, _, body = self.over_socket("POST", "/internal/session", {"Cookie": cookie})
+        status, _, body = self.over_socket("POST", "/internal/session" + query, {"Cookie": cookie})
         return status, json.loads(body)
 
 

@@ -290,6 +290,21 @@ def test_a_sessions_token_is_made_once_and_verifiable(authd):
     assert authd.userinfo(answer["id_token"]).status_code == 401
 
 
+def test_proxyd_may_ask_for_id_tokens_of_clients_beside_the_sessions(authd):
+    browser = authd.browser()
+    browser.sign_in()
+    status, answer = authd.session_token(browser, f"?audience={CLI}%20nobody%20{WEB}")
+    assert status == 200 and set(answer["id_tokens"]) == {CLI, WEB}
+    session = authd.verified(answer["id_token"], authd.issuer)
+    for client in (CLI, WEB):
+        claims = authd.verified(answer["id_tokens"][client], client)
+        assert claims["aud"] == client and 0 < claims["exp"] - claims["iat"] <= 600
+        assert [claims[c] for c in ("sub", "sid", "email", "groups")] == [session[c] for c in ("sub", "sid", "email", "groups")]
+    assert authd.session_token(browser)[1]["id_tokens"] == {}
+    assert authd.session_token(browser, "?audience=%zz")[0] == 503
+    assert authd.over_socket("POST", f"/internal/session?audience={CLI}", {"Cookie": "gatehouse=" + "A" * 43})[0] == 401
+
+
 def test_unknown_cookies_have_no_session(authd):
     for cookie in ("", "gatehouse=", "gatehouse=" + "A" * 43, "gatehouse=" + "A" * 5000, "other=1", "gatehouse=a; gatehouse=b"):
         status, _, body = authd.over_socket("POST", "/internal/session", {"Cookie": cookie} if cookie else {})

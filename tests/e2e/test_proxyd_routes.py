@@ -51,6 +51,8 @@ class Stage:
             "clusters": [{"name": "default", "kubeconfig": str(self.cluster.kubeconfig()), "allowedGroups": ["dev", "ops"]}],
             "routes": [
                 {"path": "/bearer", "to": https, "kind": "bearer", "tls": tls},
+                {"path": "/dashboard", "to": https, "kind": "bearer", "audience": harness.CLIENT_ID, "tls": tls},
+                {"path": "/stranger", "to": https, "kind": "bearer", "audience": "nobody", "tls": tls},
                 {"path": "/front", "to": https, "kind": "frontProxy", "tls": tls},
                 {"path": "/socket", "to": f"unix:{self.socket.unix}", "kind": "frontProxy", "stripPrefix": True, "allowedGroups": ["dev"]},
                 {"path": "/session", "to": http, "kind": "session", "allowedOrigins": ["https://friend.example"]},
@@ -144,6 +146,27 @@ def test_bearer_passes_on_a_sessions_own_id_token_which_opens_nothing_else(stage
     assert not seen.values("Cookie")
     assert stage.ask("/api/v1/pods", headers={"Authorization": value}).status_code == 401
     assert not stage.cluster.requests
+
+
+def test_bearer_with_an_audience_passes_on_a_token_of_that_client_for_the_session(stage):
+    assert stage.ask("/dashboard/x", headers=stage.as_cookie()).status_code == 200
+    (value,) = stage.tls.requests[0].values("Authorization")
+    claims, session = (jwt.decode(t, options={"verify_signature": False}) for t in (value.removeprefix("Bearer "), stage.tokens[ANN]))
+    assert claims["aud"] == harness.CLIENT_ID and "azp" not in claims and claims["exp"] - claims["iat"] <= 600
+    assert (claims["sid"], claims["sub"], claims["groups"]) == (session["sid"], session["sub"], session["groups"])
+    # What Kubernetes Dashboard and its kin do with it: they call the cluster for their person.
+    assert stage.ask("/api/v1/pods", headers={"Authorization": value}).status_code == 200
+    assert stage.cluster.requests[0].values("Impersonate-User") == [ANN]
+    # A caller's own token goes on as it is.
+    assert stage.ask("/dashboard/x", headers=stage.as_token()).status_code == 200
+    assert stage.tls.requests[1].values("Authorization") == [f"Bearer {stage.tokens[ANN]}"]
+
+
+def test_an_audience_that_authd_does_not_know_is_told(stage):
+    message = status_of(stage.ask("/stranger", headers=stage.as_cookie()), 403)
+    assert message.endswith("authd makes no ID token for the route's audience: is it a client there?")
+    assert not stage.tls.requests
+    assert "client=nobody" in stage.gateway.authd.log_file.read_text()
 
 
 def test_a_token_among_websocket_protocols_becomes_the_backends_bearer_token(stage):
@@ -410,7 +433,7 @@ def test_a_reload_changes_routes_and_a_bad_one_changes_nothing(stage):
         broken = json.loads(json.dumps(changed))
         broken["routes"][-1]["to"] = "http://backend.example"
         proxyd.write_config(broken)
-        assert "routes[9].to: is refused: http leads to this machine only" in proxyd.check().stderr
+        assert "routes[11].to: is refused: http leads to this machine only" in proxyd.check().stderr
         proxyd.reload(fails=True)
         assert stage.ask("/new").status_code == 200
     finally:

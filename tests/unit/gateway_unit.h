@@ -126,9 +126,10 @@ authenticator_certificate(struct authenticator *a, X509 *x, int64_t expires_at)
 	return (struct shown_certificate){ .principal = &a->alice };
 }
 enum authentication
-authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, int refresh_after_s, struct principal **out, const char **why)
+authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, struct slice id_tokens, int refresh_after_s, struct principal **out,
+	const char **why)
 {
-	(void)cookie;
+	(void)cookie, (void)id_tokens;
 	assert_true(refresh_after_s > 0);
 	if (slice_eq_str(jwt, "early")) {
 		*why = "no keys yet";

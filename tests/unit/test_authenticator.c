@@ -200,7 +200,7 @@ static enum authentication
 session(struct fixture *x, const char *cookie, const char *jwt, int refresh_after_s)
 {
 	principal_unref(x->p);
-	return authenticator_session(x->a, slice_str(cookie), slice_str(jwt), refresh_after_s, &x->p, &x->why);
+	return authenticator_session(x->a, slice_str(cookie), slice_str(jwt), SLICE_NONE, refresh_after_s, &x->p, &x->why);
 }
 
 static void

@@ -592,6 +592,13 @@ routes_that_make_no_sense_are_refused_with_their_line(void **state)
 		{ ROUTE(HTTPS ", kind: session, allowedGroups: []"), ":3: routes[0].allowedGroups: expected at least one group" },
 		{ ROUTE(HTTPS ", kind: session, allowedGroups: [' dev']"), ":3: routes[0].allowedGroups[0]: expected the name of a group" },
 		{ ROUTE(HTTPS ", kind: session, allowedGroup: [dev]"), ":3: routes[0].allowedGroup: expected a known key (the nearest is \"allowedGroups\")" },
+		{ ROUTE(HTTPS ", kind: session, audience: a"), ":3: routes[0].audience: is for routes of kind bearer" },
+		{ ROUTE(HTTPS ", kind: bearer, audience: 'a b'"), ":3: routes[0].audience: expected the id of a client" },
+		{ LISTEN "routes:\n- {path: /0, to: 'https://b', kind: bearer, audience: '0'}\n- {path: /1, to: 'https://b', kind: bearer, audience: '1'}\n"
+			 "- {path: /2, to: 'https://b', kind: bearer, audience: '2'}\n- {path: /3, to: 'https://b', kind: bearer, audience: '3'}\n"
+			 "- {path: /4, to: 'https://b', kind: bearer, audience: '4'}\n- {path: /5, to: 'https://b', kind: bearer, audience: '5'}\n"
+			 "- {path: /6, to: 'https://b', kind: bearer, audience: '6'}\n- {path: /7, to: 'https://b', kind: bearer, audience: '7'}\n"
+			 "- {path: /8, to: 'https://b', kind: bearer, audience: '8'}\n", ":11: routes[8].audience: expected at most 8 different ones" },
 		{ ROUTE(HTTPS ", kind: session, allowedOrigins: ['https://x/']"), ":3: routes[0].allowedOrigins[0]: expected an origin" },
 		{ ROUTE(HTTPS ", kind: session, allowedOrigins: ['*']"), ":3: routes[0].allowedOrigins[0]: expected an origin" },
 		{ WITH_ISSUER "clusters:\n- {name: a, kubeconfig: @/kube, allowedGroups: []}\n", ":4: clusters[0].allowedGroups: expected at least one group" },
@@ -607,10 +614,16 @@ routes_to_backends_know_where_and_for_whom(void **state)
 		LISTEN "routes:\n- {path: /plain, to: 'http://localhost:3000/', kind: session, stripPrefix: true, allowedGroups: [dev, ops]}\n"
 		       "- {path: /, host: app.example, to: 'https://b.example/base/', kind: bearer, allowedOrigins: ['https://other.example']}\n"
 		       "- {path: /front, to: 'https://[::1]:8443', kind: frontProxy, tls: {certificateAuthority: @/cert.pem, certFile: @/cert.pem, keyFile: @/key.pem, serverName: b}}\n"
+		       "- {path: /one, to: 'https://b', kind: bearer, audience: one}\n- {path: /two, to: 'https://b', kind: bearer, audience: two}\n"
+		       "- {path: /three, to: 'https://b', kind: bearer, audience: one}\n"
 		       "- {path: /socket, to: 'unix:/run/x', kind: frontProxy}\n- {path: /oidc, to: 'unix:/run/authd'}\n");
 	const struct proxyd_route *r = c->routes.items;
 
-	assert_int_equal(c->routes.n, 5);
+	assert_int_equal(c->routes.n, 8);
+	assert_int_equal(c->id_token_audiences.n, 2);
+	for (size_t i = 0; i < c->routes.n; i++)
+		if (r[i].audience)
+			assert_string_equal(c->id_token_audiences.items[r[i].audience_at], r[i].audience);
 	assert_string_equal(r[0].path, "/"); /* its host goes first */
 	assert_string_equal(r[0].host, "app.example");
 	assert_int_equal(r[0].kind, PROXYD_ROUTE_BEARER);
@@ -631,7 +644,7 @@ routes_to_backends_know_where_and_for_whom(void **state)
 	assert_string_equal(r[2].target.host, "::1");
 	assert_string_equal(r[2].target.tls_server_name, "b");
 	assert_true(r[2].target.ca_pem.n && r[2].target.cert_pem.n && r[2].target.key_pem.n);
-	assert_int_equal(r[4].kind, PROXYD_ROUTE_AUTHD);
+	assert_int_equal(r[5].kind, PROXYD_ROUTE_AUTHD);
 	proxyd_config_forget_secrets(c);
 	assert_int_equal(r[2].target.key_pem.n, 0);
 	proxyd_config_free(c);

@@ -179,12 +179,13 @@ count_end(const struct exchange *x)
 {
 	_Atomic uint64_t *values = x->gateway->metrics->values;
 
-	metrics_add(&values[METRIC_REQUESTS_OPEN], UINT64_MAX);
 	if (x->phase == EXCHANGE_TUNNEL)
 		metrics_add(&values[METRIC_TUNNELS_OPEN], UINT64_MAX);
 	metrics_add(&values[METRIC_BYTES_IN], x->bytes_up);
 	metrics_add(&values[METRIC_BYTES_OUT], x->bytes_down);
 	count_credentials(x->gateway);
+	/* Last: who sees none open sees all counted. */
+	metrics_add(&values[METRIC_REQUESTS_OPEN], UINT64_MAX);
 }
 
 static void
@@ -198,8 +199,8 @@ finish(struct exchange *x)
 		session_client_cancel(g->sessions, &x->wait);
 	review_client_cancel(&x->review);
 	upstream_finish(&x->call, false);
-	count_end(x);
 	access_log_write(x);
+	count_end(x);
 	if (x->status && g->on_served) {
 		g->on_served(g);
 		g->on_served = NULL;

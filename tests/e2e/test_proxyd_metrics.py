@@ -7,10 +7,11 @@ import re
 import signal
 import socket
 import ssl
+import time
 
 import pytest
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
+from gatehouse import WAIT_S, CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-z]+=\"(?:[^\"\\\n]|\\.)*\",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)")
@@ -60,10 +61,16 @@ class Scrape:
         return sum(v for (n, found), v in self.samples.items() if n == name and wanted <= found)
 
 
-def scrape(proxyd):
-    status, _, text = proxyd.admin("/metrics")
-    assert status == 200
-    return Scrape(text)
+def scrape(proxyd, requests_open=0):
+    """What is counted once so many requests are being served: an answer may arrive a moment before it is counted."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        status, _, text = proxyd.admin("/metrics")
+        assert status == 200
+        found = Scrape(text)
+        if found.sum("gatehouse_requests_open") == requests_open:
+            return found
+        assert time.monotonic() < deadline, text
 
 
 def test_requests_are_counted_by_cluster_verb_code_and_worker(tmp_path, ca, issuer, upstream):
@@ -102,7 +109,7 @@ def test_what_lasts_is_open_while_it_lasts_and_in_no_latency(tmp_path, ca, issue
         client = connect(proxyd.address, ca)
         client.sendall(f"GET /api/v1/pods?watch=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {issuer.mint()}\r\n\r\n".encode())
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
-        s = scrape(proxyd)
+        s = scrape(proxyd, requests_open=1)
         assert (s.sum("gatehouse_requests_open"), s.sum("gatehouse_connections_open"), s.sum("gatehouse_upstream_connections_open", cluster="default")) == (1, 1, 1)
         client.close()
         proxyd.wait_log("request")

@@ -70,6 +70,7 @@ TABLE(expiry_table,
 	ROW("idTokens", CONFIG_DURATION, config_file, c.expiry.id_tokens_ms, PLAIN, .fallback = "24h", .min = SECOND_MS, .max = YEAR_MS),
 	ROW("authRequests", CONFIG_DURATION, config_file, c.expiry.auth_requests_ms, PLAIN, .fallback = "30m", .min = SECOND_MS, .max = DAY_MS),
 	ROW("deviceRequests", CONFIG_DURATION, config_file, c.expiry.device_requests_ms, PLAIN, .fallback = "5m", .min = 60 * SECOND_MS, .max = DAY_MS),
+	ROW("staleGroups", CONFIG_DURATION, config_file, c.expiry.stale_groups_ms, PLAIN, .fallback = "24h", .max = YEAR_MS),
 	ROW("signingKeys", CONFIG_DURATION, config_file, c.expiry.signing_keys_ms, PLAIN, .fallback = "6h", .min = KEYS_PUBLISH_S * SECOND_MS,
 		.max = 10 * YEAR_MS),
 	BLOCK("refreshTokens", refresh_table, PLAIN));

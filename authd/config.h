@@ -68,6 +68,7 @@ struct authd_config {
 	} oauth2;
 	struct {
 		int64_t id_tokens_ms, auth_requests_ms, device_requests_ms; /* at least 1 s */
+		int64_t stale_groups_ms;                /* how long what the connector said last serves while it cannot be asked; 0: not at all */
 		int64_t signing_keys_ms;                /* signer.config.keysRotationPeriod, else expiry.signingKeys; at least KEYS_PUBLISH_S */
 		struct { bool disable_rotation; int64_t reuse_interval_ms, absolute_lifetime_ms, valid_if_not_used_for_ms; } refresh_tokens; /* lifetimes 0: no end */
 	} expiry;

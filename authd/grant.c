@@ -30,6 +30,8 @@ grant_verdict_text(enum grant_verdict v)
 		return "code was used before: its tokens are ended";
 	case GRANT_REPLAYED:
 		return "refresh token was rotated away: its family is ended";
+	case GRANT_STALE:
+		return "the connector cannot be asked, and what it said last is older than expiry.staleGroups";
 	case GRANT_PERSON_GONE:
 		return "the person is no longer known here: the family is ended";
 	}
@@ -267,6 +269,14 @@ refresh_verdict(const struct grant_refreshment *g, struct slice hash, bool *rota
 	return hash_is(hash, f->previous_hash) && reuse_s && g->now_s - f->rotated_at <= reuse_s ? GRANT_OK : GRANT_REPLAYED;
 }
 
+static bool
+too_old(const struct grant_refreshment *g)
+{
+	int64_t read_at = g->record.read_at ? g->record.read_at : g->record.auth_time;
+
+	return g->unread && g->now_s - read_at > g->generation->config->expiry.stale_groups_ms / 1000;
+}
+
 /* Whom the family is for now: the connector's news first, then what the configuration says. */
 static enum err
 refresh_person(struct store_txn *t, struct grant_refreshment *g)
@@ -274,11 +284,15 @@ refresh_person(struct store_txn *t, struct grant_refreshment *g)
 	struct directory d = directory_in(g->generation, t, g->arena);
 	enum err e;
 
-	if (g->reread && person_same(g->reread, &g->record.user))
+	if (g->reread && person_same(g->reread, &g->record.user)) {
 		g->record.user = *g->reread;
+		g->record.read_at = g->now_s;
+	}
 	e = g->end ? E_DENIED : person_refresh(&d, &g->record.user);
 	if (e == E_DENIED)
 		g->verdict = GRANT_PERSON_GONE;
+	else if (e == OK && too_old(g))
+		g->verdict = GRANT_STALE;
 	return e == E_DENIED ? OK : e;
 }
 

@@ -23,6 +23,7 @@ enum grant_verdict {
 	GRANT_PKCE,
 	GRANT_REUSED,       /* the code was redeemed before: its tokens have now ended */
 	GRANT_REPLAYED,     /* a refresh token that was rotated away: the family has now ended */
+	GRANT_STALE,        /* what is known of the person is too old, and the connector cannot be asked: nothing has changed */
 	GRANT_PERSON_GONE   /* no longer configured: the family has now ended */
 };
 /* For the log. */
@@ -54,6 +55,7 @@ struct grant_refreshment {
 	struct arena *arena;
 	struct slice token, client_id;
 	const struct record_user *reread; /* the connector's news of the person; NULL: none */
+	bool unread;                      /* the connector was asked and could not tell */
 	bool end;                         /* the connector says that the person may not any more */
 	int64_t now_s;
 	/* results */

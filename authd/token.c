@@ -19,7 +19,7 @@ struct token {
 	/* of the connector, at a refresh */
 	enum connector_verdict verdict;
 	struct record_user reread;
-	bool is_reread;
+	bool asked, is_reread; /* asked: it was, whatever came of it */
 	bool barred; /* from refresh tokens */
 };
 
@@ -146,6 +146,11 @@ refreshed(struct request *r, enum err result)
 
 	if (result != OK) {
 		client_endpoint_unavailable(r);
+	} else if (g->verdict == GRANT_STALE) {
+		log_warn("refresh held back", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_STR("reason", grant_verdict_text(g->verdict)),
+			LOG_REQ(r->id));
+		response_header(r, "Retry-After", SLICE_LIT("60"));
+		client_endpoint_refuse_with(r, 503, "temporarily_unavailable", "your groups cannot be read again where you signed in; try again later");
 	} else if (g->verdict != GRANT_OK) {
 		refuse_grant(r, t, g->verdict);
 	} else {
@@ -163,11 +168,13 @@ refresh_write(struct request *r)
 
 	t->refreshment = (struct grant_refreshment){ .generation = r->generation, .arena = &r->arena, .token = t->request.refresh_token,
 		.client_id = slice_str(t->client->id), .reread = t->is_reread && t->verdict == CONNECTOR_OK ? &t->reread : NULL,
+		.unread = t->asked && !(t->is_reread && t->verdict == CONNECTOR_OK),
 		.end = t->barred || (t->is_reread && (t->verdict == CONNECTOR_DENIED || t->verdict == CONNECTOR_NO_EMAIL)), .now_s = request_now_s(r) };
 	request_write(r, grant_refresh, &t->refreshment, refreshed);
 }
 
-/* Runs on the connector's thread while r waits. An upstream that cannot be reached lets the person's last known groups serve. */
+/* Runs on the connector's thread while r waits. An upstream that cannot be reached lets the person's last known groups serve,
+ * for expiry.staleGroups. */
 static void
 on_reread(void *arg, const struct connector_result *result)
 {
@@ -184,6 +191,7 @@ on_reread(void *arg, const struct connector_result *result)
 static void
 refresh_reread(struct request *r, struct connector *c, const struct record_user *user)
 {
+	((struct token *)r->state)->asked = true;
 	request_wait(r, refresh_write);
 	if (c->ops->refresh(c, user, on_reread, r) != OK)
 		request_resume(r);

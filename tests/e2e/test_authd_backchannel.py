@@ -255,7 +255,8 @@ def test_what_fails_is_sent_again_with_growing_pauses_and_a_token_of_its_own(tmp
         sign_out(browser)
         times = [r[3] for r in receiver.wait(4)]
         authd.wait_log("client told of a logout")
-        assert [round(b - a) for a, b in zip(times, times[1:])] in ([1, 2, 4], [1, 2, 3], [0, 2, 4], [1, 2, 5], [1, 3, 4]), times
+        for pause, (before, after) in zip((1, 2, 4), zip(times, times[1:])):  # the clock that counts has whole seconds
+            assert pause - 1.1 < after - before < pause + 5, times
         assert len({assert_told(authd, receiver, browser, i)["jti"] for i in range(4)}) == 4
         assert len(receiver.requests) == 4
     receiver.close()

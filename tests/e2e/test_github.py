@@ -1,5 +1,6 @@
 """Signing in with GitHub: the stand-in speaks its documented API over HTTPS, everything else is real."""
 import threading
+import time
 import urllib.parse
 
 import jwt
@@ -190,6 +191,39 @@ def test_an_answer_counts_once_and_only_in_the_browser_that_asked(tmp_path, gith
         assert first.status_code in (302, 303)
         second = browser.get(callback, allow_redirects=False)
         assert second.status_code in (400, 403), "the same answer a second time"
+
+
+def refresh(gateway, answer):
+    form = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"], "client_id": "gatehouse-cli"}
+    return gateway.browser().post(f"{gateway.issuer}/token", data=form)
+
+
+def groups_of(answer):
+    return jwt.decode(answer.json()["id_token"], options={"verify_signature": False}).get("groups", [])
+
+
+def test_groups_are_read_again_at_refresh_and_old_ones_serve_for_a_time(tmp_path, github):
+    account = github.add(Account(7, "ann", orgs=["acme"], teams=[("acme", "Dev", "dev")]))
+    with start(tmp_path, github, orgs=[{"name": "acme"}]) as gateway:
+        gateway.authd.write_config(gateway.authd.config | {"expiry": {"staleGroups": "3s"}})
+        gateway.authd.reload()
+        claims, answer = sign_in(gateway)
+        assert claims["groups"] == ["acme:Dev"]
+        account.teams.append(("acme", "Ops", "ops"))
+        first = refresh(gateway, answer)
+        read_at = time.monotonic()
+        assert sorted(groups_of(first)) == ["acme:Dev", "acme:Ops"]
+        github.fail["/user"] = [(502, {}, "")] * 1000
+        account.teams.clear()
+        last = first
+        while (again := refresh(gateway, last.json())).status_code == 200:
+            last = again
+            assert sorted(groups_of(last)) == ["acme:Dev", "acme:Ops"] and time.monotonic() - read_at < 20
+        assert time.monotonic() - read_at > 2
+        assert again.status_code == 503 and again.json()["error"] == "temporarily_unavailable" and again.headers["Retry-After"] == "60"
+        del github.fail["/user"][:]
+        back = refresh(gateway, last.json())
+        assert back.status_code == 200 and groups_of(back) == [], "nothing was lost, and what changed meanwhile counts"
 
 
 def test_the_secret_is_in_no_log(tmp_path, github):

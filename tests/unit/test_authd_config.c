@@ -25,6 +25,7 @@ the_smallest_config_has_the_documented_defaults(void **state)
 	assert_int_equal(c->oauth2.grants, GRANT_BIT(GRANT_AUTHORIZATION_CODE) | GRANT_BIT(GRANT_REFRESH_TOKEN) | GRANT_BIT(GRANT_DEVICE_CODE));
 	assert_int_equal(c->expiry.id_tokens_ms, 24 * 3600000);
 	assert_int_equal(c->expiry.auth_requests_ms, 1800000);
+	assert_int_equal(c->expiry.stale_groups_ms, 24 * 3600000);
 	assert_int_equal(c->expiry.signing_keys_ms, 6 * 3600000);
 	assert_false(c->expiry.refresh_tokens.disable_rotation);
 	assert_int_equal(c->expiry.refresh_tokens.reuse_interval_ms, 10000);
@@ -63,7 +64,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"  tlsMinVersion: 1.3\n  allowedOrigins: ['*', 'https://console.example:8443']\n"
 		"oauth2:\n  grantTypes: [authorization_code]\n  responseTypes: [code]\n  skipApprovalScreen: true\n  alwaysShowLoginScreen: true\n"
 		"  passwordConnector: local\n  pkce: {enforce: true, codeChallengeMethodsSupported: [plain, S256]}\n"
-		"expiry:\n  idTokens: 10m\n  authRequests: 24h\n  signingKeys: 12h\n"
+		"expiry:\n  staleGroups: 90m\n  idTokens: 10m\n  authRequests: 24h\n  signingKeys: 12h\n"
 		"  refreshTokens: {disableRotation: true, reuseInterval: 3s, absoluteLifetime: 0, validIfNotUsedFor: 720h}\n"
 		"signer: {type: local, config: {keysRotationPeriod: 24h, algorithm: ES256}}\n"
 		"logger: {level: DEBUG, format: json}\n"
@@ -110,6 +111,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_true(c->oauth2.pkce_plain);
 	assert_int_equal(c->oauth2.grants, GRANT_BIT(GRANT_AUTHORIZATION_CODE));
 	assert_int_equal(c->expiry.id_tokens_ms, 600000);
+	assert_int_equal(c->expiry.stale_groups_ms, 90 * 60000);
 	assert_int_equal(c->expiry.auth_requests_ms, 24 * 3600000);
 	assert_int_equal(c->expiry.signing_keys_ms, 24 * 3600000);
 	assert_true(c->expiry.refresh_tokens.disable_rotation);
@@ -238,6 +240,7 @@ every_key_of_a_wrong_type_is_refused_with_its_place(void **state)
 		{ BASE "oauth2: {pkce: {codeChallengeMethodsSupported: S256}}\n", ":5: oauth2.pkce.codeChallengeMethodsSupported: expected a list" },
 		{ BASE "expiry: 24h\n", ":5: expiry: expected a map" },
 		{ BASE "expiry: {idTokens: 24}\n", ":5: expiry.idTokens: expected a duration" },
+		{ BASE "expiry: {staleGroups: -1h}\n", ":5: expiry.staleGroups: expected a duration" },
 		{ BASE "expiry: {idTokens: 1ms}\n", ":5: expiry.idTokens: expected a duration" },
 		{ BASE "expiry: {authRequests: soon}\n", ":5: expiry.authRequests: expected a duration" },
 		{ BASE "expiry: {authRequests: 25h}\n", ":5: expiry.authRequests: expected a duration" },

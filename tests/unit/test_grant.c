@@ -416,6 +416,52 @@ a_refresh_tells_what_the_configuration_says_now_and_ends_with_the_person(void **
 	assert_int_equal(refreshed(g.refresh_token).verdict, GRANT_UNKNOWN);
 }
 
+/* A refresh of which the connector says nothing (known NULL: it could not be asked), or the person's news. */
+static struct grant_refreshment
+reread(struct slice token, const struct record_user *known)
+{
+	struct grant_refreshment g = { .generation = &generation, .arena = &arena, .token = token, .client_id = SLICE_LIT(CLIENT), .reread = known, .unread = !known,
+		.now_s = now_s() };
+
+	assert_int_equal(store_write_wait(store, grant_refresh, &g), OK);
+	return g;
+}
+
+static void
+what_the_connector_said_last_serves_for_a_time_and_then_nothing_is_lost(void **state)
+{
+	(void)state;
+	struct slice token = family_started();
+
+	config.expiry.stale_groups_ms = 3600 * 1000;
+	token = reread(token, &jane).refresh_token;
+	clock_fixed_advance(&store_unit_clock, 3600);
+	struct grant_refreshment g = reread(token, NULL);
+	assert_int_equal(g.verdict, GRANT_OK);
+	clock_fixed_advance(&store_unit_clock, 1);
+	token = g.refresh_token;
+	assert_int_equal(reread(token, NULL).verdict, GRANT_STALE);
+	g = reread(token, &jane);
+	assert_int_equal(g.verdict, GRANT_OK);
+	assert_int_equal(reread(g.refresh_token, NULL).verdict, GRANT_OK);
+}
+
+static void
+a_person_who_was_never_read_again_was_read_when_they_signed_in(void **state)
+{
+	(void)state;
+	struct slice token = family_started(); /* who signed in in 1970 */
+
+	config.expiry.stale_groups_ms = (now_s() - 77) * 1000;
+	assert_int_equal(reread(token, NULL).verdict, GRANT_OK);
+	token = family_started();
+	config.expiry.stale_groups_ms -= 1000;
+	assert_int_equal(reread(token, NULL).verdict, GRANT_STALE);
+	config.expiry.stale_groups_ms = 0;
+	assert_int_equal(reread(token, NULL).verdict, GRANT_STALE);
+	assert_int_equal(refreshed(token).verdict, GRANT_OK);
+}
+
 static void
 a_peek_shows_the_family_of_a_present_or_previous_token_of_this_client_only(void **state)
 {
@@ -562,6 +608,8 @@ main(void)
 		GRANT_TEST(malformed_refresh_tokens_are_unknown),
 		GRANT_TEST(a_family_ends_by_its_absolute_lifetime_and_by_not_being_used),
 		GRANT_TEST(a_refresh_tells_what_the_configuration_says_now_and_ends_with_the_person),
+		GRANT_TEST(what_the_connector_said_last_serves_for_a_time_and_then_nothing_is_lost),
+		GRANT_TEST(a_person_who_was_never_read_again_was_read_when_they_signed_in),
 		GRANT_TEST(a_peek_shows_the_family_of_a_present_or_previous_token_of_this_client_only),
 		GRANT_TEST(ending_a_session_ends_its_families_and_no_others),
 		GRANT_TEST(grants_of_unknown_names_have_ended),

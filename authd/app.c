@@ -42,7 +42,11 @@ keys_options_of(const struct authd *app, const struct generation *g)
 static void
 log_configure(const struct generation *g)
 {
+	const struct config_strings *exclude = &g->config->log.exclude;
+
 	log_setup("authd", 2, (enum log_level)g->config->log.level, (enum log_format)g->config->log.format);
+	if (log_exclude(exclude->items, exclude->n) != OK)
+		log_error("out of memory: logger.excludeFields is as it was before");
 }
 
 void

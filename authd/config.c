@@ -37,6 +37,17 @@ TABLE(lmdb_table,
 	ROW("path", CONFIG_STRING, config_file, c.storage.path, CONFIG_REQUIRED | CONFIG_EXPAND_ENV),
 	ROW("keyFile", CONFIG_STRING, config_file, c.storage.key_file, CONFIG_EXPAND_ENV));
 
+const char *const authd_config_web_headers[AUTHD_WEB_HEADERS] = { "Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "X-XSS-Protection",
+	"Strict-Transport-Security" };
+TABLE(web_headers_table,
+	ROW("Content-Security-Policy", CONFIG_STRING, config_file, c.web.headers[0], PLAIN),
+	ROW("X-Frame-Options", CONFIG_STRING, config_file, c.web.headers[1], PLAIN),
+	ROW("X-Content-Type-Options", CONFIG_STRING, config_file, c.web.headers[2], PLAIN),
+	ROW("X-XSS-Protection", CONFIG_STRING, config_file, c.web.headers[3], PLAIN),
+	ROW("Strict-Transport-Security", CONFIG_STRING, config_file, c.web.headers[4], PLAIN));
+TABLE(client_ip_table,
+	ROW("header", CONFIG_STRING, config_file, c.web.client_ip_header, PLAIN),
+	ROW("trustedProxies", CONFIG_STRING_LIST, config_file, trusted_proxies, PLAIN));
 TABLE(web_table,
 	ROW("http", CONFIG_STRING, config_file, c.web.http, PLAIN),
 	ROW("https", CONFIG_STRING, config_file, c.web.https, PLAIN),
@@ -45,7 +56,11 @@ TABLE(web_table,
 	ROW("tlsCert", CONFIG_STRING, config_file, c.web.tls_cert, PLAIN | CONFIG_FILE),
 	ROW("tlsKey", CONFIG_STRING, config_file, c.web.tls_key, PLAIN | CONFIG_FILE),
 	ROW("tlsMinVersion", CONFIG_ENUM, config_file, c.web.tls_min_version, PLAIN, .fallback = "1.2", .words = tls_versions),
-	ROW("allowedOrigins", CONFIG_STRING_LIST, config_file, c.web.allowed_origins, PLAIN));
+	ROW("tlsMaxVersion", CONFIG_ENUM, config_file, c.web.tls_max_version, PLAIN, .fallback = "1.3", .words = tls_versions),
+	ROW("allowedOrigins", CONFIG_STRING_LIST, config_file, c.web.allowed_origins, PLAIN),
+	ROW("allowedHeaders", CONFIG_STRING_LIST, config_file, c.web.allowed_headers, PLAIN),
+	BLOCK("headers", web_headers_table, PLAIN),
+	BLOCK("clientRemoteIP", client_ip_table, PLAIN));
 
 TABLE(pkce_table,
 	ROW("enforce", CONFIG_BOOL, config_file, c.oauth2.pkce_enforce, PLAIN),
@@ -137,7 +152,8 @@ TABLE(github_table,
 
 TABLE(logger_table,
 	ROW("level", CONFIG_STRING, config_file, log_level, PLAIN, .fallback = "info"),
-	ROW("format", CONFIG_STRING, config_file, log_format, PLAIN, .fallback = "text"));
+	ROW("format", CONFIG_STRING, config_file, log_format, PLAIN, .fallback = "text"),
+	ROW("excludeFields", CONFIG_STRING_LIST, config_file, c.log.exclude, PLAIN));
 TABLE(frontend_table,
 	ROW("issuer", CONFIG_STRING, config_file, c.frontend.issuer, PLAIN, .fallback = "Gatehouse"));
 TABLE(telemetry_table,

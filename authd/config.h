@@ -9,6 +9,7 @@
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/address.h"
+#include "shared/ip_block.h"
 
 #define AUTHD_PASSWORD_CONNECTOR "local" /* dex's id of its password database */
 
@@ -29,6 +30,10 @@ struct authd_connector_config {
 	struct github_config *github;   /* bound, when type is github */
 	int line;
 };
+
+/* web.headers: names, in the order of authd_config.web.headers. */
+#define AUTHD_WEB_HEADERS 5
+extern const char *const authd_config_web_headers[AUTHD_WEB_HEADERS];
 
 /* connectors[].config of type github (dex's keys). */
 struct github_org {
@@ -56,8 +61,13 @@ struct authd_config {
 		const char *http, *https, *unix_path, *tls_cert, *tls_key; /* ours: web.unix; NULL: no such listener */
 		const char *ctl_path;                                      /* ours: web.ctl, default <storage.config.path>/ctl.sock */
 		struct slice tls_cert_pem, tls_key_pem;                    /* what the files held; NUL-terminated */
-		int tls_min_version;                                       /* 0: 1.2, 1: 1.3 */
+		int tls_min_version, tls_max_version;                      /* 0: 1.2, 1: 1.3 */
 		struct config_strings allowed_origins;                     /* "https://console.example" or "*" */
+		struct config_strings allowed_headers;                     /* of requests from there, beside Authorization and Content-Type */
+		const char *headers[AUTHD_WEB_HEADERS];                    /* of answers, in place of our own; NULL: not given */
+		const char *client_ip_header;                              /* where trusted proxies say whom they serve; NULL: nowhere */
+		const struct ip_block *trusted_proxies;
+		size_t trusted_proxy_n;
 	} web;
 	struct {
 		bool skip_approval_screen, always_show_login_screen;
@@ -78,7 +88,10 @@ struct authd_config {
 	struct client *clients;       /* staticClients */
 	size_t client_n;
 	struct config_list connectors; /* authd_connector_config */
-	struct { int level, format; } log; /* enum log_level, enum log_format */
+	struct {
+		int level, format;                /* enum log_level, enum log_format */
+		struct config_strings exclude;    /* keys of fields that are left out */
+	} log;
 	struct { const char *issuer; } frontend; /* name shown on pages; default "Gatehouse" */
 	const char *telemetry_http;  /* telemetry.http; NULL: no such listener */
 	struct {

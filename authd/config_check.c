@@ -96,7 +96,7 @@ authd_config_is_origin(const char *text)
 	return url_parse(slice_str(text), &u) == OK && u.origin.n == strlen(text) && is_browser_origin(&u);
 }
 
-/* ---- issuer, storage, listeners ---- */
+/* ---- issuer, storage ---- */
 
 /* Compared and cut byte by byte, so only bytes that nobody writes in two ways. */
 static bool
@@ -172,101 +172,6 @@ check_storage(struct config_check *k)
 	return e == OK && k->f->c.storage.key_file ? check_key_file(k) : e;
 }
 
-static enum err
-check_address(struct config_check *k, const char *key, const char *text, struct address *out)
-{
-	const char *why = "an address";
-
-	if (address_parse_listen(slice_str(text), out, &why) != OK)
-		return authd_config_refuse(k, key, "expected %s, found \"%s\"", why, text);
-	if (out->u.sa.sa_family == AF_UNIX)
-		return authd_config_refuse(k, key, "expected host:port%s, found \"%s\"", strncmp(key, "web.", 4) == 0 ? " (web.unix is the key for a socket)" : "", text);
-	return OK;
-}
-
-static enum err
-check_socket(struct config_check *k, const char *key, const char *path)
-{
-	const char *why;
-	struct address a;
-	char text[sizeof(a.u.un.sun_path) + 8];
-
-	if (path[0] != '/')
-		return authd_config_refuse(k, key, "expected the absolute path of a socket, found \"%s\"", path);
-	if (snprintf(text, sizeof(text), "unix:%s", path) >= (int)sizeof(text) || address_parse_listen(slice_str(text), &a, &why) != OK)
-		return authd_config_refuse(k, key, "expected a path of at most %zu bytes, found one of %zu", sizeof(a.u.un.sun_path) - 1, strlen(path));
-	return OK;
-}
-
-static enum err
-check_ctl(struct config_check *k)
-{
-	struct authd_config *c = &k->f->c;
-	bool given = c->web.ctl_path;
-
-	if (!given && !(c->web.ctl_path = authd_config_ctl_path(&c->arena, c->storage.path)))
-		return authd_config_no_memory(k);
-	if (c->web.unix_path && strcmp(c->web.ctl_path, c->web.unix_path) == 0)
-		return authd_config_refuse(k, "web.ctl", "\"%s\" is the socket of web.unix too, which proxyd reaches", c->web.ctl_path);
-	if (!given && strlen(c->web.ctl_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return authd_config_refuse(k, "web.ctl", "expected the path of the socket for authd ctl: %s, where it would be, is longer than a socket's path may be",
-			c->web.ctl_path);
-	return check_socket(k, "web.ctl", c->web.ctl_path);
-}
-
-static enum err
-check_tls(struct config_check *k)
-{
-	struct authd_config *c = &k->f->c;
-	char why[CERTIFICATE_WHY_BYTES];
-	enum certificate_part part;
-
-	if (!c->web.https && (c->web.tls_cert || c->web.tls_key))
-		return authd_config_refuse(k, c->web.tls_cert ? "web.tlsCert" : "web.tlsKey", "needs https: host:port beside it");
-	if (!c->web.https)
-		return OK;
-	if (!c->web.tls_cert || !c->web.tls_key)
-		return authd_config_refuse(k, "web.https", "needs tlsCert and tlsKey beside it");
-	enum err e = authd_config_read_pem(k, "web.tlsCert", c->web.tls_cert, &c->web.tls_cert_pem);
-	if (e == OK)
-		e = authd_config_read_pem(k, "web.tlsKey", c->web.tls_key, &c->web.tls_key_pem);
-	if (e != OK)
-		return e;
-	e = certificate_check_pair(c->web.tls_cert_pem, c->web.tls_key_pem, k->now_s, &part, why);
-	if (e == OK)
-		return OK;
-	return part == CERTIFICATE_CHAIN ? authd_config_refuse(k, "web.tlsCert", "%s %s", c->web.tls_cert, why) :
-					   authd_config_refuse(k, "web.tlsKey", "%s %s", c->web.tls_key, why);
-}
-
-static enum err
-check_web(struct config_check *k)
-{
-	struct authd_config *c = &k->f->c;
-	struct address http, https;
-	enum err e = OK;
-
-	authd_config_drop_empty((const char **[]){ &c->web.http, &c->web.https, &c->web.unix_path, &c->web.ctl_path, &c->web.tls_cert, &c->web.tls_key, NULL });
-	if (!c->web.http && !c->web.https && !c->web.unix_path)
-		return authd_config_refuse(k, "web", "expected at least one of unix, http and https to listen on");
-	if (c->web.unix_path)
-		e = check_socket(k, "web.unix", c->web.unix_path);
-	if (e == OK)
-		e = check_ctl(k);
-	if (e == OK && c->web.http)
-		e = check_address(k, "web.http", c->web.http, &http);
-	if (e == OK && c->web.https)
-		e = check_address(k, "web.https", c->web.https, &https);
-	if (e == OK && c->web.http && c->web.https && strcmp(c->web.http, c->web.https) == 0)
-		e = authd_config_refuse(k, "web.https", "\"%s\" is the address of web.http too", c->web.https);
-	for (size_t i = 0; i < c->web.allowed_origins.n && e == OK; i++)
-		if (strcmp(c->web.allowed_origins.items[i], "*") != 0 && !authd_config_is_origin(c->web.allowed_origins.items[i]))
-			e = authd_config_refuse(k, KEY("web.allowedOrigins[%zu]", i),
-				"expected \"*\" or an origin as browsers send it, such as https://console.example.com, found \"%s\"",
-				c->web.allowed_origins.items[i]);
-	return e == OK ? check_tls(k) : e;
-}
-
 /* ---- expiry, signer, log, sessions, console ---- */
 
 static enum err
@@ -281,6 +186,28 @@ check_signer(struct config_check *k)
 		e = authd_config_refuse(k, "expiry.idTokens",
 			"expected at most %d times the period in which signing keys are rotated: so many keys would have to stay published", KEYS_RETIRED_MAX);
 	return e;
+}
+
+/* What dex calls client_remote_addr is our address; who leaves out the one means the other. */
+static enum err
+check_log_exclude(struct config_check *k)
+{
+	struct config_strings *given = &k->f->c.log.exclude;
+	const char **keys = arena_alloc(&k->f->c.arena, (given->n + 1) * sizeof(*keys));
+	bool address = false;
+
+	if (!keys)
+		return authd_config_no_memory(k);
+	for (size_t i = 0; i < given->n; i++) {
+		keys[i] = given->items[i];
+		address |= strcmp(keys[i], "client_remote_addr") == 0;
+		if (!*keys[i])
+			return authd_config_refuse(k, KEY("logger.excludeFields[%zu]", i), "expected the name of a field, such as email, found nothing");
+	}
+	if (address)
+		keys[given->n++] = "address";
+	given->items = keys;
+	return OK;
 }
 
 static enum err
@@ -302,7 +229,7 @@ check_log(struct config_check *k)
 		return authd_config_refuse(k, "logger.level", "expected debug, info, warn or error, found \"%s\"", f->log_level);
 	if (f->c.log.format < 0)
 		return authd_config_refuse(k, "logger.format", "expected text or json, found \"%s\"", f->log_format);
-	return OK;
+	return check_log_exclude(k);
 }
 
 /* RFC 6265 section 4.1.1: a token of RFC 9110 section 5.6.2. */
@@ -383,22 +310,6 @@ check_console(struct config_check *k)
 }
 
 static enum err
-check_telemetry(struct config_check *k)
-{
-	struct authd_config *c = &k->f->c;
-	struct address a;
-
-	authd_config_drop_empty((const char **[]){ &c->telemetry_http, NULL });
-	if (k->f->profiling)
-		return authd_config_refuse(k, "telemetry.enableProfiling", "profiles of Go programs are not for authd: use perf, and remove this");
-	if (!c->telemetry_http)
-		return OK;
-	if ((c->web.http && strcmp(c->web.http, c->telemetry_http) == 0) || (c->web.https && strcmp(c->web.https, c->telemetry_http) == 0))
-		return authd_config_refuse(k, "telemetry.http", "\"%s\" is an address of web too: metrics are not for everybody", c->telemetry_http);
-	return check_address(k, "telemetry.http", c->telemetry_http, &a);
-}
-
-static enum err
 check_user(struct config_check *k)
 {
 	authd_config_drop_empty((const char **[]){ &k->f->c.user, NULL });
@@ -410,8 +321,8 @@ check_user(struct config_check *k)
 enum err
 authd_config_check(struct config_check *k)
 {
-	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, check_web, authd_config_check_oauth2, check_signer, check_log,
-		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, check_telemetry, check_console, check_user };
+	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, authd_config_check_web, authd_config_check_oauth2, check_signer, check_log,
+		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, authd_config_check_telemetry, check_console, check_user };
 	enum err e = OK;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)

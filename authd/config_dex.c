@@ -9,11 +9,6 @@ static const struct {
 } not_carried[] = {
 	{ "grpc", KNOWN " (clients and people stand in this file; a HUP reads it again)" },
 	{ "mfa", KNOWN },
-	{ "web.tlsMaxVersion", KNOWN },
-	{ "web.allowedHeaders", KNOWN },
-	{ "web.headers", KNOWN " (authd sends its own, stricter ones)" },
-	{ "web.clientRemoteIP", KNOWN " (proxyd tells authd the client's address)" },
-	{ "logger.excludeFields", KNOWN },
 	{ "frontend.dir", KNOWN },
 	{ "frontend.logoURL", KNOWN },
 	{ "frontend.theme", KNOWN " (pages follow the browser's light or dark mode)" },

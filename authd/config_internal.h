@@ -27,6 +27,7 @@ struct config_file {
 	const struct yaml_node *storage_config, *signer_config; /* of their types */
 	const char *signer_type, *log_level, *log_format;
 	struct config_strings response_types, grant_types, pkce_methods;
+	struct config_strings trusted_proxies;
 	int64_t signer_rotation_ms; /* 0: not given */
 	bool profiling;
 	int algorithm;
@@ -65,6 +66,9 @@ bool authd_config_is_origin(const char *text);
 
 /* config_dex.c. Before the tables: E_FORMAT for a key that dex has and authd does not carry. */
 MUST_CHECK enum err authd_config_check_dex(const char *file, const struct yaml_node *root, struct config_error *e);
+/* config_web.c */
+MUST_CHECK enum err authd_config_check_web(struct config_check *k);
+MUST_CHECK enum err authd_config_check_telemetry(struct config_check *k);
 /* config_check.c */
 MUST_CHECK enum err authd_config_check(struct config_check *k);
 /* config_grants.c */

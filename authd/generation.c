@@ -199,7 +199,8 @@ app_generation_listeners(const struct generation *g, struct server_listen out[SE
 		out[n++] = (struct server_listen){ .kind = SERVER_HTTP, .address = c->web.http };
 	if (c->web.https)
 		out[n++] = (struct server_listen){ .kind = SERVER_HTTPS, .address = c->web.https, .cert_pem = c->web.tls_cert_pem.p,
-			.key_pem = c->web.tls_key_pem.p, .tls13_only = c->web.tls_min_version == 1 };
+			.key_pem = c->web.tls_key_pem.p, .tls12_off = c->web.tls_min_version == 1,
+			.tls13_off = c->web.tls_max_version == 0 };
 	if (c->telemetry_http)
 		out[n++] = (struct server_listen){ .kind = SERVER_TELEMETRY, .address = c->telemetry_http };
 	return n;

@@ -170,11 +170,22 @@ request_body_form(struct request *r, struct form **out)
 void
 response_header(struct request *r, const char *name, struct slice value)
 {
-	struct slice kept = arena_slice(&r->arena, value);
+	struct slice kept;
 
+	for (size_t i = 0; i < r->answer_header_fixed; i++)
+		if (slice_eq_nocase(r->answer_headers[i].name, slice_str(name)))
+			return;
+	kept = arena_slice(&r->arena, value);
 	if (!kept.p || r->answer_header_n == sizeof r->answer_headers / sizeof r->answer_headers[0]) {
 		r->answer_failed = true;
 		return;
 	}
 	r->answer_headers[r->answer_header_n++] = (struct request_header){ slice_str(name), kept };
+}
+
+void
+response_header_fixed(struct request *r, const char *name, struct slice value)
+{
+	response_header(r, name, value);
+	r->answer_header_fixed = r->answer_header_n;
 }

@@ -47,6 +47,7 @@ struct request {
 	size_t header_n;
 	struct request_header answer_headers[24];
 	size_t answer_header_n;
+	size_t answer_header_fixed; /* of them: response_header adds no other of these names */
 	bool answer_failed;       /* a header did not fit: the answer becomes a bare 500, as it may be the one that protects */
 };
 
@@ -68,5 +69,7 @@ MUST_CHECK enum err request_body_form(struct request *r, struct form **out);
 
 /* Add a header to the answer; name is static, value is copied. The name may repeat (Set-Cookie). */
 void response_header(struct request *r, const char *name, struct slice value);
+/* The same before any other header is added: whatever a handler says about it later does not count. */
+void response_header_fixed(struct request *r, const char *name, struct slice value);
 
 #endif

@@ -1,5 +1,6 @@
 #include "authd/admin.h"
 #include "authd/app.h"
+#include "authd/client_address.h"
 #include "authd/counters.h"
 #include "authd/pages.h"
 #include "authd/routes.h"
@@ -73,6 +74,7 @@ static const struct route routes[] = {
 	{ "/", METHOD_GET, ROUTE_ROOT, console_home },
 };
 #define ROUTES (sizeof routes / sizeof routes[0])
+_Static_assert(ROUTES < COUNTERS_ROUTES_MAX, "each route is counted by itself");
 
 static bool
 route_serves(const struct route *route, enum request_door door)
@@ -134,11 +136,26 @@ cors_headers(struct request *r)
 }
 
 static void
+cors_allowed_headers(struct request *r)
+{
+	const struct config_strings *more = &r->generation->config->web.allowed_headers;
+	struct buf names;
+
+	buf_init(&names, 8192);
+	buf_add_str(&names, "Authorization, Content-Type");
+	for (size_t i = 0; i < more->n; i++)
+		buf_printf(&names, ", %s", more->items[i]);
+	if (buf_ok(&names))
+		response_header(r, "Access-Control-Allow-Headers", buf_slice(&names));
+	buf_fini(&names);
+}
+
+static void
 cors_preflight(struct request *r)
 {
 	if (cors_headers(r)) {
 		response_header(r, "Access-Control-Allow-Methods", SLICE_LIT("GET, POST"));
-		response_header(r, "Access-Control-Allow-Headers", SLICE_LIT("Authorization, Content-Type"));
+		cors_allowed_headers(r);
 		response_header(r, "Access-Control-Max-Age", SLICE_LIT("600"));
 	}
 	response_send(r, 204, NULL, NULL);
@@ -189,10 +206,25 @@ dispatch(struct request *r)
 		not_found(r);
 }
 
+/* web.headers. Operators' pages are not meant by it. */
+static void
+configured_headers(struct request *r)
+{
+	const struct authd_config *c = r->generation->config;
+
+	for (size_t i = 0; i < AUTHD_WEB_HEADERS; i++)
+		if (c->web.headers[i])
+			response_header_fixed(r, authd_config_web_headers[i], slice_str(c->web.headers[i]));
+}
+
 void
 routes_handle(struct request *r)
 {
 	r->generation = app_generation_acquire(r->app);
+	if (r->door == DOOR_PUBLIC || r->door == DOOR_GATEWAY)
+		configured_headers(r);
+	if (r->door == DOOR_PUBLIC)
+		r->address = client_address(r, r->generation->config);
 	dispatch(r);
 }
 

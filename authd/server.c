@@ -142,7 +142,8 @@ listener_new(struct server *s, const struct server_listen *want)
 	pthread_mutex_init(&l->lock, NULL);
 	l->server = s;
 	l->kind = want->kind;
-	l->tls13_only = want->tls13_only;
+	l->tls12_off = want->tls12_off;
+	l->tls13_off = want->tls13_off;
 	l->fd = -1;
 	l->address = strdup(want->address);
 	l->cert_pem = want->cert_pem ? strdup(want->cert_pem) : NULL;
@@ -176,10 +177,13 @@ listener_bind(struct listener *l, char *why, size_t why_n)
 static enum err
 listener_start(struct listener *l, char *why, size_t why_n)
 {
+	static const char both[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", only13[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3",
+			  only12[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2";
+	const char *versions = l->tls12_off ? only13 : l->tls13_off ? only12 : both;
 	bool tls = l->kind == SERVER_HTTPS;
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0u);
 	struct MHD_OptionItem tls_options[] = { { MHD_OPTION_HTTPS_MEM_CERT, 0, l->cert_pem }, { MHD_OPTION_HTTPS_MEM_KEY, 0, l->key_pem },
-		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)(l->tls13_only ? "NORMAL:-VERS-ALL:+VERS-TLS1.3" : "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2") }, { MHD_OPTION_END, 0, NULL } };
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)versions }, { MHD_OPTION_END, 0, NULL } };
 	int fd = dup(l->fd);
 
 	if (fd < 0) {
@@ -245,7 +249,8 @@ listener_open(struct server *s, const struct server_listen *want, struct listene
 	enum err e;
 
 	*out = old;
-	if (old && text_same(old->cert_pem, want->cert_pem) && text_same(old->key_pem, want->key_pem) && old->tls13_only == want->tls13_only)
+	if (old && text_same(old->cert_pem, want->cert_pem) && text_same(old->key_pem, want->key_pem) && old->tls12_off == want->tls12_off &&
+		old->tls13_off == want->tls13_off)
 		return OK;
 	l = listener_new(s, want);
 	if (!l) {

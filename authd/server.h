@@ -32,7 +32,7 @@ struct server_listen {
 	enum server_kind kind;
 	const char *address;              /* "host:port"; for SERVER_UNIX (mode 0660) and SERVER_CTL (0600, peers of uid 0 or ours) the socket's path */
 	const char *cert_pem, *key_pem;   /* SERVER_HTTPS: the text itself */
-	bool tls13_only;
+	bool tls12_off, tls13_off;        /* not both */
 };
 
 /* No listener yet. NULL: out of memory. */

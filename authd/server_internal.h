@@ -19,7 +19,7 @@ struct listener {
 	struct server *server;
 	enum server_kind kind;
 	char *address, *cert_pem, *key_pem;
-	bool tls13_only;
+	bool tls12_off, tls13_off;
 	int fd; /* -1: retired */
 	atomic_bool retired;
 	bool starting;

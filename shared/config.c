@@ -490,8 +490,9 @@ refuse_unknown(struct binder *b, const struct config_table *table, const struct 
 	const char *nearest = NULL;
 	size_t best = SIZE_MAX;
 
+	/* Of two that are equally near the one of the same length: a letter was mistyped more likely than left out ("orgz" is "orgs", not "org"). */
 	for (const struct config_field *f = table->fields; f->name; f++) {
-		size_t d = distance(child->key, slice_str(f->name));
+		size_t d = 2 * distance(child->key, slice_str(f->name)) + (strlen(f->name) != child->key.n);
 		if (d < best) {
 			best = d;
 			nearest = f->name;

@@ -1,6 +1,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init and its kin: unlike EVP they neither allocate nor lock */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 #include <openssl/sha.h>
@@ -45,6 +46,58 @@ void
 log_set_level(enum log_level least)
 {
 	atomic_store(&log_least, (int)least);
+}
+
+/* Another thread may be reading the list before: it stays. One that does not change is not made anew, so they are as few as the changes. */
+struct excluded {
+	const struct excluded *before;
+	size_t n;
+	char *keys[];
+};
+static _Atomic(const struct excluded *) log_excluded;
+
+static bool
+is_excluded(const struct excluded *x, const char *key)
+{
+	for (size_t i = 0; x && i < x->n; i++)
+		if (strcmp(x->keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+static bool
+excludes_these(const struct excluded *x, const char *const *keys, size_t n)
+{
+	if ((x ? x->n : 0) != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(x->keys[i], keys[i]) != 0)
+			return false;
+	return true;
+}
+
+enum err
+log_exclude(const char *const *keys, size_t n)
+{
+	const struct excluded *before = atomic_load(&log_excluded);
+	struct excluded *x;
+
+	if (excludes_these(before, keys, n))
+		return OK;
+	x = calloc(1, sizeof(*x) + n * sizeof(x->keys[0]));
+	if (!x)
+		return E_NOMEM;
+	x->before = before;
+	while (x->n < n && (x->keys[x->n] = strdup(keys[x->n])))
+		x->n++;
+	if (x->n == n) {
+		atomic_store(&log_excluded, x);
+		return OK;
+	}
+	while (x->n)
+		free(x->keys[--x->n]);
+	free(x);
+	return E_NOMEM;
 }
 
 enum log_level
@@ -337,8 +390,10 @@ build(struct line *l, enum log_level level, const char *msg, const struct log_fi
 		put_head_json(l, level, program, msg);
 	else
 		put_head_text(l, level, program, msg);
+	const struct excluded *excluded = atomic_load(&log_excluded);
 	for (; fields->key; fields++)
-		put_field(l, fields, json);
+		if (!is_excluded(excluded, fields->key))
+			put_field(l, fields, json);
 	close_with(l, json ? "}\n" : "\n");
 }
 

@@ -39,6 +39,8 @@ void log_set_fd(int fd);
  * take must not log. */
 void log_set_sink(void (*take)(void *arg, enum log_level level, struct slice line), void *arg);
 void log_set_level(enum log_level least);
+/* Fields of these keys are left out of every line from now on. Copied. Any thread; E_NOMEM: as before. */
+MUST_CHECK enum err log_exclude(const char *const *keys, size_t n);
 enum log_level log_level_get(void);
 /* "debug", "info", "warn"/"warning", "error"; "text", "json". False: not one of them. */
 bool log_level_parse(struct slice s, enum log_level *out);

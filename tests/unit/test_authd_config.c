@@ -61,7 +61,8 @@ every_key_arrives_where_it_belongs(void **state)
 		"issuer: https://gw.example/oidc\n"
 		"storage:\n  type: lmdb\n  config:\n    path: /srv/$GH_TEST_ID/${GH_TEST_SECRET}\n"
 		"web:\n  http: 127.0.0.1:5556\n  https: '[::1]:5554'\n  unix: /run/a.sock\n  tlsCert: @/cert.pem\n  tlsKey: @/key.pem\n"
-		"  tlsMinVersion: 1.3\n  allowedOrigins: ['*', 'https://console.example:8443']\n"
+		"  tlsMinVersion: 1.3\n  tlsMaxVersion: 1.3\n  allowedHeaders: [X-A]\n  headers: {x-frame-options: SAMEORIGIN, Strict-Transport-Security: ''}\n"
+		"  clientRemoteIP: {header: X-Real-IP, trustedProxies: [10.0.0.0/8, 'fd00::/8']}\n  allowedOrigins: ['*', 'https://console.example:8443']\n"
 		"oauth2:\n  grantTypes: [authorization_code]\n  responseTypes: [code]\n  skipApprovalScreen: true\n  alwaysShowLoginScreen: true\n"
 		"  passwordConnector: local\n  pkce: {enforce: true, codeChallengeMethodsSupported: [plain, S256]}\n"
 		"expiry:\n  staleGroups: 90m\n  idTokens: 10m\n  authRequests: 24h\n  signingKeys: 12h\n"
@@ -103,6 +104,13 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_int_equal(strncmp(c->web.tls_cert_pem.p, "-----BEGIN CERT", 15), 0);
 	assert_int_equal(strncmp(c->web.tls_key_pem.p, "-----BEGIN PRIV", 15), 0);
 	assert_int_equal(c->web.tls_min_version, 1);
+	assert_int_equal(c->web.tls_max_version, 1);
+	assert_string_equal(c->web.allowed_headers.items[0], "X-A");
+	assert_string_equal(c->web.headers[1], "SAMEORIGIN");
+	assert_null(c->web.headers[4]);
+	assert_string_equal(c->web.client_ip_header, "X-Real-IP");
+	assert_int_equal(c->web.trusted_proxy_n, 2);
+	assert_int_equal(c->web.trusted_proxies[1].bits, 8);
 	assert_int_equal(c->web.allowed_origins.n, 2);
 	assert_true(c->oauth2.skip_approval_screen);
 	assert_true(c->oauth2.always_show_login_screen);
@@ -344,6 +352,7 @@ unknown_keys_are_refused_and_name_the_nearest(void **state)
 		{ CLIENT(", redirectURI: x"), ":6: staticClients[0].redirectURI: expected a known key (the nearest is \"redirectURIs\")" },
 		{ GITHUB(", organization: x"), ":6: connectors[0].config.organization: expected a known key" },
 		{ GITHUB(", orgs: [{name: x, team: y}]"), ":6: connectors[0].config.orgs[0].team: expected a known key (the nearest is \"teams\")" },
+		{ GITHUB(", orgz: []"), ":6: connectors[0].config.orgz: expected a known key (the nearest is \"orgs\")" },
 		{ BASE "sessions: {cookie: x}\n", ":5: sessions.cookie: expected a known key (the nearest is \"cookieName\")" },
 		{ BASE "console: {url: x}\n", ":5: console.url: expected a known key" },
 		{ BASE "Issuer: https://x\n", ":5: Issuer: expected each key once, in whatever case" },

@@ -302,6 +302,33 @@ level_and_format_words(void **state)
 	assert_false(log_format_parse(SLICE_LIT("xml"), &format));
 }
 
+static void
+excluded_fields_are_left_out_until_the_list_changes(void **state)
+{
+	char email[] = "email";
+	const char *const keys[] = { email, "address" };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) { /* the same list once more changes nothing */
+		assert_int_equal(log_exclude(keys, 2), OK);
+		log_info("signed in", LOG_STR("email", "a@b"), LOG_INT("status", 1), LOG_STR("address", "::1"), LOG_STR("emails", "kept"));
+		json_t *j = read_json();
+		assert_null(json_object_get(j, "email"));
+		assert_null(json_object_get(j, "address"));
+		assert_int_equal(json_integer_value(json_object_get(j, "status")), 1);
+		assert_string_equal(json_string_value(json_object_get(j, "emails")), "kept");
+		assert_string_equal(json_string_value(json_object_get(j, "msg")), "signed in");
+		json_decref(j);
+	}
+	memset(email, 'x', 5); /* it was copied */
+	log_info("signed in", LOG_STR("email", "a@b"), LOG_STR("xxxxx", "kept"));
+	assert_null(strstr(read_line(), "a@b"));
+	assert_non_null(strstr(line, "kept"));
+	assert_int_equal(log_exclude(NULL, 0), OK);
+	log_info("signed in", LOG_STR("email", "a@b"));
+	assert_non_null(strstr(read_line(), "\"email\":\"a@b\""));
+}
+
 int
 main(void)
 {
@@ -319,6 +346,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(lines_of_several_threads_do_not_mix, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_can_be_taken_instead_of_written, setup, teardown),
 		cmocka_unit_test(level_and_format_words),
+		cmocka_unit_test_setup_teardown(excluded_fields_are_left_out_until_the_list_changes, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static struct keys_options
 keys_options_of(const struct authd *app, const struct generation *g)
 {
 	return (struct keys_options){ .alg = g->config->alg, .rotation_period_s = g->config->expiry.signing_keys_ms / 1000,
-		.token_lifetime_max_s = g->config->expiry.id_tokens_ms / 1000, .clock = app->clock };
+		.token_lifetime_max_s = authd_config_tokens_longest_s(g->config), .clock = app->clock };
 }
 
 static void

@@ -10,7 +10,6 @@
 #include "authd/routes.h"
 #include "authd/sign_in_pages.h"
 #include "oidc/sign_in.h"
-#include "oidc/subject.h"
 #include "oidc/token_claims.h"
 #include "shared/log.h"
 
@@ -35,7 +34,6 @@ static enum err
 hint_compare(struct authorize *a, bool *other)
 {
 	struct own_token hint;
-	struct buf sub;
 	enum err e;
 
 	*other = false;
@@ -44,10 +42,7 @@ hint_compare(struct authorize *a, bool *other)
 	e = own_token_open(a->r, a->request.id_token_hint, "JWT", true, &hint);
 	if (e != OK || !a->has_session)
 		return e;
-	buf_init(&sub, 0);
-	subject_add(&sub, a->session.record.user.user_id, a->session.record.user.connector_id);
-	*other = !buf_ok(&sub) || !slice_eq(buf_slice(&sub), hint.sub);
-	buf_fini(&sub);
+	*other = !person_has_subject(&a->r->arena, &a->session.record.user, hint.sub);
 	return OK;
 }
 
@@ -191,6 +186,17 @@ take_step(struct authorize *a, const struct sign_in_facts *facts)
 
 /* ---- the request ---- */
 
+static bool
+grants_allowed(const struct authorize *a)
+{
+	unsigned wanted = authorization_grants(&a->record);
+
+	for (size_t i = 0; i < GRANT_TYPES; i++)
+		if ((wanted & GRANT_BIT(i)) && !app_generation_grant_allowed(a->r->generation, (enum grant_type)i, a->client))
+			return false;
+	return true;
+}
+
 static void
 decide(struct authorize *a)
 {
@@ -201,6 +207,10 @@ decide(struct authorize *a)
 	a->record = authorization_record(r, &a->request);
 	a->record.device_key = a->device_key;
 	a->record.user_code = a->user_code;
+	if (!grants_allowed(a)) {
+		authorization_answer_error(r, &a->record, "unauthorized_client", "this client is not registered for this response_type");
+		return;
+	}
 	if (a->request.connector_id.n &&
 		!app_generation_connector_allowed(r->generation, a->request.connector_id, a->client, authorization_grants(&a->record))) {
 		authorization_answer_error(r, &a->record, "invalid_request", "connector_id names no way to sign in that this client may use");

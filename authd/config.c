@@ -8,6 +8,7 @@
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const algorithms[] = { "RS256", "ES256", NULL };
 static const enum jws_alg algorithm_values[] = { JWS_RS256, JWS_ES256 };
+static const char *const subjects[] = { "encoded", "plain", NULL };
 static const char *const team_name_fields[] = { "name", "slug", "both", NULL };
 
 /* One row each: key, type, member of the struct that the outermost table describes, then what differs from zero. Blocks are bound in
@@ -108,6 +109,16 @@ ITEMS(password_table, authd_password,
 	ROW("userID", CONFIG_STRING, authd_password, user_id, PLAIN),
 	ROW("groups", CONFIG_STRING_LIST, authd_password, groups, PLAIN));
 
+ITEMS(client_claim_table, config_file_claim,
+	ROW("name", CONFIG_STRING, config_file_claim, name, NEEDED),
+	ROW("value", CONFIG_STRING, config_file_claim, value, PLAIN),
+	ROW("from", CONFIG_STRING, config_file_claim, from, PLAIN));
+TABLE(client_refresh_table,
+	ROW("absoluteLifetime", CONFIG_DURATION, config_file_client, refresh_absolute_ms, PLAIN, .min = SECOND_MS, .max = 10 * YEAR_MS),
+	ROW("validIfNotUsedFor", CONFIG_DURATION, config_file_client, refresh_idle_ms, PLAIN, .min = SECOND_MS, .max = 10 * YEAR_MS));
+TABLE(client_expiry_table,
+	ROW("idTokens", CONFIG_DURATION, config_file_client, id_tokens_ms, PLAIN, .min = SECOND_MS, .max = YEAR_MS),
+	BLOCK("refreshTokens", client_refresh_table, PLAIN));
 ITEMS(client_table, config_file_client,
 	ROW("id", CONFIG_STRING, config_file_client, id, PLAIN),
 	ROW("idEnv", CONFIG_STRING, config_file_client, id_env, PLAIN),
@@ -122,7 +133,11 @@ ITEMS(client_table, config_file_client,
 	ROW("public", CONFIG_BOOL, config_file_client, public, PLAIN),
 	ROW("logoURL", CONFIG_STRING, config_file_client, logo_url, PLAIN),
 	ROW("allowedConnectors", CONFIG_STRING_LIST, config_file_client, allowed_connectors, PLAIN),
-	ROW("grantTypes", CONFIG_STRING_LIST, config_file_client, grant_types, PLAIN));
+	ROW("grantTypes", CONFIG_STRING_LIST, config_file_client, grant_types, PLAIN),
+	ROW("groups", CONFIG_STRING_LIST, config_file_client, groups, PLAIN),
+	ROW("subject", CONFIG_ENUM, config_file_client, subject, PLAIN, .fallback = "encoded", .words = subjects),
+	ROW("claims", CONFIG_BLOCK_LIST, config_file_client, claims, PLAIN, .table = &client_claim_table, .max = 32),
+	BLOCK("expiry", client_expiry_table, PLAIN));
 
 ITEMS(connector_table, authd_connector_config,
 	ROW("type", CONFIG_STRING, authd_connector_config, type, NEEDED),
@@ -304,6 +319,17 @@ authd_config_free(struct authd_config *c)
 		return;
 	arena_fini_secret(&c->arena);
 	free((struct config_file *)c); /* its first member */
+}
+
+int64_t
+authd_config_tokens_longest_s(const struct authd_config *c)
+{
+	int64_t longest_s = c->expiry.id_tokens_ms / 1000;
+
+	for (size_t i = 0; i < c->client_n; i++)
+		if (c->clients[i].id_tokens_s > longest_s)
+			longest_s = c->clients[i].id_tokens_s;
+	return longest_s;
 }
 
 const struct client *

@@ -128,6 +128,8 @@ MUST_CHECK enum err authd_config_places(struct arena *arena, const char *path, s
 /* Default of web.ctl. NULL: no memory. */
 const char *authd_config_ctl_path(struct arena *arena, const char *store_path);
 
+/* The longest that an ID or access token of any client lives. */
+int64_t authd_config_tokens_longest_s(const struct authd_config *c);
 /* Highest cost of the configured hashes, for password_pool_set_cost; PASSWORD_COST_MIN when there are none. */
 unsigned authd_config_password_cost(const struct authd_config *c);
 

@@ -174,6 +174,15 @@ check_storage(struct config_check *k)
 
 /* ---- expiry, signer, log, sessions, console ---- */
 
+enum err
+authd_config_check_lifetime(const struct config_check *k, const char *key, int64_t lifetime_ms)
+{
+	if (lifetime_ms / k->f->c.expiry.signing_keys_ms <= KEYS_RETIRED_MAX)
+		return OK;
+	return authd_config_refuse(k, key, "expected at most %d times the period in which signing keys are rotated: so many keys would have to stay published",
+		KEYS_RETIRED_MAX);
+}
+
 static enum err
 check_signer(struct config_check *k)
 {
@@ -182,10 +191,7 @@ check_signer(struct config_check *k)
 			strcmp(k->f->signer_type, "vault") == 0 ? ", which " NOT_CARRIED : "");
 	enum err e = authd_config_bind_signer(k);
 	/* Each retired key stays published as long as its tokens live. */
-	if (e == OK && k->f->c.expiry.id_tokens_ms / k->f->c.expiry.signing_keys_ms > KEYS_RETIRED_MAX)
-		e = authd_config_refuse(k, "expiry.idTokens",
-			"expected at most %d times the period in which signing keys are rotated: so many keys would have to stay published", KEYS_RETIRED_MAX);
-	return e;
+	return e == OK ? authd_config_check_lifetime(k, "expiry.idTokens", k->f->c.expiry.id_tokens_ms) : e;
 }
 
 /* What dex calls client_remote_addr is our address; who leaves out the one means the other. */

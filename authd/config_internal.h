@@ -11,12 +11,20 @@
 #define CONFIG_KEY_BYTES 128
 #define CONFIG_PEM_BYTES_MAX (1u << 20)
 
+struct config_file_claim {
+	const char *name, *value, *from;
+	int line;
+};
 struct config_file_client {
 	const char *id, *id_env, *secret, *secret_env, *name, *logo_url, *backchannel_logout_uri;
 	bool backchannel_session_required; /* asks for nothing: a logout token always says which session */
 	struct config_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris, grant_types;
 	unsigned grants;
 	bool public;
+	struct config_strings groups;
+	struct config_list claims; /* config_file_claim */
+	int subject;               /* 0: encoded, 1: plain */
+	int64_t id_tokens_ms, refresh_absolute_ms, refresh_idle_ms;
 	int line;
 };
 
@@ -70,9 +78,13 @@ MUST_CHECK enum err authd_config_check_dex(const char *file, const struct yaml_n
 MUST_CHECK enum err authd_config_check_web(struct config_check *k);
 MUST_CHECK enum err authd_config_check_telemetry(struct config_check *k);
 /* config_check.c */
+/* Each retired key stays published as long as its tokens live. */
+MUST_CHECK enum err authd_config_check_lifetime(const struct config_check *k, const char *key, int64_t lifetime_ms);
 MUST_CHECK enum err authd_config_check(struct config_check *k);
 /* config_grants.c */
 MUST_CHECK enum err authd_config_check_oauth2(struct config_check *k);
+/* What is set for one client alone, into what was made of its other keys. */
+MUST_CHECK enum err authd_config_check_client_settings(const struct config_check *k, size_t i, const struct config_file_client *from, struct client *to);
 /* Names of grant types into GRANT_BITs; an empty list: 0. E_FORMAT for a word that is none. */
 MUST_CHECK enum err authd_config_grants(const struct config_check *k, const char *key, const struct config_strings *list, unsigned *out);
 /* config_people.c */

@@ -163,6 +163,9 @@ authd_config_check_clients(struct config_check *k)
 			.backchannel_logout_uri = from->backchannel_logout_uri,
 			.public = from->public,
 		};
+		e = authd_config_check_client_settings(k, i, from, &c->clients[i]);
+		if (e != OK)
+			return e;
 	}
 	return OK;
 }

@@ -94,9 +94,14 @@ family_token(struct arena *arena, struct slice sid, struct slice handle, struct 
 
 /* When a family ends if it is not used again; 0: never. */
 static int64_t
-family_expires_at(const struct authd_config *c, const struct record_refresh *f)
+family_expires_at(const struct authd_config *c, const struct client *client, const struct record_refresh *f)
 {
 	int64_t absolute_s = c->expiry.refresh_tokens.absolute_lifetime_ms / 1000, idle_s = c->expiry.refresh_tokens.valid_if_not_used_for_ms / 1000;
+
+	if (client && client->refresh_absolute_s)
+		absolute_s = client->refresh_absolute_s;
+	if (client && client->refresh_idle_s)
+		idle_s = client->refresh_idle_s;
 	int64_t absolute = absolute_s ? f->created_at + absolute_s : 0, idle = idle_s ? f->last_used_at + idle_s : 0;
 
 	return !absolute ? idle : !idle || absolute < idle ? absolute : idle;
@@ -155,7 +160,7 @@ family_start(struct store_txn *t, struct grant_redemption *g, struct slice key)
 		.last_used_at = g->now_s,
 	};
 
-	f.expires_at = family_expires_at(g->generation->config, &f);
+	f.expires_at = family_expires_at(g->generation->config, g->client, &f);
 	g->refresh_token = family_token(g->arena, f.sid, g->handle, g->secret);
 	g->grant_id = joined(g->arena, REFRESH_PREFIX, key);
 	g->record.refresh_id = key;
@@ -313,7 +318,7 @@ refresh_use(struct store_txn *t, struct grant_refreshment *g, struct slice key, 
 			return E_NOMEM;
 	}
 	g->record.last_used_at = g->now_s;
-	g->record.expires_at = family_expires_at(g->generation->config, &g->record);
+	g->record.expires_at = family_expires_at(g->generation->config, g->client, &g->record);
 	g->refresh_token = family_token(g->arena, g->record.sid, handle, next);
 	g->grant_id = joined(g->arena, REFRESH_PREFIX, key);
 	return g->refresh_token.p && g->grant_id.p ? store_put(t, RECORD_REFRESH, key, &g->record) : E_NOMEM;

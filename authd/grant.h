@@ -38,6 +38,7 @@ struct grant_redemption {
 	const struct generation *generation;
 	struct arena *arena;
 	struct slice code, client_id, redirect_uri, verifier;
+	const struct client *client;               /* for its lifetimes; NULL: the issuer's */
 	struct slice handle, secret, chain_secret; /* of the family, should there be one */
 	bool offline;                              /* whether the client may have one */
 	int64_t now_s, access_expires_at;
@@ -54,6 +55,7 @@ struct grant_refreshment {
 	const struct generation *generation;
 	struct arena *arena;
 	struct slice token, client_id;
+	const struct client *client;      /* as above */
 	const struct record_user *reread; /* the connector's news of the person; NULL: none */
 	bool unread;                      /* the connector was asked and could not tell */
 	bool end;                         /* the connector says that the person may not any more */

@@ -47,7 +47,7 @@ add_id_tokens(const struct internal *i, struct slice audiences, struct buf *out)
 			continue;
 		}
 		if (e == OK)
-			e = mint_session_for(i->r, &i->session.record, audience, &token);
+			e = mint_session_for(i->r, &i->session.record, client, &token);
 		if (e != OK)
 			return e;
 		buf_add_str(out, comma);

@@ -6,7 +6,6 @@
 #include "authd/person.h"
 #include "authd/routes.h"
 #include "oidc/introspection.h"
-#include "oidc/subject.h"
 
 static void
 answer(struct request *r, const struct introspection *i)
@@ -67,7 +66,6 @@ look_at_refresh(struct request *r, struct slice token, const struct client *call
 {
 	struct directory d = directory_of(r);
 	struct record_refresh f;
-	struct buf sub;
 	enum err e = grant_find_refresh(r->app->store, r->generation, token, slice_str(caller->id), request_now_s(r), &r->arena, &f);
 
 	if (e == OK)
@@ -77,10 +75,7 @@ look_at_refresh(struct request *r, struct slice token, const struct client *call
 	*out = (struct introspection){ .issuer = slice_str(r->generation->config->issuer), .audience = slice_str(r->generation->config->issuer),
 		.client_id = f.client_id, .scope = f.scope, .username = username_of(&f.user), .sid = f.sid, .use = "refresh_token",
 		.issued_at = f.rotated_at, .expires_at = f.expires_at };
-	buf_init(&sub, 0);
-	subject_add(&sub, f.user.user_id, f.user.connector_id);
-	out->sub = buf_ok(&sub) ? arena_slice(&r->arena, buf_slice(&sub)) : SLICE_NONE;
-	buf_fini(&sub);
+	out->sub = person_subject(&r->arena, caller, &f.user);
 	return out->sub.p ? OK : E_NOMEM;
 }
 

@@ -6,7 +6,6 @@
 #include "authd/pages.h"
 #include "authd/person.h"
 #include "authd/routes.h"
-#include "oidc/subject.h"
 #include "shared/log.h"
 
 #define FORM_PURPOSE "logout"
@@ -90,16 +89,7 @@ logout_open(struct logout *l, struct request *r, const struct form *form)
 static bool
 hint_names_session(const struct logout *l)
 {
-	struct buf sub;
-	bool same;
-
-	if (!l->hinted)
-		return false;
-	buf_init(&sub, 0);
-	subject_add(&sub, l->session.record.user.user_id, l->session.record.user.connector_id);
-	same = buf_ok(&sub) && slice_eq(buf_slice(&sub), l->hint.sub) && slice_eq(l->hint.sid, l->session.record.sid);
-	buf_fini(&sub);
-	return same;
+	return l->hinted && person_has_subject(&l->r->arena, &l->session.record.user, l->hint.sub) && slice_eq(l->hint.sid, l->session.record.sid);
 }
 
 /* ---- answers ---- */

@@ -3,10 +3,10 @@
 #include "authd/directory.h"
 #include "authd/logout_notice.h"
 #include "authd/logout_sender.h"
-#include "authd/person.h"
 #include "authd/revocation.h"
 #include "authd/signer.h"
 #include "oidc/base64url.h"
+#include "oidc/token_claims.h"
 #include "shared/log.h"
 
 #define JTI_BYTES 16
@@ -54,10 +54,9 @@ jti_make(const struct authd *app, char out[BASE64URL_ENCODED_BYTES(JTI_BYTES) + 
 }
 
 static enum err
-token_mint(const struct authd *app, const struct generation *g, const struct record_logout_notice *n, struct buf *out)
+token_mint(const struct authd *app, const struct generation *g, const struct client *client, const struct record_logout_notice *n, struct buf *out)
 {
-	struct record_user user = { .connector_id = n->connector_id, .user_id = n->user_id };
-	struct token_person person = person_claims(&user);
+	struct token_person person = { .connector_id = n->connector_id, .user_id = n->user_id, .plain_subject = client->plain_subject };
 	char jti[BASE64URL_ENCODED_BYTES(JTI_BYTES) + 1];
 	int64_t now_s = clock_now_s(app->clock);
 	struct logout_token_claims c = { .issuer = slice_str(g->config->issuer), .client_id = n->client_id, .sid = n->sid, .person = &person,
@@ -109,7 +108,7 @@ on_answer(void *arg, struct fetch_result *r)
 }
 
 static enum err
-post(struct sending *s, const struct generation *g, const char *uri)
+post(struct sending *s, const struct generation *g, const struct client *client)
 {
 	static const char *const headers[] = { "Content-Type: application/x-www-form-urlencoded", "Cache-Control: no-store", NULL };
 	struct buf body;
@@ -117,9 +116,9 @@ post(struct sending *s, const struct generation *g, const char *uri)
 
 	buf_init(&body, 0);
 	buf_add_str(&body, "logout_token=");
-	e = token_mint(s->sender->app, g, &s->notice.record, &body); /* of base64url and dots: nothing to encode */
+	e = token_mint(s->sender->app, g, client, &s->notice.record, &body); /* of base64url and dots: nothing to encode */
 	if (e == OK)
-		e = fetch_start(s->sender->app->fetcher, &(struct fetch_request){ .method = "POST", .url = uri, .headers = headers, .body = buf_slice(&body),
+		e = fetch_start(s->sender->app->fetcher, &(struct fetch_request){ .method = "POST", .url = client->backchannel_logout_uri, .headers = headers, .body = buf_slice(&body),
 			.timeout_ms = LOGOUT_SENDER_TIMEOUT_MS, .body_bytes_max = ANSWER_BYTES_MAX }, on_answer, s);
 	buf_fini_secret(&body);
 	return e;
@@ -136,7 +135,7 @@ send_off(struct sending *s)
 	if (e == E_EMPTY || (e == OK && (!client->backchannel_logout_uri || !client_backchannel_logout_uri_ok(client->backchannel_logout_uri)))) {
 		s->outcome = LOGOUT_NOTICE_NOBODY;
 		come_back(s);
-	} else if (e != OK || (e = post(s, g, client->backchannel_logout_uri)) != OK) {
+	} else if (e != OK || (e = post(s, g, client)) != OK) {
 		s->outcome = LOGOUT_NOTICE_FAILED;
 		snprintf(s->why, sizeof s->why, "it could not be sent: %s", err_name(e));
 		come_back(s);

@@ -6,10 +6,16 @@
 
 #define JTI_BYTES 16
 
-int64_t
-mint_expires_at(const struct request *r)
+static int64_t
+lifetime_s(const struct request *r, const struct client *client)
 {
-	return request_now_s(r) + r->generation->config->expiry.id_tokens_ms / 1000;
+	return client->id_tokens_s ? client->id_tokens_s : r->generation->config->expiry.id_tokens_ms / 1000;
+}
+
+int64_t
+mint_expires_at(const struct request *r, const struct client *client)
+{
+	return request_now_s(r) + lifetime_s(r, client);
 }
 
 /* Claims into a token in the arena. */
@@ -34,14 +40,16 @@ mint(struct request *r, const char *typ, struct buf *claims, struct slice *token
 static enum err
 mint_access(struct request *r, const struct mint *m, struct slice *token)
 {
-	struct token_person person = m->user ? person_claims(m->user) : (struct token_person){ 0 };
-	struct access_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = m->client_id, .scope = m->scope,
+	struct token_person person = { 0 };
+	struct access_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = slice_str(m->client->id), .scope = m->scope,
 		.jti = request_secret(r, JTI_BYTES), .sid = m->sid, .grant = m->grant_id, .person = m->user ? &person : NULL,
-		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r) };
+		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r, m->client) };
 	struct buf claims;
 
 	if (!c.jti.p)
 		return E_SYSTEM;
+	if (m->user && person_claims(&r->arena, m->client, m->user, &person) != OK)
+		return E_NOMEM;
 	buf_init(&claims, 0);
 	access_token_claims_print(&c, &claims);
 	return mint(r, "at+jwt", &claims, token);
@@ -60,15 +68,17 @@ signing_alg(struct request *r)
 static enum err
 mint_id(struct request *r, const struct mint *m, struct slice access_token, struct slice *token)
 {
-	struct token_person person = person_claims(m->user);
-	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = m->client_id, .audiences = m->audiences.items,
+	struct token_person person;
+	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = slice_str(m->client->id), .audiences = m->audiences.items,
 		.audience_n = m->audiences.n, .person = &person, .scopes = scope_bits(m->scope), .nonce = m->nonce, .sid = m->sid,
 		.jti = request_secret(r, JTI_BYTES), .access_token = access_token, .alg = signing_alg(r), .auth_time = m->auth_time,
-		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r) };
+		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r, m->client) };
 	struct buf claims;
 
 	if (!c.jti.p)
 		return E_SYSTEM;
+	if (person_claims(&r->arena, m->client, m->user, &person) != OK)
+		return E_NOMEM;
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
 	return mint(r, "JWT", &claims, token);
@@ -76,22 +86,22 @@ mint_id(struct request *r, const struct mint *m, struct slice access_token, stru
 
 /* The members that every answer begins with; the object stays open. */
 static void
-answer_begin(struct request *r, struct slice access, struct buf *out)
+answer_begin(struct request *r, const struct client *client, struct slice access, struct buf *out)
 {
 	buf_add_str(out, "{\"access_token\":");
 	buf_add_json(out, access);
-	buf_printf(out, ",\"token_type\":\"Bearer\",\"expires_in\":%lld", (long long)(r->generation->config->expiry.id_tokens_ms / 1000));
+	buf_printf(out, ",\"token_type\":\"Bearer\",\"expires_in\":%lld", (long long)lifetime_s(r, client));
 }
 
 enum err
-mint_client_answer(struct request *r, struct slice client_id, struct buf *out)
+mint_client_answer(struct request *r, const struct client *client, struct buf *out)
 {
 	struct slice access;
-	enum err e = mint_access(r, &(struct mint){ .client_id = client_id }, &access);
+	enum err e = mint_access(r, &(struct mint){ .client = client }, &access);
 
 	if (e != OK)
 		return e;
-	answer_begin(r, access, out);
+	answer_begin(r, client, access, out);
 	buf_add_char(out, '}');
 	return buf_ok(out) ? OK : E_NOMEM;
 }
@@ -106,7 +116,7 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 		e = mint_id(r, m, access, &id);
 	if (e != OK)
 		return e;
-	answer_begin(r, access, out);
+	answer_begin(r, m->client, access, out);
 	buf_add_str(out, ",\"id_token\":");
 	buf_add_json(out, id);
 	if (m->refresh_token.n) {
@@ -119,19 +129,22 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 	return buf_ok(out) ? OK : E_NOMEM;
 }
 
-/* What a session says of its person, for an audience. */
+/* What a session says of its person, for a client; NULL: for the issuer itself. */
 static enum err
-mint_of_session(struct request *r, const struct record_session *s, struct slice audience, int64_t *expires_at, struct slice *token)
+mint_of_session(struct request *r, const struct record_session *s, const struct client *client, int64_t *expires_at, struct slice *token)
 {
 	int64_t now_s = request_now_s(r);
-	struct token_person person = person_claims(&s->user);
-	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = audience, .person = &person,
+	const char *issuer = r->generation->config->issuer;
+	struct token_person person;
+	struct id_token_claims c = { .issuer = slice_str(issuer), .client_id = slice_str(client ? client->id : issuer), .person = &person,
 		.scopes = SCOPE_OPENID | SCOPE_EMAIL | SCOPE_PROFILE | SCOPE_GROUPS, .sid = s->sid, .jti = request_secret(r, JTI_BYTES),
 		.auth_time = s->auth_time, .issued_at = now_s };
 	struct buf claims;
 
 	if (!c.jti.p)
 		return E_SYSTEM;
+	if (person_claims(&r->arena, client, &s->user, &person) != OK)
+		return E_NOMEM;
 	*expires_at = c.expires_at = now_s + MINT_SESSION_S < s->expires_at ? now_s + MINT_SESSION_S : s->expires_at;
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
@@ -144,13 +157,13 @@ mint_of_session(struct request *r, const struct record_session *s, struct slice 
 enum err
 mint_session(struct request *r, struct record_session *s)
 {
-	return mint_of_session(r, s, slice_str(r->generation->config->issuer), &s->jwt_expires_at, &s->jwt);
+	return mint_of_session(r, s, NULL, &s->jwt_expires_at, &s->jwt);
 }
 
 enum err
-mint_session_for(struct request *r, const struct record_session *s, struct slice client_id, struct slice *token)
+mint_session_for(struct request *r, const struct record_session *s, const struct client *client, struct slice *token)
 {
 	int64_t expires_at;
 
-	return mint_of_session(r, s, client_id, &expires_at, token);
+	return mint_of_session(r, s, client, &expires_at, token);
 }

@@ -7,21 +7,22 @@
 #define MINT_SESSION_S 600 /* longest life of a session's JWT */
 
 struct mint {
-	struct slice client_id, scope, nonce, sid, grant_id;
+	const struct client *client;
+	struct slice scope, nonce, sid, grant_id;
 	struct record_strings audiences;
 	const struct record_user *user;
 	int64_t auth_time;
 	struct slice refresh_token; /* .n 0: none */
 };
-/* When access and ID tokens that are minted now expire. */
-int64_t mint_expires_at(const struct request *r);
+/* When access and ID tokens that are minted now for a client expire. */
+int64_t mint_expires_at(const struct request *r, const struct client *client);
 /* Append the token endpoint's answer (RFC 6749 5.1, OpenID Connect Core 3.1.3.3). */
 MUST_CHECK enum err mint_answer(struct request *r, const struct mint *m, struct buf *out);
 /* The same for a client that acts for itself (RFC 6749 section 4.4.3): an access token, and nothing else. */
-MUST_CHECK enum err mint_client_answer(struct request *r, struct slice client_id, struct buf *out);
+MUST_CHECK enum err mint_client_answer(struct request *r, const struct client *client, struct buf *out);
 /* A session's JWT for proxyd: audience is the issuer itself. Sets s->jwt and s->jwt_expires_at; the text lives in the arena. */
 MUST_CHECK enum err mint_session(struct request *r, struct record_session *s);
 /* The same for a client: an ID token that it could have got for this session. In the arena. */
-MUST_CHECK enum err mint_session_for(struct request *r, const struct record_session *s, struct slice client_id, struct slice *token);
+MUST_CHECK enum err mint_session_for(struct request *r, const struct record_session *s, const struct client *client, struct slice *token);
 
 #endif

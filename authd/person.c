@@ -68,10 +68,99 @@ person_refresh(const struct directory *d, struct record_user *user)
 	return e == OK ? person_from_password(d->arena, p, user) : e == E_EMPTY ? E_DENIED : e;
 }
 
-struct token_person
-person_claims(const struct record_user *user)
+struct slice
+person_subject(struct arena *arena, const struct client *client, const struct record_user *user)
 {
-	return (struct token_person){
+	struct slice sub = SLICE_NONE;
+	struct buf b;
+
+	buf_init(&b, 0);
+	token_subject_add(&b, user->user_id, user->connector_id, client && client->plain_subject);
+	if (buf_ok(&b))
+		sub = arena_slice(arena, buf_slice(&b));
+	buf_fini(&b);
+	return sub;
+}
+
+bool
+person_has_subject(struct arena *arena, const struct record_user *user, struct slice sub)
+{
+	static const struct client plain = { .plain_subject = true };
+
+	return sub.n && (slice_eq(person_subject(arena, NULL, user), sub) || slice_eq(person_subject(arena, &plain, user), sub));
+}
+
+static enum err
+groups_wanted(struct arena *arena, const struct client *client, struct token_person *p)
+{
+	struct slice *wanted = arena_alloc(arena, (p->group_n + 1) * sizeof *wanted);
+	size_t n = 0;
+
+	for (size_t i = 0; wanted && i < p->group_n; i++)
+		if (client_group_wanted(client, p->groups[i]))
+			wanted[n++] = p->groups[i];
+	p->groups = wanted;
+	p->group_n = n;
+	return wanted ? OK : E_NOMEM;
+}
+
+static struct token_claim
+claim_of(struct arena *arena, const struct client *client, const struct client_claim *c, const struct record_user *user, const struct token_person *p)
+{
+	struct token_claim claim = { .name = slice_str(c->name) };
+
+	switch (c->from) {
+	case CLAIM_TEXT:
+		claim.text = slice_str(c->text);
+		break;
+	case CLAIM_SUB:
+		claim.text = person_subject(arena, client, user);
+		break;
+	case CLAIM_USER_ID:
+		claim.text = p->user_id;
+		break;
+	case CLAIM_CONNECTOR_ID:
+		claim.text = p->connector_id;
+		break;
+	case CLAIM_NAME:
+		claim.text = p->name;
+		break;
+	case CLAIM_PREFERRED_USERNAME:
+		claim.text = p->preferred_username;
+		break;
+	case CLAIM_EMAIL:
+		claim.text = p->email_verified ? p->email : SLICE_NONE;
+		break;
+	case CLAIM_GROUPS:
+		claim.items = p->groups;
+		claim.n = p->group_n;
+		break;
+	}
+	return claim;
+}
+
+/* What the person has nothing for is left out. */
+static enum err
+claims_add(struct arena *arena, const struct client *client, const struct record_user *user, struct token_person *p)
+{
+	struct token_claim *claims = arena_alloc(arena, (client->claim_n + 1) * sizeof *claims);
+
+	if (!claims)
+		return E_NOMEM;
+	for (size_t i = 0; i < client->claim_n; i++) {
+		claims[p->claim_n] = claim_of(arena, client, &client->claims[i], user, p);
+		p->claim_n += claims[p->claim_n].text.n || claims[p->claim_n].n;
+	}
+	p->claims = claims;
+	return OK;
+}
+
+enum err
+person_claims(struct arena *arena, const struct client *client, const struct record_user *user, struct token_person *out)
+{
+	enum err e = OK;
+
+	*out = (struct token_person){
 		.connector_id = user->connector_id,
 		.user_id = user->user_id,
 		.name = user->username,
@@ -80,7 +169,13 @@ person_claims(const struct record_user *user)
 		.email_verified = user->email_verified,
 		.groups = user->groups.items,
 		.group_n = user->groups.n,
+		.plain_subject = client && client->plain_subject,
 	};
+	if (client && client->group_n)
+		e = groups_wanted(arena, client, out);
+	if (e == OK && client && client->claim_n)
+		e = claims_add(arena, client, user, out);
+	return e;
 }
 
 struct slice

@@ -72,7 +72,7 @@ code_redeemed(struct request *r, enum err result)
 		refuse_grant(r, t, g->verdict);
 	} else {
 		log_info("code redeemed", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_REQ(r->id));
-		answer(r, &(struct mint){ .client_id = g->client_id, .scope = g->record.scope, .nonce = g->record.nonce, .sid = g->record.sid,
+		answer(r, &(struct mint){ .client = t->client, .scope = g->record.scope, .nonce = g->record.nonce, .sid = g->record.sid,
 			.grant_id = g->grant_id, .audiences = g->record.audiences, .user = &g->record.user, .auth_time = g->record.auth_time,
 			.refresh_token = g->refresh_token });
 	}
@@ -84,10 +84,10 @@ redemption_prepare(struct request *r, struct token *t, struct slice code, struct
 {
 	struct grant_redemption *g = &t->redemption;
 
-	*g = (struct grant_redemption){ .generation = r->generation, .arena = &r->arena, .code = code, .client_id = slice_str(t->client->id),
+	*g = (struct grant_redemption){ .generation = r->generation, .arena = &r->arena, .code = code, .client_id = slice_str(t->client->id), .client = t->client,
 		.redirect_uri = redirect_uri, .verifier = t->request.code_verifier, .handle = request_secret(r, GRANT_HANDLE_BYTES),
 		.secret = request_secret(r, GRANT_SECRET_BYTES), .chain_secret = request_secret(r, GRANT_SECRET_BYTES), .now_s = request_now_s(r),
-		.access_expires_at = mint_expires_at(r), .offline = app_generation_grant_allowed(r->generation, GRANT_REFRESH_TOKEN, t->client) };
+		.access_expires_at = mint_expires_at(r, t->client), .offline = app_generation_grant_allowed(r->generation, GRANT_REFRESH_TOKEN, t->client) };
 	if (g->handle.p && g->secret.p && g->chain_secret.p)
 		return true;
 	client_endpoint_unavailable(r);
@@ -155,7 +155,7 @@ refreshed(struct request *r, enum err result)
 		refuse_grant(r, t, g->verdict);
 	} else {
 		log_info("refreshed", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_REQ(r->id));
-		answer(r, &(struct mint){ .client_id = g->client_id, .scope = t->scope.n ? t->scope : g->record.scope, .sid = g->record.sid,
+		answer(r, &(struct mint){ .client = t->client, .scope = t->scope.n ? t->scope : g->record.scope, .sid = g->record.sid,
 			.nonce = g->record.nonce, .grant_id = g->grant_id, .audiences = g->record.audiences, .user = &g->record.user,
 			.auth_time = g->record.auth_time, .refresh_token = g->refresh_token });
 	}
@@ -167,7 +167,7 @@ refresh_write(struct request *r)
 	struct token *t = r->state;
 
 	t->refreshment = (struct grant_refreshment){ .generation = r->generation, .arena = &r->arena, .token = t->request.refresh_token,
-		.client_id = slice_str(t->client->id), .reread = t->is_reread && t->verdict == CONNECTOR_OK ? &t->reread : NULL,
+		.client_id = slice_str(t->client->id), .client = t->client, .reread = t->is_reread && t->verdict == CONNECTOR_OK ? &t->reread : NULL,
 		.unread = t->asked && !(t->is_reread && t->verdict == CONNECTOR_OK),
 		.end = t->barred || (t->is_reread && (t->verdict == CONNECTOR_DENIED || t->verdict == CONNECTOR_NO_EMAIL)), .now_s = request_now_s(r) };
 	request_write(r, grant_refresh, &t->refreshment, refreshed);
@@ -253,7 +253,7 @@ client_credentials(struct request *r, const struct token *t)
 	}
 	buf_init(&body, 0);
 	log_info("client got a token for itself", LOG_SLICE("client", id), LOG_REQ(r->id));
-	answer_minted(r, mint_client_answer(r, id, &body), &body);
+	answer_minted(r, mint_client_answer(r, t->client, &body), &body);
 }
 
 /* ---- the request ---- */

@@ -58,16 +58,21 @@ static void
 answer(struct request *r, const struct own_token *own, struct grant *g)
 {
 	struct directory d = directory_of(r);
+	const struct client *client;
 	struct token_person person;
 	struct buf body;
 	enum err e = person_refresh(&d, &g->user);
 
+	if (e == OK)
+		e = directory_client(&d, own->client_id, &client);
+	if (e == OK)
+		e = person_claims(&r->arena, client, &g->user, &person);
 	if (e != OK) {
-		refuse(r, e == E_DENIED ? 401 : 503, e == E_DENIED ? "invalid_token" : "temporarily_unavailable",
-			e == E_DENIED ? "the person is no longer known here" : "the store cannot be read just now");
+		bool gone = e == E_DENIED || e == E_EMPTY;
+		refuse(r, gone ? 401 : 503, gone ? "invalid_token" : "temporarily_unavailable",
+			gone ? "the person or the client is no longer known here" : "the store cannot be read just now");
 		return;
 	}
-	person = person_claims(&g->user);
 	buf_init(&body, 0);
 	userinfo_claims_print(&person, scope_bits(own->scope), &body);
 	response_header(r, "Cache-Control", SLICE_LIT("no-store"));

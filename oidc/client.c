@@ -72,6 +72,41 @@ client_has_device_callback(const struct client *c)
 	return false;
 }
 
+/* '*' stands for any run of characters, also none. Linear in text for each star: only the last one is ever tried again. */
+static bool
+pattern_matches(const char *pattern, struct slice text)
+{
+	const char *star = NULL;
+	size_t i = 0, tried = 0;
+
+	while (i < text.n) {
+		if (*pattern == '*') {
+			star = pattern++;
+			tried = i;
+		} else if (*pattern && *pattern == text.p[i]) {
+			pattern++;
+			i++;
+		} else if (star) {
+			pattern = star + 1;
+			i = ++tried;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
+
+bool
+client_group_wanted(const struct client *c, struct slice group)
+{
+	for (size_t i = 0; i < c->group_n; i++)
+		if (pattern_matches(c->groups[i], group))
+			return true;
+	return c->group_n == 0;
+}
+
 bool
 client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri)
 {

@@ -4,6 +4,13 @@
 
 #include "shared/slice.h"
 
+/* A claim that a client's tokens carry beside the usual ones: a text, or something about the person. */
+enum client_claim_from { CLAIM_TEXT, CLAIM_SUB, CLAIM_USER_ID, CLAIM_CONNECTOR_ID, CLAIM_NAME, CLAIM_PREFERRED_USERNAME, CLAIM_EMAIL, CLAIM_GROUPS };
+struct client_claim {
+	const char *name, *text; /* text: of CLAIM_TEXT */
+	enum client_claim_from from;
+};
+
 struct client {
 	const char *id;
 	const char *secret;       /* NULL: none is asked for (only public clients have none; one that has a secret must present it) */
@@ -20,6 +27,13 @@ struct client {
 	const char *backchannel_logout_uri;
 	const char *logo_url;
 	unsigned grant_types; /* GRANT_BITs (oidc/token_request.h) of what it may use; 0: whatever the issuer allows */
+	int64_t id_tokens_s;                           /* lifetime of ID and access tokens; 0: the issuer's */
+	int64_t refresh_absolute_s, refresh_idle_s;    /* of refresh tokens; 0: the issuer's */
+	const char *const *groups; /* patterns of the groups it is told, '*' for any run of characters; n 0: all */
+	size_t group_n;
+	const struct client_claim *claims;
+	size_t claim_n;
+	bool plain_subject;        /* sub is "CONNECTOR:USER" instead of dex's encoding of both */
 	bool public;
 };
 
@@ -36,6 +50,9 @@ bool client_redirect_uri_ok(const struct client *c, struct slice uri);
 /* dex's mark of a client that may use the device flow, among its redirect URIs: no address that anybody is ever sent to. */
 #define CLIENT_DEVICE_CALLBACK "/device/callback"
 bool client_has_device_callback(const struct client *c);
+
+/* Whether the client is told about a group. */
+bool client_group_wanted(const struct client *c, struct slice group);
 
 /* Exact match, without exceptions (OpenID Connect RP-Initiated Logout 1.0 section 3). */
 bool client_post_logout_redirect_uri_ok(const struct client *c, struct slice uri);

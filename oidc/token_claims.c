@@ -29,9 +29,8 @@ member_time(struct buf *out, const char *name, int64_t value)
 }
 
 static void
-member_list(struct buf *out, const char *name, const struct slice *items, size_t n)
+list(struct buf *out, const struct slice *items, size_t n)
 {
-	member(out, name);
 	buf_add_char(out, '[');
 	for (size_t i = 0; i < n; i++) {
 		if (i)
@@ -41,14 +40,37 @@ member_list(struct buf *out, const char *name, const struct slice *items, size_t
 	buf_add_char(out, ']');
 }
 
-/* Everything in a sub is of the base64url alphabet, so that it needs no escaping. */
+static void
+member_list(struct buf *out, const char *name, const struct slice *items, size_t n)
+{
+	member(out, name);
+	list(out, items, n);
+}
+
+/* No connector's id has a ':', so that two people never have one plain sub; and base64url has none, so that the two kinds are never equal. */
+void
+token_subject_add(struct buf *out, struct slice user_id, struct slice connector_id, bool plain)
+{
+	if (!plain) {
+		subject_add(out, user_id, connector_id);
+		return;
+	}
+	buf_add_slice(out, connector_id);
+	buf_add_char(out, ':');
+	buf_add_slice(out, user_id);
+}
+
 static void
 member_subject(struct buf *out, const struct token_person *p)
 {
+	struct buf sub;
+
+	buf_init(&sub, 0);
+	token_subject_add(&sub, p->user_id, p->connector_id, p->plain_subject);
+	out->failed |= !buf_ok(&sub);
 	member(out, "sub");
-	buf_add_char(out, '"');
-	subject_add(out, p->user_id, p->connector_id);
-	buf_add_char(out, '"');
+	buf_add_json(out, buf_slice(&sub));
+	buf_fini(&sub);
 }
 
 static void
@@ -72,6 +94,16 @@ members_person(struct buf *out, const struct token_person *p, unsigned scopes)
 		buf_add_str(out, ",\"user_id\":");
 		buf_add_json(out, p->user_id);
 		buf_add_char(out, '}');
+	}
+	for (size_t i = 0; i < p->claim_n; i++) {
+		if (out->n && out->p[out->n - 1] != '{')
+			buf_add_char(out, ',');
+		buf_add_json(out, p->claims[i].name);
+		buf_add_char(out, ':');
+		if (p->claims[i].items)
+			list(out, p->claims[i].items, p->claims[i].n);
+		else
+			buf_add_json(out, p->claims[i].text);
 	}
 }
 

@@ -6,13 +6,24 @@
 #include "oidc/jwk_set.h"
 #include "shared/buf.h"
 
+/* A claim of one client's own: a text, or a list of them. */
+struct token_claim {
+	struct slice name, text;
+	const struct slice *items; /* NULL: it is a text */
+	size_t n;
+};
 struct token_person {
 	struct slice connector_id, user_id; /* together the sub */
+	bool plain_subject;                 /* "CONNECTOR:USER" */
 	struct slice name, preferred_username, email;
 	bool email_verified;
 	const struct slice *groups;
 	size_t group_n;
+	const struct token_claim *claims;   /* of the client, whatever the scopes are */
+	size_t claim_n;
 };
+/* Append the sub of a person. */
+void token_subject_add(struct buf *out, struct slice user_id, struct slice connector_id, bool plain);
 
 struct id_token_claims {
 	struct slice issuer, client_id;

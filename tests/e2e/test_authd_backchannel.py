@@ -382,3 +382,14 @@ def test_an_address_that_tokens_may_not_go_to_is_an_error_of_the_configuration(t
     authd = start(tmp_path, uri)
     done = authd.program.check()
     assert done.returncode == 1 and "staticClients[1].backchannelLogoutURI: expected an https URL" in done.stderr
+
+
+def test_the_sub_is_the_one_that_the_client_knows(tmp_path, receiver):
+    authd = start(tmp_path, receiver.uri)
+    config = authd.program.config
+    config["staticClients"][1]["subject"] = "plain"
+    authd.program.write_config(config)
+    with authd:
+        browser = signed_in(authd)
+        sign_out(browser)
+        assert jwt.decode(receiver.token(), options={"verify_signature": False})["sub"] == browser.claims["sub"] == "local:id-jane"

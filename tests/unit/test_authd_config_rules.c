@@ -1,5 +1,6 @@
 #include "tests/unit/authd_config_unit.h"
 #include "authd/config_internal.h"
+#include "oidc/token_request.h"
 
 static void
 what_dex_knows_and_authd_does_not_carry_says_so(void **state)
@@ -120,6 +121,19 @@ protocol_settings_are_checked(void **state)
 		{ BASE "oauth2: {grantTypes: [refresh_token]}\n", ":5: oauth2.grantTypes: expected authorization_code among them" },
 		{ BASE "oauth2: {grantTypes: [code]}\n", ":5: oauth2.grantTypes[0]: expected authorization_code, refresh_token, "
 			"urn:ietf:params:oauth:grant-type:device_code, password, client_credentials, urn:ietf:params:oauth:grant-type:token-exchange or implicit, found \"code\"" },
+		{ CLIENT(", groups: ['']"), ":6: staticClients[0].groups[0]: expected the name of a group" },
+		{ CLIENT(", subject: mail"), ":6: staticClients[0].subject: expected encoded or plain, found \"mail\"" },
+		{ CLIENT(", claims: [{name: a}]"), ":6: staticClients[0].claims[0]: expected either value or from beside the name, found neither" },
+		{ CLIENT(", claims: [{name: a, value: b, from: email}]"), ":6: staticClients[0].claims[0]: expected either value or from beside the name, found both" },
+		{ CLIENT(", claims: [{name: groups, value: b}]"), ":6: staticClients[0].claims[0].name: \"groups\" is a claim that authd sets itself" },
+		{ CLIENT(", claims: [{name: a, from: password}]"), ":6: staticClients[0].claims[0].from: expected sub, user_id, connector_id, name" },
+		{ CLIENT(", claims: [{name: a, value: b}, {name: a, value: c}]"), ":6: staticClients[0].claims[1].name: \"a\" is the name of claims[0] too" },
+		{ CLIENT(", claims: [{name: a, value: \"b\\nc\"}]"), ":6: staticClients[0].claims[0].value: expected a text of 1 to" },
+		{ CLIENT(", claims: [{value: b}]"), ":6: staticClients[0].claims[0].name: expected a value for this required key" },
+		{ CLIENT(", expiry: {idTokens: 0}"), ":6: staticClients[0].expiry.idTokens: expected a duration" },
+		{ CLIENT(", expiry: {idTokens: 8000h}"), ":6: staticClients[0].expiry.idTokens: expected at most 48 times the period" },
+		{ CLIENT(", expiry: {refreshTokens: {absoluteLifetime: 1ms}}"), ":6: staticClients[0].expiry.refreshTokens.absoluteLifetime: expected a duration" },
+		{ CLIENT(", expiry: {accessTokens: 1h}"), ":6: staticClients[0].expiry.accessTokens: expected a known key" },
 		{ CLIENT(", grantTypes: [refresh_tokens]"), ":6: staticClients[0].grantTypes[0]: expected authorization_code, refresh_token, urn:" },
 		{ CLIENT(", redirectURIs: [/device/callbacks]"), ":6: staticClients[0].redirectURIs[0]: expected an absolute URI: the one path that means something" },
 		{ CLIENT(", postLogoutRedirectURIs: [/device/callback]"), ":6: staticClients[0].postLogoutRedirectURIs[0]: expected an absolute URI: the one path" },
@@ -262,6 +276,33 @@ connectors_are_checked(void **state)
 }
 
 static void
+what_is_set_for_one_client_alone_is_taken_over(void **state)
+{
+	(void)state;
+	struct authd_config *c = config_unit_load_ok(CLIENT(
+		", grantTypes: [refresh_token, 'urn:ietf:params:oauth:grant-type:device_code'], groups: ['acme:*', ops], subject: plain, "
+		"claims: [{name: tenant, value: acme}, {name: login, from: preferred_username}], "
+		"expiry: {idTokens: 30h, refreshTokens: {absoluteLifetime: 2h, validIfNotUsedFor: 1h}}}\n- {id: b, secret: x, name: B"));
+	const struct client *a = &c->clients[0], *b = &c->clients[1];
+
+	assert_int_equal(a->grant_types, GRANT_BIT(GRANT_REFRESH_TOKEN) | GRANT_BIT(GRANT_DEVICE_CODE));
+	assert_int_equal(a->group_n, 2);
+	assert_string_equal(a->groups[0], "acme:*");
+	assert_true(a->plain_subject);
+	assert_int_equal(a->claim_n, 2);
+	assert_string_equal(a->claims[0].name, "tenant");
+	assert_string_equal(a->claims[0].text, "acme");
+	assert_int_equal(a->claims[1].from, CLAIM_PREFERRED_USERNAME);
+	assert_int_equal(a->id_tokens_s, 30 * 3600);
+	assert_int_equal(a->refresh_absolute_s, 7200);
+	assert_int_equal(a->refresh_idle_s, 3600);
+	assert_int_equal(authd_config_tokens_longest_s(c), 30 * 3600);
+	assert_int_equal(b->grant_types | (unsigned)b->plain_subject | b->group_n | b->claim_n, 0);
+	assert_int_equal(b->id_tokens_s, 0);
+	authd_config_free(c);
+}
+
+static void
 variables_are_replaced_only_where_dex_does_it(void **state)
 {
 	(void)state;
@@ -338,6 +379,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(clients_are_checked, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(people_are_checked, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(connectors_are_checked, config_unit_setup, config_unit_teardown),
+		cmocka_unit_test_setup_teardown(what_is_set_for_one_client_alone_is_taken_over, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(variables_are_replaced_only_where_dex_does_it, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(no_error_shows_a_secret, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_is_a_system_error, config_unit_setup, config_unit_teardown),

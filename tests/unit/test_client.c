@@ -89,12 +89,64 @@ a_logout_token_goes_over_https_or_stays_on_this_machine(void **state)
 		assert_false(client_backchannel_logout_uri_ok(bad[i]));
 }
 
+static bool
+wanted(const char *pattern, const char *group)
+{
+	struct client c = { .id = "app", .groups = &pattern, .group_n = 1 };
+
+	return client_group_wanted(&c, slice_str(group));
+}
+
+static void
+a_pattern_of_groups_has_stars_for_any_run_of_characters(void **state)
+{
+	(void)state;
+	static const char *const yes[][2] = { { "acme:ops", "acme:ops" }, { "*", "" }, { "*", "x" }, { "acme:*", "acme:" }, { "acme:*", "acme:a:b" }, { "*:ops", "a:b:ops" },
+		{ "a*b*c", "aXbYbc" }, { "**ops**", "ops" }, { "a*a", "aa" }, { "*aab", "aaab" } };
+	static const char *const no[][2] = { { "acme:ops", "acme:op" }, { "acme:ops", "acme:opsx" }, { "acme:ops", "ACME:ops" }, { "acme:*", "acme" }, { "*:ops", "acme:opsx" },
+		{ "a*b*c", "acb" }, { "a*a", "a" }, { "", "x" }, { "a?c", "abc" } };
+	const struct client all = { .id = "app" };
+
+	for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
+		assert_true(wanted(yes[i][0], yes[i][1]));
+	for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+		assert_false(wanted(no[i][0], no[i][1]));
+	assert_true(client_group_wanted(&all, SLICE_LIT("anything")));
+}
+
+static void
+a_pattern_of_many_stars_ends_soon(void **state)
+{
+	(void)state;
+	char group[2000];
+
+	memset(group, 'a', sizeof group);
+	group[sizeof group - 1] = '\0';
+	assert_false(wanted("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", group));
+}
+
+static void
+the_mark_of_the_device_flow_is_no_place_to_be_sent_to(void **state)
+{
+	(void)state;
+	static const char *const uris[] = { "https://a.example/cb", CLIENT_DEVICE_CALLBACK };
+	struct client c = { .id = "tv", .redirect_uris = uris, .redirect_uri_n = 2 };
+
+	assert_true(client_has_device_callback(&c));
+	assert_false(ok(&c, CLIENT_DEVICE_CALLBACK));
+	c.redirect_uri_n = 1;
+	assert_false(client_has_device_callback(&c));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_registered_uri_matches_exactly_or_not_at_all),
 		cmocka_unit_test(a_public_client_may_use_any_loopback_port_with_its_path),
+		cmocka_unit_test(a_pattern_of_groups_has_stars_for_any_run_of_characters),
+		cmocka_unit_test(a_pattern_of_many_stars_ends_soon),
+		cmocka_unit_test(the_mark_of_the_device_flow_is_no_place_to_be_sent_to),
 		cmocka_unit_test(a_public_client_without_uris_may_use_loopback_and_the_out_of_band_page),
 		cmocka_unit_test(a_logout_token_goes_over_https_or_stays_on_this_machine),
 	};

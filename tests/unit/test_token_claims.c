@@ -125,6 +125,28 @@ logout_token_names_person_and_session_and_the_event_and_no_nonce(void **state)
 }
 
 static void
+a_plain_sub_and_claims_of_the_client_are_escaped_and_scopes_do_not_matter_to_them(void **state)
+{
+	(void)state;
+	static const struct token_claim own[] = { { .name = { "te\"nant", 7 }, .text = { "a\\b", 3 } }, { .name = { "roles", 5 }, .items = groups, .n = 2 } };
+	struct token_person plain = person;
+	struct id_token_claims c = claims(0);
+	struct buf out;
+
+	plain.user_id = SLICE_LIT("u\"1");
+	plain.plain_subject = true;
+	plain.claims = own;
+	plain.claim_n = 2;
+	c.person = &plain;
+	printed_is(&c, "{\"iss\":\"https://gw.example/oidc\",\"sub\":\"local:u\\\"1\",\"aud\":\"cli\",\"exp\":20,\"iat\":10,\"auth_time\":5,"
+		"\"te\\\"nant\":\"a\\\\b\",\"roles\":[\"ops\",\"a\\\"b\"]}");
+	buf_init(&out, 0);
+	userinfo_claims_print(&plain, 0, &out);
+	assert_string_equal(buf_slice(&out).p, "{\"sub\":\"local:u\\\"1\",\"te\\\"nant\":\"a\\\\b\",\"roles\":[\"ops\",\"a\\\"b\"]}");
+	buf_fini(&out);
+}
+
+static void
 scope_words_become_bits_and_unknown_ones_nothing(void **state)
 {
 	(void)state;
@@ -143,6 +165,7 @@ main(void)
 		cmocka_unit_test(access_token_names_its_grant_and_nothing_about_the_person_but_sub),
 		cmocka_unit_test(access_token_of_a_client_for_itself_has_the_client_as_sub),
 		cmocka_unit_test(logout_token_names_person_and_session_and_the_event_and_no_nonce),
+		cmocka_unit_test(a_plain_sub_and_claims_of_the_client_are_escaped_and_scopes_do_not_matter_to_them),
 		cmocka_unit_test(scope_words_become_bits_and_unknown_ones_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

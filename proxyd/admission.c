@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include "proxyd/caller_headers.h"
+#include "proxyd/client.h"
 #include "proxyd/exchange_state.h"
 #include "proxyd/metrics.h"
 #include "proxyd/origin.h"
@@ -47,6 +48,12 @@ look_for_keys(struct gateway *g)
 {
 	if (authenticator_wants_keys(g->authenticator) && g->on_keys_wanted)
 		g->on_keys_wanted(g);
+}
+
+static void
+count_refusal(struct exchange *x)
+{
+	limits_refused(&x->gateway->limits, x->context.address, loop_now_ms(x->gateway->loop));
 }
 
 /* Host without its port; .p NULL: an address, or none. */
@@ -121,7 +128,18 @@ may_use(struct exchange *x)
 static void
 admit(struct exchange *x)
 {
+	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
+
+	if (x->principal && x->context.client)
+		client_known(x->context.client);
+	enum limit limit = limits_enter(&g->limits, x->principal ? x->principal->identity.username : SLICE_NONE, x->context.address,
+		loop_now_ms(g->loop), x->flight_key);
+	if (limit != LIMIT_NONE) {
+		exchange_limit(x, limit);
+		return;
+	}
+	x->in_flight = true;
 	enum forward_verdict verdict = forward_check(h, &x->why);
 
 	switch (verdict) {
@@ -186,6 +204,7 @@ admission_on_session(struct session_wait *w, enum session_answer answer_is, stru
 		x->principal = NULL;
 		x->why = "no such session";
 		look_for_keys(x->gateway);
+		count_refusal(x);
 		answer_unauthorized(x);
 		break;
 	case SESSION_DOWN:
@@ -220,6 +239,7 @@ admission_on_token_review(struct review_wait *w, enum review_verdict verdict, st
 		admit(x);
 		break;
 	case REVIEW_NO:
+		count_refusal(x);
 		answer_unauthorized(x);
 		break;
 	case REVIEW_UNKNOWN:
@@ -238,18 +258,26 @@ authenticate_caller(struct exchange *x)
 	const struct http_head *h = &x->request->head;
 	const struct caller caller = { .certificate = x->context.certificate, .origins = x->to ? x->to->origins : NULL,
 		.cookie_only = x->to && x->to->access == ROUTE_FOR_BROWSERS,
-		.cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER ? slice_str(x->to->name) : SLICE_NONE };
+		.cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER ? slice_str(x->to->name) : SLICE_NONE,
+		.known_only = !limits_try(&g->limits, x->context.address, loop_now_ms(g->loop)) };
 
-	switch (authenticate(g->authenticator, h, &caller, &x->principal, &x->why)) {
+	enum authentication result = authenticate(g->authenticator, h, &caller, &x->principal, &x->why);
+	if (result == AUTHENTICATION_REFUSED && caller.known_only)
+		result = AUTHENTICATION_LIMITED; /* the same garbage again and again is a flood, too */
+	switch (result) {
 	case AUTHENTICATED:
 		x->why = NULL;
 		admit(x);
 		break;
 	case AUTHENTICATION_REFUSED:
 		look_for_keys(g);
+		count_refusal(x);
 		/* fall through */
 	case AUTHENTICATION_NONE:
 		answer_unauthorized(x);
+		break;
+	case AUTHENTICATION_LIMITED:
+		exchange_limit(x, LIMIT_REFUSALS);
 		break;
 	case AUTHENTICATION_ASK_REVIEW:
 		ask_review(x);
@@ -270,6 +298,10 @@ admission_start(struct exchange *x)
 	const struct http_head *h = &x->request->head;
 	struct destination *to = NULL;
 
+	if (!limits_ask(&g->limits, x->context.address, loop_now_ms(g->loop))) {
+		exchange_limit(x, LIMIT_ADDRESS_RATE);
+		return;
+	}
 	if (is_misdirected(x->context.sni, h->host)) {
 		exchange_answer(x, 421, "this connection was made for another host");
 		return;

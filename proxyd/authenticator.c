@@ -243,10 +243,10 @@ authenticator_take(struct authenticator *a, const unsigned char digest[CREDENTIA
 }
 
 static enum authentication
-authenticate_token(struct authenticator *a, struct slice token, struct slice cluster, struct principal **out, const char **why)
+authenticate_token(struct authenticator *a, struct slice token, const struct caller *caller, struct principal **out, const char **why)
 {
 	unsigned char digest[CREDENTIAL_DIGEST_BYTES], at_cluster[CREDENTIAL_DIGEST_BYTES];
-	bool may_ask = a->config->authentication.token_review.enabled && cluster.n;
+	bool may_ask = a->config->authentication.token_review.enabled && caller->cluster.n;
 	enum authentication result;
 	struct finding f;
 	struct arena arena;
@@ -254,12 +254,16 @@ authenticate_token(struct authenticator *a, struct slice token, struct slice clu
 	if (token.n > (size_t)a->config->limits.token_bytes)
 		return authenticator_refuse(a, "token longer than the limit", why);
 	if (!authenticator_digest(a, CREDENTIAL_BEARER, token, digest) ||
-		(may_ask && !credential_digest(&a->hasher, CREDENTIAL_REVIEWED, cluster, token, at_cluster))) {
+		(may_ask && !credential_digest(&a->hasher, CREDENTIAL_REVIEWED, caller->cluster, token, at_cluster))) {
 		*why = "failed";
 		return AUTHENTICATION_UNAVAILABLE;
 	}
 	if (known(a, digest, token, out, why, &result) || (may_ask && known(a, at_cluster, token, out, why, &result)))
 		return result;
+	if (caller->known_only) {
+		*why = "too many refused credentials from this address";
+		return AUTHENTICATION_LIMITED;
+	}
 	a->stats.misses++;
 	const struct identity *listed = token_file_find(&a->config->tokens, digest);
 	arena_init(&arena, SCRATCH_BYTES_MAX);
@@ -281,7 +285,7 @@ authenticate_token(struct authenticator *a, struct slice token, struct slice clu
 }
 
 static enum authentication
-authenticate_websocket(struct authenticator *a, struct slice encoded, struct slice cluster, struct principal **out, const char **why)
+authenticate_websocket(struct authenticator *a, struct slice encoded, const struct caller *caller, struct principal **out, const char **why)
 {
 	enum authentication result;
 	struct arena arena;
@@ -297,7 +301,7 @@ authenticate_websocket(struct authenticator *a, struct slice encoded, struct sli
 	} else if (base64url_decode(encoded, token, encoded.n, &n) != OK || n == 0) {
 		result = authenticator_refuse(a, "malformed", why);
 	} else {
-		result = authenticate_token(a, slice_of(token, n), cluster, out, why);
+		result = authenticate_token(a, slice_of(token, n), caller, out, why);
 	}
 	arena_fini_secret(&arena);
 	return result;
@@ -336,10 +340,10 @@ authenticate(struct authenticator *a, const struct http_head *h, const struct ca
 	if (certificate)
 		return authenticator_shown(a, h, caller, out, why);
 	if (among_protocols == WEBSOCKET_TOKEN_FOUND)
-		return authenticate_websocket(a, token, caller->cluster, out, why);
+		return authenticate_websocket(a, token, caller, out, why);
 	if (h->authorization >= 0) {
 		token = bearer_token(h->headers[h->authorization].value);
-		return token.n ? authenticate_token(a, token, caller->cluster, out, why) : authenticator_refuse(a, "Authorization is no bearer token", why);
+		return token.n ? authenticate_token(a, token, caller, out, why) : authenticator_refuse(a, "Authorization is no bearer token", why);
 	}
 	return authenticate_browser(a, h, caller, out, why);
 }

@@ -31,6 +31,7 @@ enum authentication {
 	AUTHENTICATION_REFUSED,     /* 401 of one shape, whatever was wrong */
 	AUTHENTICATION_ASK_REVIEW,  /* a token that the cluster has to be asked about: authenticator_question says what */
 	AUTHENTICATION_ASK_SESSION, /* a session cookie that is unknown here, or due for a refresh (then *out is also set): ask authd */
+	AUTHENTICATION_LIMITED,     /* with caller->known_only: nobody that is known here */
 	AUTHENTICATION_UNAVAILABLE  /* no keys of its issuer yet, or no memory: 503; says nothing about the credential */
 };
 
@@ -46,6 +47,7 @@ struct caller {
 	struct slice cluster;          /* name of the cluster that the request is for; empty: none */
 	const struct config_strings *origins; /* whose pages are taken for ours; NULL: nobody else's */
 	bool cookie_only;              /* who is signed in in their browser; other credentials are the backend's affair */
+	bool known_only;               /* a credential that is not remembered is not looked at */
 };
 
 struct authenticator *authenticator_new(const struct proxyd_config *config, const struct clock *clock);

@@ -38,6 +38,10 @@ authenticator_cookie(struct authenticator *a, const struct http_head *h, const s
 			*why = refusal->why;
 			return AUTHENTICATION_NONE; /* signed out: as good as no cookie */
 		}
+		if (caller->known_only) {
+			*why = "too many refused credentials from this address";
+			return AUTHENTICATION_LIMITED;
+		}
 		a->stats.misses++;
 		*why = "session is not known here";
 		return AUTHENTICATION_ASK_SESSION;

@@ -12,6 +12,7 @@
 
 static void on_ready(struct transport *t);
 static void on_due(struct loop_timer *t);
+static void defer_handshakes(struct gateway *g);
 
 void
 client_address(const struct address *peer, unsigned char out[16])
@@ -33,6 +34,37 @@ count_handshake(const struct client *c, int n)
 	metrics_add(&c->gateway->metrics->values[METRIC_HANDSHAKES_OPEN], (uint64_t)(int64_t)n);
 }
 
+static void
+stranger_add(struct client *c)
+{
+	struct gateway *g = c->gateway;
+
+	c->is_stranger = true;
+	c->stranger_prev = g->strangers_last;
+	*(g->strangers_last ? &g->strangers_last->stranger_next : &g->strangers) = c;
+	g->strangers_last = c;
+}
+
+void
+client_known(struct client *c)
+{
+	struct gateway *g = c->gateway;
+
+	if (!c->is_stranger)
+		return;
+	c->is_stranger = false;
+	*(c->stranger_prev ? &c->stranger_prev->stranger_next : &g->strangers) = c->stranger_next;
+	*(c->stranger_next ? &c->stranger_next->stranger_prev : &g->strangers_last) = c->stranger_prev;
+	c->stranger_next = c->stranger_prev = NULL;
+}
+
+void
+client_shed(struct gateway *g)
+{
+	metrics_add(&g->metrics->values[METRIC_CONNECTIONS_SHED], 1);
+	client_close(g->strangers);
+}
+
 enum err
 client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
 {
@@ -52,13 +84,23 @@ client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
 		address_format_ip(peer, ip);
 		memcpy(c->ip, ip, strnlen(ip, sizeof(c->ip) - 1));
 	}
+	if (!limits_connect(&g->limits, c->address)) {
+		metrics_add(&g->metrics->values[METRIC_CONNECTIONS_REFUSED_ADDRESS], 1);
+		log_debug("connection refused: too many from one address", LOG_STR("client", c->ip));
+		SSL_free(ssl);
+		close(fd);
+		free(c);
+		return E_LIMIT;
+	}
 	if (ssl)
 		SSL_set_accept_state(ssl);
 	err = transport_open(&c->transport, g->loop, fd, ssl, false, on_ready);
 	if (err) {
+		limits_disconnect(&g->limits, c->address);
 		free(c);
 		return err;
 	}
+	stranger_add(c);
 	c->next = g->clients;
 	if (g->clients)
 		g->clients->prev = c;
@@ -83,6 +125,11 @@ recycle(struct loop_deferred *d)
 {
 	struct client *c = OWNER(struct client, deferred, d);
 
+	if (c->handshake_queued) { /* its turn comes, and then it is free */
+		c->deferred.run = recycle;
+		loop_defer(c->gateway->loop, &c->deferred);
+		return;
+	}
 	free(c->front);
 	principal_unref(c->certificate.principal);
 	free(c);
@@ -105,6 +152,8 @@ client_close(struct client *c)
 		return;
 	if (c->state == CLIENT_HANDSHAKE)
 		count_handshake(c, -1);
+	client_known(c); /* or nobody ever will be */
+	limits_disconnect(&g->limits, c->address);
 	c->state = CLIENT_CLOSED;
 	let_front_go(c);
 	loop_timer_clear(g->loop, &c->timer);
@@ -241,6 +290,51 @@ proceed_handshake(struct client *c)
 	}
 }
 
+/* Strangers wait for their turn, and those who are connected do not wait for strangers: a flood of handshakes adds the cost of a few to each batch of
+ * events, however many there are. */
+static void
+on_handshake_turn(struct loop_deferred *d)
+{
+	struct gateway *g = OWNER(struct gateway, handshake_turn, d);
+
+	g->handshake_turn_queued = false;
+	for (int i = 0; i < CLIENT_HANDSHAKES_PER_TURN && g->handshakes; i++) {
+		struct client *c = g->handshakes;
+		g->handshakes = c->handshake_next;
+		if (!g->handshakes)
+			g->handshakes_last = NULL;
+		c->handshake_next = NULL;
+		c->handshake_queued = false;
+		if (c->state == CLIENT_HANDSHAKE)
+			proceed_handshake(c);
+	}
+	if (g->handshakes)
+		defer_handshakes(g);
+}
+
+static void
+defer_handshakes(struct gateway *g)
+{
+	if (g->handshake_turn_queued)
+		return;
+	g->handshake_turn_queued = true;
+	g->handshake_turn.run = on_handshake_turn;
+	loop_defer(g->loop, &g->handshake_turn);
+}
+
+static void
+queue_handshake(struct client *c)
+{
+	struct gateway *g = c->gateway;
+
+	if (c->handshake_queued)
+		return;
+	c->handshake_queued = true;
+	*(g->handshakes_last ? &g->handshakes_last->handshake_next : &g->handshakes) = c;
+	g->handshakes_last = c;
+	defer_handshakes(g);
+}
+
 static void
 on_ready(struct transport *t)
 {
@@ -248,7 +342,7 @@ on_ready(struct transport *t)
 
 	switch (c->state) {
 	case CLIENT_HANDSHAKE:
-		proceed_handshake(c);
+		queue_handshake(c);
 		break;
 	case CLIENT_OPEN:
 		c->protocol->on_ready(c);

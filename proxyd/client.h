@@ -28,6 +28,8 @@ struct client {
 	struct transport transport;
 	struct gateway *gateway;
 	struct client *next, *prev;
+	struct client *stranger_next, *stranger_prev, *handshake_next;
+	bool is_stranger, handshake_queued;
 	struct loop_timer timer; /* the front's, while open */
 	struct loop_deferred deferred;
 	const struct client_protocol *protocol;
@@ -41,7 +43,9 @@ struct client {
 
 /* The client's address as struct client has it. */
 void client_address(const struct address *peer, unsigned char out[16]);
-/* Takes fd and ssl (server side; NULL: plain) over. E_NOMEM, E_SYSTEM: both are closed. */
+/* Handshakes cost 200 us and more of computing: so many steps, then those who are connected already. */
+#define CLIENT_HANDSHAKES_PER_TURN 4
+/* Takes fd and ssl (server side; NULL: plain) over. E_NOMEM, E_SYSTEM, E_LIMIT (too many of this address): both are closed. */
 MUST_CHECK enum err client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer);
 /* In delay_ms from now protocol->on_timer. Moving it later costs nothing. */
 void client_timer_set(struct client *c, uint64_t delay_ms);
@@ -49,6 +53,10 @@ void client_timer_set(struct client *c, uint64_t delay_ms);
 #define CLIENT_LINGER_IDLE_MS 5000
 #define CLIENT_LINGER_TOTAL_MS 30000
 void client_end(struct client *c);
+/* Somebody on it is known: it is not among the first to go any more when there are too many. */
+void client_known(struct client *c);
+/* Close the oldest connection on which nobody is known; there is one. */
+void client_shed(struct gateway *g);
 /* Close now. */
 void client_close(struct client *c);
 /* g->draining has been set: tell all clients. */

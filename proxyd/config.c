@@ -3,6 +3,7 @@
 #include "proxyd/config_check.h"
 #include "proxyd/config_unsupported.h"
 #include "proxyd/keycache.h"
+#include "proxyd/rate_table.h"
 
 /* PEM files and kubeconfigs are kept in arenas: 64 clusters of four files at most 1 MiB each would be more than anybody has. */
 #define CONFIG_BYTES_MAX (64u << 20)
@@ -117,6 +118,7 @@ TABLE(limits_table,
 	ROW("headerTimeout", CONFIG_DURATION, proxyd_config, limits.header_timeout_ms, PLAIN, .fallback = "10s", .min = 100, .max = 10 * MINUTE_MS),
 	ROW("idleTimeout", CONFIG_DURATION, proxyd_config, limits.idle_timeout_ms, PLAIN, .fallback = "5m", .min = 100, .max = DAY_MS),
 	ROW("bodyTimeout", CONFIG_DURATION, proxyd_config, limits.body_timeout_ms, PLAIN, .fallback = "1m", .min = 100, .max = DAY_MS),
+	ROW("bodyRate", CONFIG_INT, proxyd_config, limits.body_rate, PLAIN, .fallback = "240", .max = 1048576),
 	ROW("upstreamConnectTimeout", CONFIG_DURATION, proxyd_config, limits.upstream_connect_timeout_ms, PLAIN, .fallback = "5s", .min = 10,
 		.max = 10 * MINUTE_MS),
 	ROW("upstreamIdleTimeout", CONFIG_DURATION, proxyd_config, limits.upstream_idle_timeout_ms, PLAIN, .fallback = "60s", .min = 100, .max = DAY_MS),
@@ -125,6 +127,11 @@ TABLE(limits_table,
 	ROW("upgradeTimeout", CONFIG_DURATION, proxyd_config, limits.upgrade_timeout_ms, PLAIN, .fallback = "1m", .min = 100, .max = DAY_MS),
 	ROW("connections", CONFIG_INT, proxyd_config, limits.connections, PLAIN, .fallback = "0", .max = 10000000),
 	ROW("connectionsPerAddress", CONFIG_INT, proxyd_config, limits.connections_per_address, PLAIN, .fallback = "0", .max = 10000000),
+	ROW("requestRatePerAddress", CONFIG_INT, proxyd_config, limits.request_rate_per_address, PLAIN, .fallback = "0", .max = RATE_MAX),
+	ROW("requestRatePerIdentity", CONFIG_INT, proxyd_config, limits.request_rate_per_identity, PLAIN, .fallback = "0", .max = RATE_MAX),
+	ROW("refusalRatePerAddress", CONFIG_INT, proxyd_config, limits.refusal_rate_per_address, PLAIN, .fallback = "50", .max = RATE_MAX),
+	ROW("requestsInFlight", CONFIG_INT, proxyd_config, limits.requests_in_flight, PLAIN, .fallback = "4096", .max = 10000000),
+	ROW("requestsInFlightPerIdentity", CONFIG_INT, proxyd_config, limits.requests_in_flight_per_identity, PLAIN, .fallback = "0", .max = 10000000),
 	ROW("tokenBytes", CONFIG_INT, proxyd_config, limits.token_bytes, PLAIN, .fallback = "8192", .min = 512, .max = 65536),
 	ROW("identities", CONFIG_INT, proxyd_config, limits.identities, PLAIN, .fallback = "65536", .min = 16, .max = 16777216));
 

@@ -102,13 +102,18 @@ struct proxyd_config {
 		int64_t header_timeout_ms;   /* 10s */
 		int64_t idle_timeout_ms;     /* 5m: a kept client connection without a request */
 		int64_t body_timeout_ms;     /* 1m: no byte of a request body that is being sent */
+		int64_t body_rate;           /* 240 bytes a second: what a request body has to make over BODY_WINDOW_MS; 0: whatever */
 		int64_t upstream_connect_timeout_ms; /* 5s */
 		int64_t upstream_idle_timeout_ms;    /* 60s: below Go's 90 s, so that we close first */
 		int64_t tunnel_idle_timeout_ms; /* 1h: an upgraded connection without a byte either way */
 		int64_t drain_timeout_ms;    /* 30s: how long old workers live after HUP or QUIT */
 		int64_t upgrade_timeout_ms;  /* 1m: how long a new program may take until it is ready */
 		int64_t connections;         /* per worker; 0: from the open files limit */
-		int64_t connections_per_address; /* 0: no limit */
+		int64_t connections_per_address; /* per worker, as are the following; 0: no limit */
+		int64_t request_rate_per_address, request_rate_per_identity; /* a second; 0: no limit */
+		int64_t refusal_rate_per_address; /* 50 a second: credentials that were no good, before new ones are not looked at; 0: no limit */
+		int64_t requests_in_flight;  /* 4096: not answered yet; past it whoever has most is refused; 0: no limit */
+		int64_t requests_in_flight_per_identity; /* 0: no limit */
 		int64_t token_bytes;         /* 8192 */
 		int64_t identities;          /* remembered verifications per worker; 65536 */
 	} limits;

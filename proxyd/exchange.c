@@ -14,8 +14,8 @@ static void on_timer(struct loop_timer *t);
 static void on_turn(struct loop_deferred *d);
 static void conclude(struct exchange *x, enum relay r);
 static void run_tunnel(struct exchange *x);
-static void finish(struct exchange *x);
 
+#define BODY_WINDOW_MS 10000 /* over which limits.bodyRate is measured */
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
 /* ---- life ---- */
@@ -89,20 +89,6 @@ exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const 
 	return x;
 }
 
-static void
-recycle(struct exchange *x)
-{
-	struct gateway *g = x->gateway;
-
-	if (g->exchange_free_n >= GATEWAY_FREE_MAX) {
-		free(x);
-		return;
-	}
-	x->next = g->exchanges;
-	g->exchanges = x;
-	g->exchange_free_n++;
-}
-
 void
 exchange_free_lists(struct gateway *g)
 {
@@ -137,124 +123,14 @@ exchange_id(const struct exchange *x)
 	return slice_of(x->id, sizeof(x->id));
 }
 
-/* Our own pages tell browsers to keep to https for this host (RFC 6797); addresses and localhost have no name of their own. */
-static bool
-wants_hsts(const struct exchange *x)
-{
-	if (!x->context.tls || !x->to || x->to->forward.kind != FORWARD_AUTHD || !x->request)
-		return false;
-	struct slice name = admission_host_name(x->request->head.host);
-	return name.p && !slice_eq_nocase(name, SLICE_LIT("localhost")) && !slice_has_suffix(name, SLICE_LIT(".localhost"));
-}
-
 void
 exchange_describe(const struct exchange *x, struct response_context *c)
 {
 	c->request_id = exchange_id(x);
-	c->hsts = wants_hsts(x);
+	c->hsts = exchange_wants_hsts(x);
 	c->session_cookie = SLICE_LIT("");
 	if (x->to && x->to->forward.kind != FORWARD_AUTHD)
 		c->session_cookie = x->to->forward.session_cookie;
-}
-
-/* What the authenticator has counted since it was looked at last. */
-static void
-count_credentials(struct gateway *g)
-{
-	_Atomic uint64_t *values = g->metrics->values;
-	struct authenticator_stats now, *before = &g->credentials_counted;
-
-	authenticator_stats(g->authenticator, &now);
-	metrics_add(&values[METRIC_CREDENTIAL_HITS], now.hits - before->hits);
-	metrics_add(&values[METRIC_CREDENTIAL_MISSES], now.misses - before->misses);
-	metrics_add(&values[METRIC_CREDENTIALS_REFUSED], now.refused - before->refused);
-	metrics_add(&values[METRIC_SIGNATURES], now.signatures - before->signatures);
-	metrics_add(&values[METRIC_REVIEWS], now.reviews - before->reviews);
-	metrics_set(&values[METRIC_CREDENTIALS_KNOWN], now.entries);
-	*before = now;
-}
-
-static void
-count_end(const struct exchange *x)
-{
-	_Atomic uint64_t *values = x->gateway->metrics->values;
-
-	if (x->phase == EXCHANGE_TUNNEL)
-		metrics_add(&values[METRIC_TUNNELS_OPEN], UINT64_MAX);
-	metrics_add(&values[METRIC_BYTES_IN], x->bytes_up);
-	metrics_add(&values[METRIC_BYTES_OUT], x->bytes_down);
-	count_credentials(x->gateway);
-	/* Last: who sees none open sees all counted. */
-	metrics_add(&values[METRIC_REQUESTS_OPEN], UINT64_MAX);
-}
-
-static void
-finish(struct exchange *x)
-{
-	struct gateway *g = x->gateway;
-
-	if (x->timer.heap_index)
-		loop_timer_clear(g->loop, &x->timer);
-	if (x->wait.ask)
-		session_client_cancel(g->sessions, &x->wait);
-	review_client_cancel(&x->review);
-	upstream_finish(&x->call, false);
-	access_log_write(x);
-	count_end(x);
-	if (x->status && g->on_served) {
-		g->on_served(g);
-		g->on_served = NULL;
-	}
-	principal_unref(x->principal);
-	impersonation_free(x->as);
-	x->ops->over(x);
-	/* The front has let go of what it held of the blocks. */
-	relay_release(x);
-	if (x->phase == EXCHANGE_TUNNEL)
-		tunnel_release(&x->tunnel);
-	request_put(g, x->request);
-	free(x->kept);
-	if (x->turn_queued)
-		x->dead = true;
-	else
-		recycle(x);
-}
-
-/* ---- answers of our own ---- */
-
-static void
-answer_with(struct exchange *x, struct status_answer *a)
-{
-	bool page = x->request && status_wants_page(&x->request->head);
-
-	upstream_finish(&x->call, false);
-	if (x->down_head) {
-		x->ops->cut(x);
-	} else {
-		x->status = a->code;
-		x->answered_ms = 0; /* not the upstream's */
-		a->request_id = exchange_id(x);
-		a->hsts = wants_hsts(x);
-		a->now_s = clock_now_s(x->gateway->clock);
-		x->ops->answer(x, a, page);
-	}
-	finish(x);
-}
-
-void
-exchange_answer(struct exchange *x, unsigned code, const char *message)
-{
-	struct status_answer a = { .code = code, .message = message, .retry_after_s = code == 503 ? 1 : 0 };
-
-	answer_with(x, &a);
-}
-
-void
-exchange_redirect(struct exchange *x, const char *location)
-{
-	struct status_answer a = { .code = 302, .message = "Sign in to go on", .location = location };
-
-	answer_with(x, &a);
 }
 
 /* "cluster a: connection refused" */
@@ -362,7 +238,7 @@ void
 exchange_abort(struct exchange *x)
 {
 	x->why = x->gateway->stopping ? "the gateway stopped" : "client closed the connection";
-	finish(x);
+	exchange_finish(x);
 }
 
 static void
@@ -372,7 +248,7 @@ on_turn(struct loop_deferred *d)
 
 	x->turn_queued = false;
 	if (x->dead)
-		recycle(x);
+		exchange_recycle(x);
 	else
 		run(x);
 }
@@ -398,6 +274,34 @@ watch_for_stall(struct exchange *x, uint64_t delay_ms)
 		log_warn("no memory for a timer", LOG_SLICE("request_id", exchange_id(x)));
 }
 
+/* The client owes us bytes of the body. */
+static bool
+waits_for_body(const struct exchange *x)
+{
+	return !x->blocked && !x->up_ended && !relay_has_unsent(x);
+}
+
+/* Bytes that come one by one hold a connection as well as none do. Where the upstream was the one to wait for, nothing is said of the client. */
+static bool
+body_is_too_slow(struct exchange *x)
+{
+	uint64_t now = loop_now_ms(x->gateway->loop), rate = (uint64_t)x->gateway->config->limits.body_rate;
+
+	if (now - x->window_ms < BODY_WINDOW_MS)
+		return false;
+	bool slow = rate && !x->up_held && waits_for_body(x) && (x->bytes_up - x->window_bytes) * 1000 < rate * (now - x->window_ms);
+	x->window_ms = now;
+	x->window_bytes = x->bytes_up;
+	x->up_held = false;
+	return slow;
+}
+
+static uint64_t
+next_look_ms(const struct exchange *x, uint64_t stall_ms)
+{
+	return x->gateway->config->limits.body_rate && waits_for_body(x) && stall_ms > BODY_WINDOW_MS ? BODY_WINDOW_MS : stall_ms;
+}
+
 /* A tunnel is never too slow, only forgotten. */
 static void
 on_tunnel_timer(struct exchange *x)
@@ -410,7 +314,7 @@ on_tunnel_timer(struct exchange *x)
 	}
 	x->why = "nothing went through the tunnel for limits.tunnelIdleTimeout";
 	x->ops->cut(x);
-	finish(x);
+	exchange_finish(x);
 }
 
 /* Armed once and only for bodies that had to wait; it looks whether they still do. */
@@ -419,6 +323,10 @@ on_timer(struct loop_timer *t)
 {
 	struct exchange *x = OWNER(struct exchange, timer, t);
 
+	if (x->late) {
+		exchange_answer(x, 429, x->late);
+		return;
+	}
 	if (x->phase == EXCHANGE_TUNNEL) {
 		on_tunnel_timer(x);
 		return;
@@ -427,14 +335,19 @@ on_timer(struct loop_timer *t)
 
 	if (!is_stalling(x))
 		return;
+	if (still < limit && body_is_too_slow(x)) {
+		x->why = "the request's body came too slowly";
+		exchange_answer(x, 408, x->why);
+		return;
+	}
 	if (still < limit) {
-		watch_for_stall(x, limit - still);
+		watch_for_stall(x, next_look_ms(x, limit - still));
 		return;
 	}
 	if (x->blocked) {
 		x->why = "the client did not take the answer";
 		x->ops->cut(x);
-		finish(x);
+		exchange_finish(x);
 	} else if (relay_has_unsent(x)) {
 		answer_upstream(x, 504, "it did not take the request's body");
 	} else {
@@ -447,6 +360,7 @@ on_timer(struct loop_timer *t)
 static void
 release_head(struct exchange *x)
 {
+	exchange_leave_flight(x);
 	access_log_keep(x);
 	x->ops->release_head(x);
 	request_put(x->gateway, x->request);
@@ -462,6 +376,12 @@ settle(struct exchange *x)
 	if (!is_stalling(x))
 		return;
 	uint64_t limit = stall_limit_ms(x);
+	if (x->timer.heap_index == 0) {
+		x->window_ms = loop_now_ms(x->gateway->loop);
+		x->window_bytes = x->bytes_up;
+		x->up_held = false;
+		limit = next_look_ms(x, limit);
+	}
 	if (x->timer.heap_index == 0 || x->timer.due_ms > loop_now_ms(x->gateway->loop) + limit)
 		watch_for_stall(x, limit);
 }
@@ -509,7 +429,7 @@ run_tunnel(struct exchange *x)
 		x->ops->cut(x);
 		break;
 	}
-	finish(x);
+	exchange_finish(x);
 }
 
 /* The upstream has switched. From here on nobody looks at the bytes, nor at how long the identity is good that the request was let through with: as
@@ -549,7 +469,7 @@ start_tunnel(struct exchange *x)
 	tunnel_init(&x->tunnel, &g->blocks, client, x->call.transport);
 	if (!b) {
 		x->ops->cut(x);
-		finish(x);
+		exchange_finish(x);
 		return;
 	}
 	b->from -= head.n;
@@ -594,7 +514,7 @@ conclude(struct exchange *x, enum relay r)
 		start_tunnel(x);
 		break;
 	case RELAY_DONE:
-		finish(x);
+		exchange_finish(x);
 		break;
 	case RELAY_CLIENT_GONE:
 		exchange_abort(x);

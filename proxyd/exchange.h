@@ -65,6 +65,8 @@ struct front_context {
 	struct slice sni; /* .p NULL: none */
 	bool tls;
 	const struct shown_certificate *certificate;
+	struct client *client;        /* whose connection it is; NULL: nobody's that limits count */
+	const unsigned char *address; /* as struct client's: whom they count; NULL: nobody */
 	uint64_t stall_ms; /* how long an answer may wait for the client to take it; 0: limits.bodyTimeout */
 };
 

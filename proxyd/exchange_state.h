@@ -1,4 +1,4 @@
-/* exchange_state.h - an exchange from inside: for exchange.c, admission*.c and relay.c only. */
+/* exchange_state.h - an exchange from inside: for exchange*.c, admission*.c and relay.c only. */
 #ifndef PROXYD_EXCHANGE_STATE_H
 #define PROXYD_EXCHANGE_STATE_H
 
@@ -33,9 +33,14 @@ struct exchange {
 	enum http_method method;
 	enum http_upgrade upgrade; /* asked for */
 	bool retried;
+	bool in_flight;           /* counted, under flight_key */
+	uint64_t flight_key[2];
+	const char *late;         /* an answer that is held back until the timer is due; NULL: none */
 	struct access_kept *kept; /* for the log, once the head is released */
 	const char *why;          /* static: what went wrong, for the log */
 	char id[EXCHANGE_ID_BYTES];
+	uint64_t window_ms, window_bytes; /* since when, and from which of bytes_up on, the body's rate is measured */
+	bool up_held;             /* since then the upstream made it wait */
 	uint64_t started_ms, moved_ms; /* moved: a byte of a body or tunnel, or the start */
 	uint64_t bytes_up, bytes_down;
 	unsigned status;          /* of the answer; 0: none yet */
@@ -66,9 +71,20 @@ struct exchange {
 	struct http_chunk down_chunk;
 };
 
-/* exchange.c: what others end with. The exchange may not exist afterwards. */
+/* exchange_end.c: what others end with. The exchange may not exist afterwards. */
+void exchange_finish(struct exchange *x);
 void exchange_answer(struct exchange *x, unsigned code, const char *message);
 void exchange_redirect(struct exchange *x, const char *location);
+/* A limit says no: 429, at once or, as long as not too many wait, a while later. Whoever asks again and again as soon as there is an answer is slowed
+ * down by it; whoever heeds Retry-After notices nothing. */
+#define EXCHANGE_LATE_MS 1000
+#define EXCHANGES_LATE_MAX 4096
+void exchange_limit(struct exchange *x, enum limit limit);
+/* Not waited for any more: over, or an answer that goes on for a while. */
+void exchange_leave_flight(struct exchange *x);
+bool exchange_wants_hsts(const struct exchange *x);
+/* Its memory is the next one's. */
+void exchange_recycle(struct exchange *x);
 /* x->to, x->request and, for a cluster, x->principal are there: connect and relay. */
 void exchange_forward(struct exchange *x);
 

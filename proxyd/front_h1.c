@@ -210,7 +210,7 @@ h1_open(struct client *c)
 		return false;
 	h->client = c;
 	h->context = (struct front_context){ .client_ip = slice_str(c->ip), .sni = slice_str(name), .tls = c->transport.ssl != NULL,
-		.certificate = &c->certificate };
+		.certificate = &c->certificate, .client = c, .address = c->address };
 	c->front = h;
 	return true;
 }

@@ -379,7 +379,7 @@ h2_open(struct client *c)
 		return false;
 	h->client = c;
 	h->context = (struct front_context){ .client_ip = slice_str(c->ip), .sni = slice_str(name), .tls = c->transport.ssl != NULL,
-		.certificate = &c->certificate, .stall_ms = H2_STALL_MS };
+		.certificate = &c->certificate, .client = c, .address = c->address, .stall_ms = H2_STALL_MS };
 	h->turn.run = on_turn;
 	h->idle_since_ms = h->head_since_ms = h2_now_ms(h);
 	c->front = h;

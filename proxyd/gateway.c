@@ -10,7 +10,7 @@
 enum err
 gateway_init(struct gateway *g)
 {
-	uint32_t seed[2];
+	uint32_t seed[4];
 	enum err err = rng_fill(&rng_system, seed, sizeof(seed));
 
 	if (err)
@@ -21,6 +21,9 @@ gateway_init(struct gateway *g)
 	}
 	if (!g->metrics)
 		return E_NOMEM;
+	err = limits_init(&g->limits, g->config, (uint64_t)seed[2] << 32 | seed[3]);
+	if (err)
+		return err;
 	g->id_prefix = seed[0];
 	g->id_counter = seed[1];
 	g->request_limits = (struct http_limits){ (size_t)g->config->limits.header_bytes, GATEWAY_TARGET_BYTES_MAX };
@@ -36,6 +39,7 @@ gateway_fini(struct gateway *g)
 	exchange_free_lists(g);
 	block_pool_fini(&g->blocks);
 	buf_fini_secret(&g->scratch);
+	limits_fini(&g->limits);
 	if (g->metrics_own)
 		free(g->metrics);
 	buf_fini_secret(&g->caller);

@@ -8,6 +8,7 @@
 #include "proxyd/block.h"
 #include "proxyd/config.h"
 #include "proxyd/http_head.h"
+#include "proxyd/limits.h"
 #include "shared/buf.h"
 #include "shared/loop.h"
 
@@ -40,6 +41,7 @@ struct gateway {
 	struct access_answers *access_answers;
 	struct credential_hasher access_hasher;
 	struct http_limits request_limits, answer_limits;
+	struct limits limits;
 	struct block_pool blocks;
 	struct line_pipe *audit;      /* where audit events go; NULL: nobody wants them */
 	struct buf scratch;           /* a head being written; valid until control returns to the loop or another head is written */
@@ -57,6 +59,11 @@ struct gateway {
 
 	struct client *clients; /* all client connections */
 	size_t client_n;
+	struct client *strangers, *strangers_last; /* those on which nobody has been known yet, oldest first */
+	struct client *handshakes, *handshakes_last; /* those whose handshake has something to do */
+	struct loop_deferred handshake_turn;
+	bool handshake_turn_queued;
+	size_t late_n; /* answers that are held back */
 	void (*on_client_gone)(struct gateway *g, const struct client *c); /* its connection is closed; NULL: nobody asks */
 	void (*on_keys_wanted)(struct gateway *g); /* a token named a key that nobody has; NULL: nobody asks */
 	void (*on_served)(struct gateway *g); /* once, when the first request has been answered; NULL: nobody asks */

@@ -5,8 +5,8 @@
 
 #define SLOTS_MIN 64
 
-static void
-make_key(const unsigned char address[16], uint64_t key[2])
+void
+peers_key(const unsigned char address[16], uint64_t key[2])
 {
 	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -57,13 +57,10 @@ grow(struct peers *p)
 }
 
 bool
-peers_enter(struct peers *p, const unsigned char address[16], uint32_t limit)
+peers_enter(struct peers *p, const uint64_t key[2], uint32_t limit)
 {
-	uint64_t key[2];
-
 	if (p->used * 2 >= p->slots && !grow(p))
 		return false;
-	make_key(address, key);
 	struct peer *e = find(p, key);
 	if (e->n >= limit)
 		return false;
@@ -90,11 +87,8 @@ close_gap(struct peers *p, size_t hole)
 }
 
 void
-peers_leave(struct peers *p, const unsigned char address[16])
+peers_leave(struct peers *p, const uint64_t key[2])
 {
-	uint64_t key[2];
-
-	make_key(address, key);
 	struct peer *e = find(p, key);
 	assert(e->n > 0);
 	if (--e->n)

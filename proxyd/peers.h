@@ -1,6 +1,6 @@
-/* peers.h - how many connections each client address has. IPv6 counts by /64, which is what one customer has.
+/* peers.h - how much each client address, or whoever else, has at the moment: connections, requests. IPv6 counts by /64, which is what one customer has.
  *
- * Owns: a table that grows with the addresses that are connected at the moment. */
+ * Owns: a table that grows with those that have something. */
 #ifndef PROXYD_PEERS_H
 #define PROXYD_PEERS_H
 
@@ -18,9 +18,11 @@ struct peers {
 	uint64_t seed;      /* so that nobody chooses addresses that collide */
 };
 
-/* address: as struct client's. Count one more; false: it has limit already, or there is no memory. */
-bool peers_enter(struct peers *p, const unsigned char address[16], uint32_t limit);
-void peers_leave(struct peers *p, const unsigned char address[16]);
+/* address: as struct client's. */
+void peers_key(const unsigned char address[16], uint64_t key[2]);
+/* Count one more; false: it has limit already, or there is no memory. */
+bool peers_enter(struct peers *p, const uint64_t key[2], uint32_t limit);
+void peers_leave(struct peers *p, const uint64_t key[2]);
 void peers_fini(struct peers *p);
 
 #endif

@@ -129,8 +129,10 @@ run_up(struct exchange *x, unsigned *budget)
 				x->up_written = true;
 				x->moved_ms = loop_now_ms(x->gateway->loop);
 			}
-			if (io == IO_AGAIN)
+			if (io == IO_AGAIN) {
+				x->up_held = true;
 				return RELAY_WAITS;
+			}
 			if (io != IO_OK) {
 				x->up_broken = true;
 				return RELAY_WAITS;

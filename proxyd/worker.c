@@ -11,14 +11,12 @@
 #include "proxyd/credentials.h"
 #include "proxyd/exchange.h"
 #include "proxyd/line_pipe.h"
-#include "proxyd/peers.h"
 #include "proxyd/route.h"
 #include "proxyd/reviews.h"
 #include "proxyd/session_client.h"
 #include "proxyd/worker.h"
 #include "shared/log.h"
 #include "shared/process.h"
-#include "shared/rng.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
@@ -31,6 +29,7 @@
 /* Descriptors that are no client's and no upstream's: standard ones, loop, control, key cache, listeners. */
 #define DESCRIPTORS_KEPT (64 + PROXYD_LISTENERS_MAX)
 #define WANT_KEYS_EVERY_MS 1000
+#define FULL_SAY_EVERY_MS 10000
 
 struct listener {
 	struct loop_watch watch;
@@ -47,9 +46,8 @@ struct worker {
 	size_t listener_n;
 	struct loop_watch control;
 	struct loop_timer drain, pause, want_keys;
-	struct peers peers;
 	size_t connections_max;
-	uint32_t per_address_max; /* 0: no limit */
+	uint64_t full_silent_until_ms; /* before that nothing is said of it */
 	bool accepting;
 	bool paused; /* others accept */
 	uint64_t keys_wanted_ms; /* when master was told last */
@@ -107,42 +105,50 @@ static void
 take_connection(struct listener *l, int fd, const struct address *peer)
 {
 	struct worker *w = l->worker;
-	unsigned char address[16];
 	SSL *ssl = SSL_new(l->tls);
 
-	client_address(peer, address);
 	if (!ssl) {
 		close(fd);
 		return;
 	}
-	if (w->per_address_max && !peers_enter(&w->peers, address, w->per_address_max)) {
-		metrics_add(&w->gateway.metrics->values[METRIC_CONNECTIONS_REFUSED_ADDRESS], 1);
-		log_debug("connection refused: too many from one address");
-		SSL_free(ssl);
-		close(fd);
-		return;
-	}
-	if (client_new(&w->gateway, fd, ssl, peer)) {
+	enum err err = client_new(&w->gateway, fd, ssl, peer);
+	if (err && err != E_LIMIT)
 		log_error("connection not taken: out of memory");
-		if (w->per_address_max)
-			peers_leave(&w->peers, address);
+}
+
+static void
+tell_full(struct worker *w)
+{
+	struct gateway *g = &w->gateway;
+	uint64_t now = loop_now_ms(g->loop);
+
+	if (now >= w->full_silent_until_ms) {
+		w->full_silent_until_ms = now + FULL_SAY_EVERY_MS;
+		log_warn("as many connections as limits.connections allows", LOG_UINT("connections", g->client_n));
 	}
 }
 
-/* One more; false: there is none, or none can be taken now. */
+/* One more; false: there is none, or none can be taken now. When there are as many as may be, those go first on which nobody has shown who they are, the
+ * oldest before the others: who comes to stay has a moment to do that, however many come for nothing. */
 static bool
 on_connection(struct listener *l)
 {
 	struct worker *w = l->worker;
 	struct address peer = { .len = sizeof(peer.u) };
 
-	if (w->gateway.client_n >= w->connections_max) {
-		log_warn("as many connections as limits.connections allows", LOG_UINT("connections", w->gateway.client_n));
+	bool full = w->gateway.client_n >= w->connections_max;
+
+	if (full && !w->gateway.strangers) {
+		tell_full(w);
 		accepting_stop(w);
 		return false;
 	}
 	int fd = accept4(l->watch.fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
+		if (full) {
+			tell_full(w);
+			client_shed(&w->gateway);
+		}
 		take_connection(l, fd, &peer);
 	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 		log_error("accept", LOG_ERRNO(errno));
@@ -165,8 +171,7 @@ on_client_gone(struct gateway *g, const struct client *c)
 {
 	struct worker *w = OWNER(struct worker, gateway, g);
 
-	if (w->per_address_max)
-		peers_leave(&w->peers, c->address);
+	(void)c;
 	if (g->draining) {
 		if (g->client_n == 0)
 			loop_stop(g->loop);
@@ -449,21 +454,20 @@ gateway_start(struct worker *w)
 	for (; w->listener_n < s->config->listen.n; w->listener_n++)
 		if ((err = listener_init(w, w->listener_n)))
 			return err;
-	return rng_fill(&rng_system, &w->peers.seed, sizeof(w->peers.seed));
+	return OK;
 }
 
 static void
-limits_init(struct worker *w)
+connections_init(struct worker *w)
 {
 	size_t descriptors = process_raise_nofile();
-	int64_t wanted = w->start->config->limits.connections, per_address = w->start->config->limits.connections_per_address;
+	int64_t wanted = w->start->config->limits.connections;
 	/* Each client may have an upstream connection. */
 	size_t most = descriptors > DESCRIPTORS_KEPT + 2 ? (descriptors - DESCRIPTORS_KEPT) / 2 : 1;
 
 	w->connections_max = wanted > 0 && (size_t)wanted < most ? (size_t)wanted : most;
 	if (wanted > 0 && (size_t)wanted > most)
 		log_warn("the limit of open files allows fewer connections than limits.connections", LOG_UINT("connections", most));
-	w->per_address_max = per_address > UINT32_MAX ? UINT32_MAX : (uint32_t)per_address;
 }
 
 static void
@@ -523,7 +527,6 @@ worker_fini(struct worker *w)
 	for (size_t i = 0; w->listeners && i < w->start->config->listen.n; i++)
 		SSL_CTX_free(w->listeners[i].tls);
 	free(w->listeners);
-	peers_fini(&w->peers);
 	logs_end(w);
 	loop_free(g->loop);
 	gateway_fini(g);
@@ -538,7 +541,7 @@ worker_run(const struct worker_start *start)
 	if (err == OK) {
 		if (start->keycache_fd >= 0)
 			take_keycache(&w, start->keycache_fd);
-		limits_init(&w);
+		connections_init(&w);
 		err = confine(&w);
 	}
 	if (err == OK) {

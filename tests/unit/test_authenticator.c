@@ -25,6 +25,7 @@ struct fixture {
 	struct authenticator *a;
 	struct principal *p;
 	const char *why;
+	bool known_only;
 };
 
 static const char *const ours_audiences[] = { "kubectl", OURS }; /* its own URL is listed by mistake */
@@ -169,14 +170,14 @@ token(struct fixture *x, struct claims c)
 static enum authentication
 ask_as(struct fixture *x, const char *method, const char *lines)
 {
-	static const struct caller nothing_else = { 0 };
+	const struct caller caller = { .known_only = x->known_only };
 	static struct parsed parsed;
 	static char text[50000];
 	int n = snprintf(text, sizeof(text), "%s /api HTTP/1.1\r\nHost: gw.example\r\n%s\r\n", method, lines);
 
 	assert_int_equal(feed(slice_of(text, (size_t)n), true, METHOD_OTHER, false, &parsed), HTTP_OK);
 	principal_unref(x->p);
-	return authenticate(x->a, &parsed.head, &nothing_else, &x->p, &x->why);
+	return authenticate(x->a, &parsed.head, &caller, &x->p, &x->why);
 }
 
 static enum authentication
@@ -226,6 +227,30 @@ token_is_verified_once_and_then_remembered(void **state)
 	assert_true(slice_eq_str(x->p->headers,
 		"Impersonate-User: jane\r\nImpersonate-Group: oidc:dev\r\nImpersonate-Group: oidc:ops\r\nImpersonate-Group: system:authenticated\r\n"
 		"Impersonate-Extra-authentication.kubernetes.io%2Fcredential-id: JTI=j\r\n"));
+}
+
+/* For addresses that have sent too much garbage: no signature is looked at, nobody is asked. */
+static void
+only_who_is_known_gets_in_where_new_credentials_have_to_wait(void **state)
+{
+	struct fixture *x = *state;
+	const char *jane = token(x, (struct claims){ 0 }), *joe = token(x, (struct claims){ .sub = "joe" });
+
+	assert_int_equal(bearer(x, jane), AUTHENTICATED);
+	assert_int_equal(session(x, "known", token(x, (struct claims){ .aud = OURS }), 0), AUTHENTICATED);
+	struct authenticator_stats before = stats(x);
+	x->known_only = true;
+	assert_int_equal(bearer(x, jane), AUTHENTICATED);
+	assert_int_equal(bearer(x, joe), AUTHENTICATION_LIMITED);
+	assert_null(x->p);
+	assert_int_equal(bearer(x, "no.such.token"), AUTHENTICATION_LIMITED);
+	assert_int_equal(ask_as(x, "GET", "Cookie: s=known\r\n"), AUTHENTICATED);
+	assert_int_equal(ask_as(x, "GET", "Cookie: s=unknown\r\n"), AUTHENTICATION_LIMITED);
+	assert_int_equal(ask_as(x, "GET", ""), AUTHENTICATION_NONE);
+	assert_int_equal(stats(x).signatures, before.signatures);
+	assert_int_equal(stats(x).misses, before.misses);
+	x->known_only = false;
+	assert_int_equal(bearer(x, joe), AUTHENTICATED);
 }
 
 static void
@@ -947,6 +972,7 @@ main(void)
 #define WITH_KEYS(f) cmocka_unit_test_setup_teardown(f, setup_with_keys, teardown)
 	const struct CMUnitTest tests[] = {
 		WITH_KEYS(token_is_verified_once_and_then_remembered),
+		WITH_KEYS(only_who_is_known_gets_in_where_new_credentials_have_to_wait),
 		WITH_KEYS(two_tokens_never_share_an_entry),
 		WITH_KEYS(only_the_bearer_scheme_counts_in_any_case),
 		WITH_KEYS(request_without_a_credential_is_told_so),

@@ -174,14 +174,14 @@ hang_up(SSL *ssl)
 
 /* A request's answer, whole. Status; *closes: it said Connection: close. */
 static int
-get(SSL *ssl, bool *closes)
+get_as(SSL *ssl, const char *lines, bool *closes)
 {
-	static const char request[] = "GET /api HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
-	char answer[8192];
+	char request[256], answer[8192];
 	int n = 0, got, body = 0;
 	const char *end;
 
-	assert_int_equal(SSL_write(ssl, request, sizeof(request) - 1), sizeof(request) - 1);
+	got = snprintf(request, sizeof(request), "GET /api HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n", lines);
+	assert_int_equal(SSL_write(ssl, request, got), got);
 	do {
 		got = SSL_read(ssl, answer + n, (int)sizeof(answer) - 1 - n);
 		if (got <= 0)
@@ -194,6 +194,11 @@ get(SSL *ssl, bool *closes)
 	} while (!end || n < end + 4 - answer + body);
 	*closes = strstr(answer, "Connection: close\r\n") != NULL;
 	return atoi(answer + 9);
+}
+static int
+get(SSL *ssl, bool *closes)
+{
+	return get_as(ssl, "", closes);
 }
 static bool
 is_ended(SSL *ssl)
@@ -361,14 +366,18 @@ a_session_begun_with_one_worker_resumes_at_the_next(void **state)
 static void
 more_connections_than_allowed_wait_for_one_to_end(void **state)
 {
+	struct arena arena;
+	struct config_error e;
 	bool closes;
 
 	(void)state;
 	config.limits.connections = 2;
+	arena_init(&arena, 0);
+	assert_int_equal(token_file_parse(&arena, "tokens", SLICE_LIT("0123456789abcdef,jane,1\n"), 8192, &config.tokens, &e), OK);
 	struct process p = start_ready();
 	SSL *a = connect_client(NULL), *b = connect_client(NULL);
-	assert_int_equal(get(a, &closes), 401);
-	assert_int_equal(get(b, &closes), 401);
+	assert_int_equal(get_as(a, "Authorization: Bearer 0123456789abcdef\r\n", &closes), 502); /* known; nothing is behind it */
+	assert_int_equal(get_as(b, "Authorization: Bearer 0123456789abcdef\r\n", &closes), 502);
 	/* The kernel takes the third one's connection; nobody shakes hands with it. */
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -383,6 +392,30 @@ more_connections_than_allowed_wait_for_one_to_end(void **state)
 	assert_int_equal(get(third, &closes), 401);
 	hang_up(third);
 	hang_up(b);
+	assert_int_equal(stop(&p), 0);
+	arena_fini(&arena);
+}
+
+/* Nobody is known on any of them: the newest is served, and the oldest goes. */
+static void
+past_the_limit_a_new_connection_takes_the_place_of_the_oldest_stranger(void **state)
+{
+	bool closes;
+
+	(void)state;
+	config.limits.connections = 2;
+	struct process p = start_ready();
+	SSL *a = connect_client(NULL), *b = connect_client(NULL);
+	assert_int_equal(get(b, &closes), 401);
+	assert_int_equal(get(a, &closes), 401);
+	SSL *c = connect_client(NULL);
+	assert_non_null(c);
+	assert_int_equal(get(c, &closes), 401);
+	assert_int_equal(get(b, &closes), 401);
+	assert_int_equal(get(a, &closes), -1);
+	hang_up(a);
+	hang_up(b);
+	hang_up(c);
 	assert_int_equal(stop(&p), 0);
 }
 
@@ -461,6 +494,7 @@ main(void)
 		T(draining_without_connections_ends_at_once),
 		T(a_session_begun_with_one_worker_resumes_at_the_next),
 		T(more_connections_than_allowed_wait_for_one_to_end),
+		T(past_the_limit_a_new_connection_takes_the_place_of_the_oldest_stranger),
 		T(one_address_cannot_take_all_connections),
 		T(a_start_that_fails_is_explained),
 		T(rubbish_from_master_is_survived),

@@ -1,0 +1,166 @@
+"""What one address or one caller may take, before the whole proxy: rates, shares, garbage, idle strangers. Others notice nothing."""
+import json
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from gatehouse import CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
+from test_proxyd_metrics import scrape
+
+
+@pytest.fixture
+def ca(tmp_path):
+    return CA(tmp_path / "pki")
+
+
+@pytest.fixture
+def issuer(ca):
+    with Issuer(ca) as i:
+        yield i
+
+
+@pytest.fixture
+def upstream(ca):
+    with Upstream(ca) as u:
+        yield u
+
+
+def limited(ca, issuer, upstream, **limits):
+    return proxyd_config(ca, [issuer], upstream, workers=1, limits=limits)
+
+
+def get(connection, token, path="/api"):
+    """On a kept connection: (status, headers, body)."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    stream = connection.makefile("rb")
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline().strip()):
+        name, value = line.decode().split(": ", 1)
+        headers[name.lower()] = value
+    return status, headers, stream.read(int(headers["content-length"]))
+
+
+def test_a_caller_over_the_rate_gets_a_status_that_says_when_to_come_again(tmp_path, ca, issuer, upstream):
+    with Proxyd(tmp_path, limited(ca, issuer, upstream, requestRatePerIdentity=2)) as proxyd:
+        jane, joe = issuer.mint("jane"), issuer.mint("joe")
+        with connect(proxyd.address, ca) as c:
+            while (answer := get(c, jane))[0] == 200:
+                pass
+            assert answer[0] == 429 and answer[1]["retry-after"] == "1"
+            status = json.loads(answer[2])
+            assert (status["kind"], status["reason"], status["code"]) == ("Status", "TooManyRequests", 429)
+            assert status["details"] == {"retryAfterSeconds": 1}
+            assert get(c, issuer.mint("jane", jti="another token, the same person"))[0] in (200, 429)
+            assert get(c, joe)[0] == 200
+        assert len(upstream.requests) < 40
+        assert scrape(proxyd).sum("gatehouse_requests_limited_total", limit="requestRatePerIdentity") >= 1
+
+
+def test_an_address_over_the_rate_waits_whoever_it_says_it_is(tmp_path, ca, issuer, upstream):
+    with Proxyd(tmp_path, limited(ca, issuer, upstream, requestRatePerAddress=1)) as proxyd, connect(proxyd.address, ca) as c:
+        statuses = [get(c, issuer.mint(f"user-{n}"))[0] for n in range(12)]
+        assert statuses[:10] == [200] * 10 and 429 in statuses[10:]
+
+
+def test_a_flood_of_bad_tokens_ends_in_waiting_and_who_is_known_is_served_at_once(tmp_path, ca, issuer, upstream):
+    with Proxyd(tmp_path, limited(ca, issuer, upstream, refusalRatePerAddress=1)) as proxyd:
+        token = issuer.mint()
+        with connect(proxyd.address, ca) as good, connect(proxyd.address, ca) as bad:
+            assert get(good, token)[0] == 200
+            other = Issuer(ca, url=issuer.url)
+            statuses = [get(bad, other.mint(jti=str(n)))[0] for n in range(10)]
+            assert statuses == [401] * 10
+            done = threading.Event()
+            late = []
+
+            def flood():
+                started = time.monotonic()
+                late.append((get(bad, other.mint(jti="one more"))[0], time.monotonic() - started))
+                done.set()
+
+            threading.Thread(target=flood).start()
+            for _ in range(50):
+                assert get(good, token)[0] == 200
+            assert not done.is_set(), "fifty good answers come before the late one"
+            assert done.wait(30) and late[0][0] == 429 and late[0][1] > 0.5
+            # A new credential from the same address has to wait with the others; the client is told when to come again.
+            assert get(good, issuer.mint("new"))[0] in (200, 429)
+        other.down()
+        assert scrape(proxyd).sum("gatehouse_requests_limited_total", limit="refusalRatePerAddress") >= 1
+
+
+def test_requests_in_flight_are_shared_fairly(tmp_path, ca, issuer, upstream):
+    release = threading.Event()
+
+    def hold(r):
+        if "slow" in r.target:
+            release.wait(30)
+        return 200, {}, b"{}"
+
+    upstream.answer = hold
+    with Proxyd(tmp_path, limited(ca, issuer, upstream, requestsInFlight=10)) as proxyd:
+        flood, good = issuer.mint("flood"), issuer.mint("good")
+        held = []
+        for _ in range(10):
+            c = connect(proxyd.address, ca)
+            c.sendall(f"GET /api/slow HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {flood}\r\n\r\n".encode())
+            held.append(c)
+        upstream.wait_requests(10)
+        with connect(proxyd.address, ca) as c:
+            assert get(c, flood)[0] == 429
+            for _ in range(20):
+                assert get(c, good)[0] == 200
+        release.set()
+        for c in held:
+            assert c.recv(12) == b"HTTP/1.1 200"
+            c.close()
+        with connect(proxyd.address, ca) as c:
+            assert get(c, flood)[0] == 200
+
+
+def test_idle_strangers_make_room_for_those_who_sign_in(tmp_path, ca, issuer, upstream):
+    with Proxyd(tmp_path, limited(ca, issuer, upstream, connections=20)) as proxyd:
+        host, port = proxyd.address.rsplit(":", 1)
+        with connect(proxyd.address, ca) as known:
+            token = issuer.mint()
+            assert get(known, token)[0] == 200
+            crowd = [socket.create_connection((host, int(port))) for _ in range(100)]
+            # Some with TLS and then nothing: no longer a matter of handshakes.
+            crowd += [connect(proxyd.address, ca) for _ in range(30)]
+            for _ in range(5):
+                assert request(proxyd.address, "GET", "/api", ca, token=token)[0] == 200
+            assert get(known, token)[0] == 200
+            s = scrape(proxyd)
+            assert s.sum("gatehouse_connections_refused_total", reason="shed") >= 100 and s.sum("gatehouse_connections_open") <= 20
+            for c in crowd:
+                c.close()
+        assert len(proxyd.find_log("as many connections as limits.connections allows")) == 1
+
+
+def test_a_head_has_one_term_however_many_bytes_keep_coming(tmp_path, ca, issuer, upstream):
+    with Proxyd(tmp_path, limited(ca, issuer, upstream, headerTimeout="400ms")) as proxyd, connect(proxyd.address, ca) as c:
+        started = time.monotonic()
+        c.settimeout(0.05)
+        answer = b""
+        for byte in b"GET /api HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 10000:
+            try:
+                c.sendall(bytes([byte]))
+                answer = c.recv(4096)
+            except TimeoutError:
+                continue
+            except (OSError, ssl.SSLError):
+                pass
+            break
+        assert answer.startswith(b"HTTP/1.1 408 ") and 0.3 < time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("key, value, expected", [
+    ("requestRatePerIdentity", -1, "0 to 1000000"), ("requestRatePerAddress", 2000000, "0 to 1000000"), ("bodyRate", "fast", "a whole number"),
+    ("requestsInFlite", 1, "requestsInFlight"), ("refusalRatePerAddres", 1, "refusalRatePerAddress")])
+def test_a_bad_limit_is_named_with_its_line_and_what_was_expected(tmp_path, ca, issuer, upstream, key, value, expected):
+    result = Proxyd(tmp_path, limited(ca, issuer, upstream, **{key: value})).check()
+    assert result.returncode == 1 and f"limits.{key}" in result.stderr and expected in result.stderr, result.stderr

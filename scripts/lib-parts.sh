@@ -7,6 +7,8 @@ ETCD_VERSION=3.6.5
 KWOK_VERSION=0.8.0
 KUBECTL_VERSION=1.37.1
 H2SPEC_VERSION=2.2.1+incompatible
+CLIENT_GO_VERSION=0.36.1
+PYTHON_KUBERNETES_VERSION=36.0.3
 GO_VERSION=1.26.6
 GO_MINOR_MIN=26
 
@@ -21,6 +23,8 @@ part_folder() {
 	kubectl-1.*) printf '%s-%s\n' "$PARTS/$1" "$(kubectl_package "${1#kubectl-}" | sed 's/.*@//')" ;;
 	kubectl) printf '%s\n' "$PARTS/kubectl-$KUBECTL_VERSION" ;;
 	h2spec) printf '%s\n' "$PARTS/h2spec-$H2SPEC_VERSION" ;;
+	client-go) printf '%s\n' "$PARTS/client-go-$CLIENT_GO_VERSION-$(cat "$ROOT"/tests/cluster/parts/client-go/* | sha256sum | cut -c1-12)" ;;
+	python-kubernetes) printf '%s\n' "$PARTS/python-kubernetes-$PYTHON_KUBERNETES_VERSION" ;;
 	go) printf '%s\n' "$PARTS/go-$GO_VERSION" ;;
 	*) die "no such part: $1" ;;
 	esac

@@ -41,6 +41,13 @@ def free_ports(n):
     return ports
 
 
+def part(name):
+    """The folder of a part, which is made first where there is none (scripts/cluster-parts)."""
+    script = '"$1/scripts/cluster-parts" "$2" >/dev/null && . "$1/scripts/lib.sh" && . "$1/scripts/lib-parts.sh" && part_folder "$2"'
+    found = subprocess.run(["bash", "-c", script, "part", ROOT, name], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return pathlib.Path(found.strip())
+
+
 def password_hash(password):
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
 

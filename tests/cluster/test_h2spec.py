@@ -8,10 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def h2spec():
-    parts = subprocess.run([harness.ROOT / "scripts/cluster-parts", "h2spec"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    found = list(harness.pathlib.Path(parts).glob("h2spec-*/h2spec"))
-    assert len(found) == 1
-    return found[0]
+    return harness.part("h2spec") / "h2spec"
 
 
 @pytest.mark.parametrize("path", ["/", "/oidc/.well-known/openid-configuration"], ids=["own", "relayed"])

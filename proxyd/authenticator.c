@@ -51,6 +51,13 @@ authenticator_wants_keys(struct authenticator *a)
 	return wants;
 }
 
+bool
+authenticator_has_ended(struct authenticator *a, const struct principal *p)
+{
+	issuer_keys_follow(&a->keys);
+	return a->keys.session && slice_eq_str(p->identity.issuer, a->keys.session->bearer.issuer) && issuer_keys_session_ended(&a->keys, p->identity.sid);
+}
+
 void
 authenticator_stats(const struct authenticator *a, struct authenticator_stats *out)
 {

@@ -92,6 +92,9 @@ enum authentication authenticator_session(struct authenticator *a, struct slice 
 /* authd says that there is no such session: forget what is remembered for it. */
 void authenticator_session_gone(struct authenticator *a, struct slice cookie);
 
+/* The session that somebody came with has ended since. */
+bool authenticator_has_ended(struct authenticator *a, const struct principal *p);
+
 struct authenticator_stats {
 	uint64_t hits, misses, refused, signatures, reviews;
 	size_t entries;

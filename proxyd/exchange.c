@@ -302,17 +302,32 @@ next_look_ms(const struct exchange *x, uint64_t stall_ms)
 	return x->gateway->config->limits.body_rate && waits_for_body(x) && stall_ms > BODY_WINDOW_MS ? BODY_WINDOW_MS : stall_ms;
 }
 
+/* A console's channel goes on telling what its person may see: it ends with their session. */
+#define SESSION_LOOK_MS 1000
+static bool
+ends_with_session(const struct exchange *x)
+{
+	return x->to->forward.kind != FORWARD_CLUSTER && x->principal && x->principal->identity.sid.n;
+}
+
+static void
+watch_tunnel(struct exchange *x, uint64_t idle_ms)
+{
+	watch_for_stall(x, ends_with_session(x) && idle_ms > SESSION_LOOK_MS ? SESSION_LOOK_MS : idle_ms);
+}
+
 /* A tunnel is never too slow, only forgotten. */
 static void
 on_tunnel_timer(struct exchange *x)
 {
 	uint64_t limit = (uint64_t)x->gateway->config->limits.tunnel_idle_timeout_ms, still = loop_now_ms(x->gateway->loop) - x->moved_ms;
+	bool ended = ends_with_session(x) && authenticator_has_ended(x->gateway->authenticator, x->principal);
 
-	if (still < limit) {
-		watch_for_stall(x, limit - still);
+	if (!ended && still < limit) {
+		watch_tunnel(x, limit - still);
 		return;
 	}
-	x->why = "nothing went through the tunnel for limits.tunnelIdleTimeout";
+	x->why = ended ? "its session has ended" : "nothing went through the tunnel for limits.tunnelIdleTimeout";
 	x->ops->cut(x);
 	exchange_finish(x);
 }
@@ -477,7 +492,7 @@ start_tunnel(struct exchange *x)
 	tunnel_begin_down(&x->tunnel, b, head.n, x->down_eof);
 	release_head(x);
 	x->moved_ms = loop_now_ms(g->loop);
-	watch_for_stall(x, (uint64_t)g->config->limits.tunnel_idle_timeout_ms);
+	watch_tunnel(x, (uint64_t)g->config->limits.tunnel_idle_timeout_ms);
 	run_tunnel(x);
 }
 

@@ -6,11 +6,11 @@ import urllib.parse
 
 import pytest
 import yaml
-from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from chromium_driver import start_chromium
 from harness import CLIENT_ID, Gateway
 
 EMAIL, PASSWORD = "ann@example.com", "correct horse battery"
@@ -20,27 +20,6 @@ EMAIL, PASSWORD = "ann@example.com", "correct horse battery"
 def gateway(tmp_path):
     with Gateway(tmp_path / "gateway", {EMAIL: PASSWORD}, {EMAIL: ["dev", "on <call>"]}) as g:
         yield g
-
-
-def start_chromium(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                     "--disable-component-update", "--disable-sync", "--ignore-certificate-errors", f"--user-data-dir={tmp_path / 'profile'}",
-                     "--window-size=400,850"):
-        options.add_argument(argument)
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(service=webdriver.chrome.service.Service("/usr/bin/chromedriver"), options=options)
-    driver.set_page_load_timeout(30)
-    return driver
-
-
-@pytest.fixture
-def chromium(tmp_path):
-    driver = start_chromium(tmp_path)
-    yield driver
-    driver.quit()
 
 
 def wait(driver, condition):

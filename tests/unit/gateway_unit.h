@@ -29,6 +29,7 @@ struct authenticator {
 	struct review_question question;
 	int sessions_gone;
 	bool no_keys;
+	atomic_bool alice_ended;
 };
 static struct authenticator believer;
 
@@ -141,6 +142,11 @@ authenticator_session(struct authenticator *a, struct slice cookie, struct slice
 	}
 	principal_ref(*out = &a->alice);
 	return AUTHENTICATED;
+}
+bool
+authenticator_has_ended(struct authenticator *a, const struct principal *p)
+{
+	return a->alice_ended && p == &a->alice;
 }
 void
 authenticator_session_gone(struct authenticator *a, struct slice cookie)

@@ -455,6 +455,62 @@ a_tunnel_lives_while_something_moves_and_no_longer(void **state)
 }
 
 static void
+open_console(struct end *client, struct end *backend)
+{
+	char head[4096];
+
+	*client = rig_client(&rig);
+	end_say(client, "GET /console/ws HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+	*backend = rig_authd(&rig);
+	end_hear_head(backend, head, sizeof(head));
+	assert_non_null(strstr(head, "\r\nX-Remote-User: alice\r\n"));
+	assert_null(strstr(head, "Authorization"));
+	end_say(backend, SWITCHING TO_WEBSOCKET "\r\n");
+	end_hear_head(client, head, sizeof(head));
+	assert_memory_equal(head, SWITCHING, sizeof(SWITCHING) - 1);
+}
+static void
+have_a_console(struct proxyd_config *c)
+{
+	struct proxyd_route *routes = c->routes.items;
+
+	routes[0].kind = routes[1].kind = PROXYD_ROUTE_FRONT_PROXY;
+	believer.alice.identity.sid = SLICE_LIT("s-1");
+}
+static int
+setup_console(void **state)
+{
+	(void)state;
+	rig_start(&rig, have_a_console);
+	return 0;
+}
+/* A channel to a cluster is the cluster's to end. */
+static void
+a_channel_to_a_backend_ends_within_a_second_of_its_session(void **state)
+{
+	struct end client, backend, kube, cluster;
+
+	(void)state;
+	open_console(&client, &backend);
+	open_tunnel(&kube, &cluster);
+	for (int i = 0; i < 5; i++) {
+		rig_later(&rig, 1000);
+		end_say(&client, "ping");
+		end_hear(&backend, "ping");
+	}
+	atomic_store(&believer.alice_ended, true);
+	end_say(&client, "ping");
+	end_hear(&backend, "ping");
+	rig_later(&rig, 1000);
+	end_hear_cut(&client);
+	end_hear_eof(&backend);
+	end_say(&kube, "ping");
+	end_hear(&cluster, "ping");
+	part(&client, &backend);
+	part(&kube, &cluster);
+}
+
+static void
 start_drain(struct rig *r, void *arg)
 {
 	(void)arg;
@@ -629,6 +685,7 @@ main(void)
 		T(what_an_upstream_sent_before_it_closed_arrives_while_the_client_still_sends),
 		T(each_tunnel_leaves_one_line_with_the_bytes_of_both_ways_and_why_it_ended),
 		cmocka_unit_test_setup_teardown(a_tunnel_lives_while_something_moves_and_no_longer, setup_forgetful, teardown),
+		cmocka_unit_test_setup_teardown(a_channel_to_a_backend_ends_within_a_second_of_its_session, setup_console, teardown),
 		T(a_draining_gateway_lets_its_tunnels_go_on),
 		T(a_hundred_megabytes_pass_either_way_and_end_in_order),
 		T(who_does_not_read_makes_the_sender_wait_in_one_block_while_the_other_way_goes_on),

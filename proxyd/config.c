@@ -150,6 +150,7 @@ TABLE(root_table,
 	ROW("workers", CONFIG_INT, proxyd_config, workers, PLAIN, .fallback = "0", .max = PROXYD_WORKERS_MAX),
 	ROW("user", CONFIG_STRING, proxyd_config, user, 0),
 	ROW("pidFile", CONFIG_STRING, proxyd_config, pid_file, PLAIN),
+	ROW("reloadOnChange", CONFIG_BOOL, proxyd_config, reload_on_change, PLAIN, .fallback = "false"),
 	BLOCK("authentication", authentication_table, PLAIN),
 	ROW("clusters", CONFIG_BLOCK_LIST, proxyd_config, clusters, PLAIN, .table = &cluster_table, .max = PROXYD_CLUSTERS_MAX),
 	ROW("routes", CONFIG_BLOCK_LIST, proxyd_config, routes, PLAIN, .table = &route_table, .max = PROXYD_ROUTES_MAX),
@@ -172,7 +173,9 @@ proxyd_config_load(const char *path, const struct clock *clock, struct proxyd_co
 	}
 	arena_init(&c->arena, CONFIG_BYTES_MAX);
 	arena_init(&c->secrets, CONFIG_BYTES_MAX);
-	enum err err = yaml_load(&c->arena, path, &root, e);
+	enum err err = file_watch_note(&c->self, path);
+	if (!err)
+		err = yaml_load(&c->arena, path, &root, e);
 	if (!err)
 		err = config_unsupported_check(path, root, e);
 	if (!err)
@@ -196,6 +199,8 @@ proxyd_config_free(struct proxyd_config *c)
 	if (!c)
 		return;
 	proxyd_config_forget_secrets(c);
+	file_watch_fini(&c->files);
+	file_watch_fini(&c->self);
 	arena_fini(&c->arena);
 	free(c);
 }

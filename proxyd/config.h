@@ -8,6 +8,7 @@
 #include "shared/address.h"
 #include "shared/clock.h"
 #include "shared/config.h"
+#include "shared/file_watch.h"
 #include "shared/log.h"
 
 struct proxyd_listen {
@@ -86,6 +87,7 @@ struct proxyd_config {
 	struct config_list listen;   /* proxyd_listen */
 	int64_t workers;             /* 0: one per CPU; 1..256 */
 	const char *user;            /* to become when started as root; NULL: stay */
+	bool reload_on_change;       /* a change of this file counts as HUP; of files that it names, it always does */
 	const char *pid_file;        /* where the master that serves writes its number; NULL: nowhere */
 	struct {
 		struct config_list jwt;  /* proxyd_jwt */
@@ -122,6 +124,7 @@ struct proxyd_config {
 	struct { const char *file; int level; int line; } audit;       /* file NULL: no events; level: Metadata is the only one there is */
 
 	/* derived */
+	struct file_watch self, files;        /* this file; and those that it names, tokens of clusters excepted (credentials.h) */
 	struct token_file tokens;             /* of authentication.tokenFile */
 	const struct proxyd_jwt *session_jwt; /* whose cookie counts; NULL: no sessions */
 	struct address session_socket;        /* authd's, from its discoveryURL */

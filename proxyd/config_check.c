@@ -92,7 +92,9 @@ config_check_pem(struct check *k, struct arena *arena, const char *key, const ch
 	struct buf bytes;
 
 	buf_init(&bytes, PEM_BYTES_MAX);
-	enum err e = file_read(path, PEM_BYTES_MAX, &bytes);
+	enum err e = file_watch_note(&k->c->files, path);
+	if (!e)
+		e = file_read(path, PEM_BYTES_MAX, &bytes);
 	if (e) {
 		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
 	} else {
@@ -325,7 +327,9 @@ check_token_file(struct check *k)
 	if (!path)
 		return OK;
 	buf_init(&text, TOKEN_FILE_BYTES_MAX);
-	enum err e = file_read(path, TOKEN_FILE_BYTES_MAX, &text);
+	enum err e = file_watch_note(&k->c->files, path);
+	if (!e)
+		e = file_read(path, TOKEN_FILE_BYTES_MAX, &text);
 	if (e)
 		e = REFUSE(k, key, "cannot read %s: %s", path, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
 	else if (token_file_parse(&k->c->secrets, path, buf_slice(&text), (size_t)k->c->limits.token_bytes, &k->c->tokens, &inner))
@@ -357,7 +361,7 @@ check_cluster(struct check *k, size_t i)
 	for (size_t j = 0; j < i; j++)
 		if (strcmp(all[j].name, cluster->name) == 0)
 			return REFUSE(k, KEY_OF("clusters[%zu].name", i), "\"%s\" is the name of clusters[%zu] too", cluster->name, j);
-	enum err e = kubeconfig_load(&k->c->secrets, cluster->kubeconfig, cluster->context, &cluster->target, &inner);
+	enum err e = kubeconfig_load(&k->c->secrets, cluster->kubeconfig, cluster->context, &k->c->files, &cluster->target, &inner);
 	if (e)
 		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s", inner.text);
 	if (t->ca_pem.n && certificate_check_ca(t->ca_pem, k->now_s, why))

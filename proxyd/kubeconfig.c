@@ -14,6 +14,7 @@ struct reader {
 	struct arena *arena;
 	const char *name;
 	struct config_error *e;
+	struct file_watch *watch; /* NULL: nobody asks */
 };
 /* A map of the document with its path ("users[2].user"). */
 struct block {
@@ -39,22 +40,25 @@ enum err
 kubeconfig_parse(struct arena *arena, const char *name, struct slice text, const char *context, struct kubeconfig *out,
 	struct config_error *e)
 {
-	struct reader r = { arena, name, e };
+	struct reader r = { arena, name, e, NULL };
 	struct sources files;
 
 	return parse(&r, text, context, out, &files);
 }
 
 enum err
-kubeconfig_load(struct arena *arena, const char *path, const char *context, struct kubeconfig *out, struct config_error *e)
+kubeconfig_load(struct arena *arena, const char *path, const char *context, struct file_watch *watch, struct kubeconfig *out,
+	struct config_error *e)
 {
-	struct reader r = { arena, path, e };
+	struct reader r = { arena, path, e, watch };
 	struct sources files;
 	struct kubeconfig found;
 	struct buf text;
 
 	buf_init(&text, YAML_BYTES_MAX);
-	enum err err = file_read(path, YAML_BYTES_MAX, &text);
+	enum err err = watch ? file_watch_note(watch, path) : OK;
+	if (!err)
+		err = file_read(path, YAML_BYTES_MAX, &text);
 	if (err)
 		config_error_set(e, path, 0, NULL, "cannot be read: %s", err == E_SYSTEM ? strerrordesc_np(errno) : err_name(err));
 	if (!err)
@@ -391,7 +395,7 @@ beside(struct reader *r, const char *kubeconfig, const char *path)
 }
 
 static enum err
-read_source(struct reader *r, const char *kubeconfig, const struct source *s, size_t bytes_max, const char **path, struct slice *out)
+read_source(struct reader *r, struct file_watch *watch, const char *kubeconfig, const struct source *s, size_t bytes_max, const char **path, struct slice *out)
 {
 	struct buf bytes;
 
@@ -401,7 +405,9 @@ read_source(struct reader *r, const char *kubeconfig, const struct source *s, si
 		return E_NOMEM;
 	}
 	buf_init(&bytes, bytes_max);
-	enum err e = file_read(*path, bytes_max, &bytes);
+	enum err e = watch ? file_watch_note(watch, *path) : OK;
+	if (!e)
+		e = file_read(*path, bytes_max, &bytes);
 	if (e)
 		config_error_set(r->e, r->name, s->line, s->key, "cannot read %s: %s", *path,
 			e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
@@ -423,7 +429,8 @@ read_token(struct reader *r, const char *path, const struct source *s, struct ku
 {
 	struct slice text;
 
-	enum err e = read_source(r, path, s, KUBECONFIG_TOKEN_BYTES_MAX, &out->token_file, &text);
+	/* Not noted: kubelets replace it by the hour, and credentials.h follows it without a reload. */
+	enum err e = read_source(r, NULL, path, s, KUBECONFIG_TOKEN_BYTES_MAX, &out->token_file, &text);
 	if (e)
 		return e;
 	if (!kubeconfig_token_trim(&text))
@@ -441,11 +448,11 @@ read_sources(struct reader *r, const char *path, struct sources *files, struct k
 	enum err e = OK;
 
 	if (files->ca.file)
-		e = read_source(r, path, &files->ca, PEM_BYTES_MAX, &unused, &out->ca_pem);
+		e = read_source(r, r->watch, path, &files->ca, PEM_BYTES_MAX, &unused, &out->ca_pem);
 	if (!e && files->cert.file)
-		e = read_source(r, path, &files->cert, PEM_BYTES_MAX, &unused, &out->cert_pem);
+		e = read_source(r, r->watch, path, &files->cert, PEM_BYTES_MAX, &unused, &out->cert_pem);
 	if (!e && files->key.file)
-		e = read_source(r, path, &files->key, PEM_BYTES_MAX, &unused, &out->key_pem);
+		e = read_source(r, r->watch, path, &files->key, PEM_BYTES_MAX, &unused, &out->key_pem);
 	if (!e && files->token.file)
 		e = read_token(r, path, &files->token, out);
 	return e;

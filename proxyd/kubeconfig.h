@@ -4,6 +4,7 @@
 #define PROXYD_KUBECONFIG_H
 
 #include "shared/config.h"
+#include "shared/file_watch.h"
 
 struct kubeconfig {
 	const char *server;          /* https URL as written */
@@ -24,7 +25,8 @@ struct kubeconfig {
 bool kubeconfig_token_trim(struct slice *text);
 
 /* context NULL: current-context. Relative paths are relative to the kubeconfig's folder. Strings live in arena. */
-MUST_CHECK enum err kubeconfig_load(struct arena *arena, const char *path, const char *context, struct kubeconfig *out, struct config_error *e);
+MUST_CHECK enum err kubeconfig_load(struct arena *arena, const char *path, const char *context, struct file_watch *watch,
+	struct kubeconfig *out, struct config_error *e);
 /* The same from text, without reading the files that it names: for tests and fuzzing of the shape. */
 MUST_CHECK enum err kubeconfig_parse(struct arena *arena, const char *name, struct slice text, const char *context, struct kubeconfig *out, struct config_error *e);
 

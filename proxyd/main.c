@@ -77,6 +77,8 @@ static const char help[] =
 	"           requestRatePerAddress: 0, requestRatePerIdentity: 0, refusalRatePerAddress: 50,  # a second; 0: no limit\n"
 	"           requestsInFlight: 4096, requestsInFlightPerIdentity: 0}\n"
 	"  admin: {address: \"127.0.0.1:9443\"}      # plain HTTP: /livez, /readyz, /metrics\n"
+	"  reloadOnChange: false                   # true: a change of CONFIG counts as HUP. Of certificates, keys,\n"
+	"                                          # kubeconfigs and other files that it names it does always\n"
 	"  pidFile: FILE                           # of the master that serves; default: none\n"
 	"  log: {level: info, format: json, file: LOG}   # debug, info, warn, error; text, json; default: standard error\n"
 	"  audit: {file: AUDIT, level: Metadata}   # an audit.k8s.io/v1 Event for each request to a cluster, one a line\n"

@@ -153,6 +153,7 @@ start_up(struct master *m, struct proxyd_config *config)
 	if (!start_generation(m, config, &e))
 		return refuse(m, e.text);
 	settle_inheritance(m);
+	master_follow_files(m);
 	return true;
 }
 

@@ -15,6 +15,7 @@ enum ending { ENDING_NO, ENDING_SUCCEEDED, ENDING_DRAIN, ENDING_STOP };
 struct master {
 	struct loop_watch signals; /* first member */
 	struct loop_timer watchdog;
+	struct loop_timer files;        /* master_files.c */
 	struct loop *loop;
 	const struct clock *clock;
 	const char *path;
@@ -55,6 +56,10 @@ void master_run_queued(struct master *m);
 void master_end_if_gone(struct master *m);
 /* The pid file, if the configuration in use names one, is ours from now on. */
 void master_claim_pid_file(struct master *m);
+
+/* master_files.c */
+/* Looks at the configuration's files now and then, for as long as nothing ends. */
+void master_follow_files(struct master *m);
 
 /* master_upgrade.c */
 void master_upgrade_init(struct master *m);

@@ -248,7 +248,7 @@ files_are_read_relative_to_the_kubeconfig(void **state)
 	snprintf(text, sizeof(text),
 		WHOLE(SERVER ", certificate-authority: ca.pem", "client-certificate: ./cert.pem, client-key: %s, tokenFile: token, token: inline"),
 		put(f, "key.pem", "KEY"));
-	assert_int_equal(kubeconfig_load(&f->arena, put(f, "config", text), NULL, &k, &e), OK);
+	assert_int_equal(kubeconfig_load(&f->arena, put(f, "config", text), NULL, NULL, &k, &e), OK);
 	assert_string_equal(k.ca_pem.p, "CA");
 	assert_string_equal(k.cert_pem.p, "CERT");
 	assert_string_equal(k.key_pem.p, "KEY");
@@ -266,7 +266,7 @@ data_wins_over_a_file_as_in_kubectl(void **state)
 	const char *path = put(f, "config",
 		WHOLE(SERVER ", certificate-authority: missing, certificate-authority-data: Q0E=",
 			"client-certificate: missing, client-certificate-data: QQ==, client-key: missing, client-key-data: Qg=="));
-	assert_int_equal(kubeconfig_load(&f->arena, path, NULL, &k, &e), OK);
+	assert_int_equal(kubeconfig_load(&f->arena, path, NULL, NULL, &k, &e), OK);
 	assert_string_equal(k.ca_pem.p, "CA");
 	assert_string_equal(k.cert_pem.p, "A");
 	assert_string_equal(k.key_pem.p, "B");
@@ -294,14 +294,14 @@ a_file_that_is_missing_empty_or_no_token_is_reported_with_its_key(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct config_error e = { "" };
 		struct kubeconfig k;
-		enum err err = kubeconfig_load(&f->arena, put(f, "config", cases[i].text), NULL, &k, &e);
+		enum err err = kubeconfig_load(&f->arena, put(f, "config", cases[i].text), NULL, NULL, &k, &e);
 		if (err == OK || !strstr(e.text, cases[i].expected))
 			fail_msg("%s\ngave: %s\nexpected: %s", cases[i].text, err ? e.text : "no error", cases[i].expected);
 	}
 	struct config_error e = { "" };
 	struct kubeconfig k;
 	put(f, "token", " \n");
-	assert_int_not_equal(kubeconfig_load(&f->arena, put(f, "config", WHOLE(SERVER, "tokenFile: token")), NULL, &k, &e), OK);
+	assert_int_not_equal(kubeconfig_load(&f->arena, put(f, "config", WHOLE(SERVER, "tokenFile: token")), NULL, NULL, &k, &e), OK);
 	assert_non_null(strstr(e.text, "expected one token"));
 }
 
@@ -312,7 +312,7 @@ a_kubeconfig_that_cannot_be_read_is_reported(void **state)
 	struct config_error e = { "" };
 	struct kubeconfig k;
 
-	assert_int_equal(kubeconfig_load(&f->arena, "/nowhere/config", NULL, &k, &e), E_SYSTEM);
+	assert_int_equal(kubeconfig_load(&f->arena, "/nowhere/config", NULL, NULL, &k, &e), E_SYSTEM);
 	assert_string_equal(e.text, "/nowhere/config: cannot be read: No such file or directory");
 }
 

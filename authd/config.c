@@ -170,7 +170,11 @@ TABLE(logger_table,
 	ROW("format", CONFIG_STRING, config_file, log_format, PLAIN, .fallback = "text"),
 	ROW("excludeFields", CONFIG_STRING_LIST, config_file, c.log.exclude, PLAIN));
 TABLE(frontend_table,
-	ROW("issuer", CONFIG_STRING, config_file, c.frontend.issuer, PLAIN, .fallback = "Gatehouse"));
+	ROW("issuer", CONFIG_STRING, config_file, c.frontend.issuer, PLAIN, .fallback = "Gatehouse"),
+	ROW("theme", CONFIG_STRING, config_file, c.frontend.theme, PLAIN),
+	ROW("logoURL", CONFIG_STRING, config_file, c.frontend.logo_url, PLAIN),
+	ROW("dir", CONFIG_STRING, config_file, c.frontend.dir, PLAIN),
+	ROW("extra", CONFIG_NODE, config_file, c.frontend.extra, PLAIN));
 TABLE(telemetry_table,
 	ROW("http", CONFIG_STRING, config_file, c.telemetry_http, PLAIN),
 	ROW("enableProfiling", CONFIG_BOOL, config_file, profiling, PLAIN));

@@ -3,6 +3,7 @@
 #ifndef AUTHD_CONFIG_H
 #define AUTHD_CONFIG_H
 
+#include "authd/frontend.h"
 #include "authd/vault.h"
 #include "oidc/client.h"
 #include "oidc/jwk_set.h"
@@ -46,6 +47,18 @@ struct github_config {
 	int team_name_field;     /* 0 name, 1 slug, 2 both */
 	bool load_all_groups, use_login_as_id;
 	const char *base_url, *api_url; /* ours (baseURL, apiURL; without '/' at the end; NULL: derived): instead of https://github.com and https://api.github.com (or https://HOST, https://HOST/api/v3) */
+};
+
+/* Light or dark: as the browser likes it, unless frontend.theme says. */
+enum authd_scheme { AUTHD_SCHEME_BROWSERS, AUTHD_SCHEME_LIGHT, AUTHD_SCHEME_DARK };
+struct authd_frontend {
+	const char *issuer;             /* name shown on pages; default "Gatehouse" */
+	const char *theme, *dir;        /* NULL: not given */
+	const char *logo_url;           /* absolute, or below the issuer's path without a slash before it; NULL: ours */
+	struct slice logo_origin;       /* of an absolute one; else empty */
+	const struct yaml_node *extra;  /* a map of texts, for templates; NULL: none */
+	enum authd_scheme scheme;
+	struct frontend_files files;    /* of dir */
 };
 
 struct authd_config {
@@ -92,7 +105,7 @@ struct authd_config {
 		int level, format;                /* enum log_level, enum log_format */
 		struct config_strings exclude;    /* keys of fields that are left out */
 	} log;
-	struct { const char *issuer; } frontend; /* name shown on pages; default "Gatehouse" */
+	struct authd_frontend frontend;
 	const char *telemetry_http;  /* telemetry.http; NULL: no such listener */
 	struct {
 		const char *cookie_name;

@@ -328,13 +328,12 @@ enum err
 authd_config_check(struct config_check *k)
 {
 	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, authd_config_check_web, authd_config_check_oauth2, check_signer, check_log,
-		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, authd_config_check_telemetry, check_console, check_user };
+		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, authd_config_check_telemetry, authd_config_check_frontend,
+		check_console, check_user };
 	enum err e = OK;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)
 		e = steps[i](k);
-	if (e == OK)
-		e = authd_config_check_value(k, "frontend.issuer", k->f->c.frontend.issuer);
 	if (e == OK && !k->f->c.connectors.n && !k->f->c.enable_password_db)
 		e = authd_config_refuse(k, "connectors", "expected a connector, or enablePasswordDB: true: without one nobody can sign in");
 	return e;

@@ -9,10 +9,6 @@ static const struct {
 } not_carried[] = {
 	{ "grpc", KNOWN " (clients and people stand in this file; a HUP reads it again)" },
 	{ "mfa", KNOWN },
-	{ "frontend.dir", KNOWN },
-	{ "frontend.logoURL", KNOWN },
-	{ "frontend.theme", KNOWN " (pages follow the browser's light or dark mode)" },
-	{ "frontend.extra", KNOWN },
 	{ "staticClients[].refreshTokenLifetime", KNOWN },
 	{ "staticClients[].mfaChain", KNOWN },
 	{ "staticClients[].ssoSharedWith", KNOWN },

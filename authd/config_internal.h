@@ -77,6 +77,8 @@ MUST_CHECK enum err authd_config_check_dex(const char *file, const struct yaml_n
 /* config_web.c */
 MUST_CHECK enum err authd_config_check_web(struct config_check *k);
 MUST_CHECK enum err authd_config_check_telemetry(struct config_check *k);
+/* config_frontend.c */
+MUST_CHECK enum err authd_config_check_frontend(struct config_check *k);
 /* config_check.c */
 /* Each retired key stays published as long as its tokens live. */
 MUST_CHECK enum err authd_config_check_lifetime(const struct config_check *k, const char *key, int64_t lifetime_ms);

@@ -40,7 +40,7 @@ authd_confine_files(const struct authd_config *c)
 		{ "/dev/null", SANDBOX_MAY_WRITE },
 	};
 	const struct authd_connector_config *connectors = c->connectors.items;
-	size_t fixed = sizeof(system) / sizeof(system[0]), own = 8;
+	size_t fixed = sizeof(system) / sizeof(system[0]), own = 9;
 	struct table t = { .paths = calloc(fixed + own + c->connectors.n, sizeof(*t.paths)) };
 
 	if (!t.paths)
@@ -53,6 +53,8 @@ authd_confine_files(const struct authd_config *c)
 	add_folder_of(&t, c->web.tls_key, SANDBOX_MAY_READ);
 	add_folder_of(&t, c->console.certificate_authority, SANDBOX_MAY_READ);
 	add_folder_of(&t, c->storage.key_file, SANDBOX_MAY_READ);
+	if (c->frontend.dir)
+		t.paths[t.n++] = (struct sandbox_path){ c->frontend.dir, SANDBOX_MAY_READ };
 	add_folder_of(&t, c->web.unix_path, SANDBOX_MAY_MAKE_SOCKETS);
 	for (size_t i = 0; i < c->connectors.n; i++)
 		add_folder_of(&t, connectors[i].github ? connectors[i].github->root_ca : NULL, SANDBOX_MAY_READ);

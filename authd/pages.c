@@ -108,28 +108,76 @@ brand_name(const struct request *r)
 }
 
 static void
+link_file(struct page *p, const char *before, const char *path)
+{
+	page_html(p, before);
+	page_path(p, path);
+	page_html(p, "\">");
+}
+
+/* An operator's own style comes behind ours, which it may change. */
+static void
+links(struct page *p, const struct frontend_files *files)
+{
+	page_html(p, "<link rel=\"stylesheet\" href=\"");
+	page_path(p, PAGE_STATIC_PATH);
+	page_html(p, static_names[0]);
+	page_html(p, "\">");
+	if (frontend_find(files, "theme/", SLICE_LIT("styles.css")))
+		link_file(p, "<link rel=\"stylesheet\" href=\"", "/theme/styles.css");
+	if (frontend_find(files, "theme/", SLICE_LIT("favicon.png"))) {
+		link_file(p, "<link rel=\"icon\" href=\"", "/theme/favicon.png");
+		return;
+	}
+	page_html(p, "<link rel=\"icon\" type=\"image/svg+xml\" href=\"");
+	page_path(p, PAGE_STATIC_PATH);
+	page_html(p, static_names[1]);
+	page_html(p, "\">");
+}
+
+static void
+logo(struct page *p, const struct authd_frontend *f)
+{
+	page_html(p, f->logo_url ? "<img class=\"logo\" alt=\"\" src=\"" : "<img alt=\"\" src=\"");
+	if (!f->logo_url) {
+		page_path(p, PAGE_STATIC_PATH);
+		page_html(p, static_names[1]);
+	} else if (f->logo_origin.n) {
+		page_text(p, slice_str(f->logo_url));
+	} else {
+		page_path(p, "/");
+		page_text(p, slice_str(f->logo_url));
+	}
+	page_html(p, "\">");
+}
+
+static void
 begin(struct page *p, struct request *r, const char *title, const char *main_tag)
 {
+	static const char *const scheme_classes[] = { [AUTHD_SCHEME_BROWSERS] = "", [AUTHD_SCHEME_LIGHT] = " class=\"light\"",
+		[AUTHD_SCHEME_DARK] = " class=\"dark\"" };
+	static const char *const scheme_names[] = { [AUTHD_SCHEME_BROWSERS] = "light dark", [AUTHD_SCHEME_LIGHT] = "light", [AUTHD_SCHEME_DARK] = "dark" };
+	const struct authd_frontend *f = &r->generation->config->frontend;
+
 	pthread_once(&statics_once, statics_prepare);
 	p->r = r;
 	buf_init(&p->html, PAGE_BYTES_MAX);
-	page_html(p, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-		"<meta name=\"color-scheme\" content=\"light dark\"><title>");
+	page_html(p, "<!doctype html><html lang=\"en\"");
+	page_html(p, scheme_classes[f->scheme]);
+	page_html(p, "><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+		"<meta name=\"color-scheme\" content=\"");
+	page_html(p, scheme_names[f->scheme]);
+	page_html(p, "\"><title>");
 	page_html(p, title);
 	page_html(p, " · ");
 	page_text(p, brand_name(r));
-	page_html(p, "</title><link rel=\"stylesheet\" href=\"");
-	page_path(p, PAGE_STATIC_PATH);
-	page_html(p, static_names[0]);
-	page_html(p, "\"><link rel=\"icon\" type=\"image/svg+xml\" href=\"");
-	page_path(p, PAGE_STATIC_PATH);
-	page_html(p, static_names[1]);
-	page_html(p, "\"></head><body>");
+	page_html(p, "</title>");
+	links(p, &f->files);
+	page_html(p, "</head><body>");
 	page_html(p, main_tag);
-	page_html(p, "<div class=\"brand\"><img alt=\"\" src=\"");
-	page_path(p, PAGE_STATIC_PATH);
-	page_html(p, static_names[1]);
-	page_html(p, "\"><span>");
+	page_html(p, "<div class=\"brand\">");
+	logo(p, f);
+	page_html(p, "<span>");
 	page_text(p, brand_name(r));
 	page_html(p, "</span></div>");
 }
@@ -162,9 +210,10 @@ page_headers(struct request *r)
 void
 page_send(struct page *p, int status, struct slice form_target)
 {
+	const struct authd_frontend *f = &p->r->generation->config->frontend;
 	char *policy = arena_printf(&p->r->arena,
-		"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'%s%.*s; frame-ancestors 'none'; base-uri 'none'",
-		form_target.n ? " " : "", SLICE_FMT(form_target));
+		"default-src 'none'; style-src 'self'; img-src 'self'%s%.*s;%s form-action 'self'%s%.*s; frame-ancestors 'none'; base-uri 'none'",
+		f->logo_origin.n ? " " : "", SLICE_FMT(f->logo_origin), f->dir ? " font-src 'self';" : "", form_target.n ? " " : "", SLICE_FMT(form_target));
 
 	page_html(p, "</main></body></html>\n");
 	page_headers(p->r);

@@ -7,11 +7,16 @@ const char page_icon_svg[] =
 	"<path d=\"M19 38V24a5 5 0 0 1 10 0v14M24 19v19M11 30h26\" fill=\"none\" stroke=\"#99f6e4\" stroke-width=\"2.5\" stroke-linecap=\"round\"/>"
 	"</svg>";
 
+#define DARK                                                                                                                                   \
+	"--bg:#0e1514;--card:#182221;--ink:#e8f0ef;--soft:#9db0ad;--line:#2e3d3b;--field:#0f1817;--accent:#2dd4bf;--accent-ink:#04201c;"      \
+	"--accent-hover:#5eead4;--alert-bg:#3b1714;--alert-ink:#ffb4a9;--chip:#16332f;--ring:#5eead4"
+
 const char page_style_css[] =
 	":root{color-scheme:light dark;--bg:#f2f5f5;--card:#fff;--ink:#14201f;--soft:#566664;--line:#d7dfde;--field:#fff;--accent:#0f766e;"
 	"--accent-ink:#fff;--accent-hover:#0b5d57;--alert-bg:#fdecea;--alert-ink:#8a1c12;--chip:#e4f2f0;--ring:#14b8a6}\n"
-	"@media (prefers-color-scheme:dark){:root{--bg:#0e1514;--card:#182221;--ink:#e8f0ef;--soft:#9db0ad;--line:#2e3d3b;--field:#0f1817;"
-	"--accent:#2dd4bf;--accent-ink:#04201c;--accent-hover:#5eead4;--alert-bg:#3b1714;--alert-ink:#ffb4a9;--chip:#16332f;--ring:#5eead4}}\n"
+	"@media (prefers-color-scheme:dark){:root:not(.light){" DARK "}}\n"
+	":root.light{color-scheme:light}\n"
+	":root.dark{color-scheme:dark;" DARK "}\n"
 	"*{box-sizing:border-box}\n"
 	"html{-webkit-text-size-adjust:100%}\n"
 	"body{margin:0;min-height:100vh;min-height:100dvh;display:flex;flex-direction:column;align-items:center;padding:max(1rem,6vh) 1rem 2rem;"
@@ -20,6 +25,7 @@ const char page_style_css[] =
 	"main.wide{max-width:40rem}\n"
 	".brand{display:flex;align-items:center;gap:.65rem;margin:0 0 1.25rem;font-weight:650;letter-spacing:.01em}\n"
 	".brand img{width:2rem;height:2rem}\n"
+	".brand img.logo{width:auto;max-width:12rem}\n"
 	"h1{margin:0 0 .25rem;font-size:1.5rem;line-height:1.25;letter-spacing:-.01em}\n"
 	"h2{margin:1.75rem 0 .5rem;font-size:1.05rem}\n"
 	"p{margin:.5rem 0 1rem}\n"

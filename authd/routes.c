@@ -27,6 +27,7 @@ static const struct route routes[] = {
 	{ "/keys", METHOD_GET, ROUTE_CORS, wellknown_keys },
 	{ "/healthz", METHOD_GET, 0, wellknown_health },
 	{ PAGE_STATIC_PATH, METHOD_GET, ROUTE_PREFIX, wellknown_static },
+	{ "/theme/", METHOD_GET, ROUTE_PREFIX, wellknown_theme },
 	{ "/auth", METHOD_GET | METHOD_POST, 0, authorize_request },
 	{ "/auth/local/login", METHOD_GET, 0, login_page },
 	{ "/auth/local/login", METHOD_POST, 0, login_submit },

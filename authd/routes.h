@@ -13,7 +13,7 @@ void routes_answered(const struct request *r, int status, uint64_t ms);
 typedef void route_handler(struct request *r, struct slice rest);
 
 /* wellknown.c */
-route_handler wellknown_discovery, wellknown_keys, wellknown_health, wellknown_static;
+route_handler wellknown_discovery, wellknown_keys, wellknown_health, wellknown_static, wellknown_theme;
 /* authorize.c, login.c, callback.c, approval.c */
 route_handler authorize_request, login_page, login_submit, callback_begin, callback_finish, approval_page, approval_submit;
 /* device_pages.c */

@@ -47,15 +47,34 @@ wellknown_health(struct request *r, struct slice rest)
 	response_send(r, healthy ? 200 : 503, "text/plain; charset=utf-8", &body);
 }
 
+/* A file of frontend.dir. An image may hold a script (SVG): where it is opened by itself, that does not run. */
+static void
+send_file(struct request *r, const char *folder, struct slice rest)
+{
+	const struct frontend_file *f = frontend_find(&r->generation->config->frontend.files, folder, rest);
+
+	if (!f) {
+		page_error_send(r, &(struct page_error){ .status = 404, .title = "There is no such page",
+			.what = SLICE_LIT("Nothing is served under this address."), .todo = "Load the page that led here again." });
+		return;
+	}
+	response_header(r, "Content-Security-Policy", SLICE_LIT("default-src 'none'; style-src 'unsafe-inline'; sandbox"));
+	send_bytes(r, f->content_type, SLICE_LIT("public, max-age=300"), f->bytes);
+}
+
 void
 wellknown_static(struct request *r, struct slice rest)
 {
 	const struct page_static *s = page_static_find(rest);
 
-	if (!s) {
-		page_error_send(r, &(struct page_error){ .status = 404, .title = "There is no such page",
-			.what = SLICE_LIT("Nothing is served under this address."), .todo = "Load the page that led here again." });
-		return;
-	}
-	send_bytes(r, s->content_type, SLICE_LIT("public, max-age=31536000, immutable"), s->bytes);
+	if (s)
+		send_bytes(r, s->content_type, SLICE_LIT("public, max-age=31536000, immutable"), s->bytes);
+	else
+		send_file(r, "static/", rest);
+}
+
+void
+wellknown_theme(struct request *r, struct slice rest)
+{
+	send_file(r, "theme/", rest);
 }

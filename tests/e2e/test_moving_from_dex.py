@@ -69,7 +69,6 @@ def test_the_distributed_configuration_moves_by_what_it_is_told(tmp_path):
         config["web"] |= {"tlsCert": str(cert), "tlsKey": str(key)}
 
     moved(tmp_path, "dex-distribution.yaml", [
-        (f"frontend.theme: {KNOWN}: remove it (pages follow the browser's light or dark mode)", drop("frontend", "theme")),
         ("web.tlsCert: expected a readable file, found $TLS_FOLDER/tls.crt: No such file or directory", certificates),  # dex expands no variable here either
         ("storage.type: expected `type: lmdb`", LMDB),
         ('oauth2.responseTypes[1]: expected code, found "token"', put(["code"], "oauth2", "responseTypes")),

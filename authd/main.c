@@ -9,21 +9,12 @@
 #include "authd/app.h"
 #include "authd/confine.h"
 #include "authd/ctl.h"
+#include "authd/usage.h"
 #include "oidc/strict_json.h"
 #include "shared/log.h"
 #include "shared/process.h"
 
 #define WHY_BYTES 1024
-
-static const char usage[] =
-	"authd " GATEHOUSE_VERSION " - OpenID Connect issuer: signs people in, keeps their sessions, issues tokens\n"
-	"\n"
-	"  authd CONFIG           run in the foreground\n"
-	"  authd --check CONFIG   read and check everything, print what is wrong, exit 0 or 1\n"
-	"  authd ctl COMMAND      administer a running one: sessions, clients, users, keys, backup (authd ctl --help)\n"
-	"  authd --help, --version\n"
-	"\n"
-	"Signals: HUP reads the configuration again, USR2 rotates the signing key, TERM and INT finish what is under way and stop.\n";
 
 static int
 check(const char *config_path)
@@ -167,7 +158,7 @@ main(int argc, char **argv)
 	if (argc >= 2 && strcmp(argv[1], "ctl") == 0)
 		return ctl_main(argc - 1, argv + 1);
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		fputs(usage, stdout);
+		fputs(authd_usage, stdout);
 		return 0;
 	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -177,7 +168,7 @@ main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return check(argv[2]);
 	if (argc != 2 || argv[1][0] == '-') {
-		fputs(usage, stderr);
+		fputs(authd_usage, stderr);
 		return 2;
 	}
 	return serve(argv[1]);

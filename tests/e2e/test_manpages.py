@@ -1,9 +1,11 @@
-"""Man pages say what --help says."""
+"""Man pages say what --help says, and that names every key of the configuration."""
+import re
 import subprocess
 
 import pytest
+import yaml
 
-from harness import BUILD, ROOT
+from harness import BUILD, ROOT, password_hash
 
 
 @pytest.mark.parametrize("program,section,command", [("authd", "8", []), ("authd", "8", ["ctl"]), ("proxyd", "8", []), ("kubectl-gatehouse", "1", [])])
@@ -17,3 +19,42 @@ def test_a_man_page_holds_every_line_of_help(program, section, command):
         assert words in plain or words.split(" (")[0] in plain, line
     for line in page.splitlines():
         assert not line.startswith(".") or line.split(" ")[0] in (".TH", ".SH", ".nf", ".fi", ".BR"), line
+
+
+def keys_of(node):
+    if isinstance(node, list):
+        return set().union(*[keys_of(x) for x in node])
+    return set(node) | keys_of(list(node.values())) if isinstance(node, dict) else set()
+
+
+def test_authds_help_names_every_key_with_its_own_example_and_no_other():
+    text = subprocess.run([BUILD / "authd", "--help"], capture_output=True, text=True, check=True).stdout
+    example = yaml.safe_load(text.split("CONFIGURATION", 1)[1].split("\n", 1)[1].split("\nSIGNALS", 1)[0])
+    source = (ROOT / "authd" / "config.c").read_text()
+    known = set(re.findall(r'(?:ROW|BLOCK)\("([^"]+)"', source))
+    assert len(known) > 80 and keys_of(example) == known
+
+
+def test_the_example_in_authds_help_is_one(tmp_path):
+    """What stands there loads once its placeholders are filled in."""
+    text = subprocess.run([BUILD / "authd", "--help"], capture_output=True, text=True, check=True).stdout
+    config = yaml.safe_load(text.split("CONFIGURATION", 1)[1].split("\n", 1)[1].split("\nSIGNALS", 1)[0])
+    web = config["web"]
+    for key in ("https", "tlsCert", "tlsKey", "ctl", "headers"):
+        del web[key]
+    del config["frontend"]["dir"], config["user"], config["console"]
+    config["enablePasswordDB"] = True
+    config["storage"]["config"] = {"path": str(tmp_path / "store")}
+    config["staticPasswords"][0] |= {"hash": password_hash("x")}
+    del config["staticPasswords"][0]["hashFromEnv"]
+    client = config["staticClients"][0]
+    del client["idEnv"], client["secretEnv"], client["claims"][0]["from"]
+    client |= {"redirectURIs": ["https://app.example/cb"], "logoURL": "https://app.example/l.png", "backchannelLogoutURI": "https://app.example/b"}
+    github = config["connectors"][0]["config"]
+    for key in ("org", "rootCA", "baseURL", "apiURL"):
+        del github[key]
+    github |= {"clientID": "a", "clientSecret": "b", "preferredEmailDomain": "example.com"}
+    path = tmp_path / "authd.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = subprocess.run([BUILD / "authd", "--check", path], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr

@@ -67,7 +67,7 @@ check_grants(struct config_check *k)
 		return authd_config_refuse(k, "oauth2.grantTypes", "expected authorization_code among them: authd does nothing without it");
 	if (!c->oauth2.password_connector)
 		c->oauth2.grants &= ~GRANT_BIT(GRANT_PASSWORD);
-	c->oauth2.grants &= ~(GRANT_BIT(GRANT_IMPLICIT) | GRANT_BIT(GRANT_PASSWORD) | GRANT_BIT(GRANT_TOKEN_EXCHANGE));
+	c->oauth2.grants &= ~(GRANT_BIT(GRANT_IMPLICIT) | GRANT_BIT(GRANT_TOKEN_EXCHANGE));
 	return OK;
 }
 
@@ -82,6 +82,8 @@ authd_config_check_oauth2(struct config_check *k)
 	if (f->c.oauth2.password_connector && strcmp(f->c.oauth2.password_connector, AUTHD_PASSWORD_CONNECTOR) != 0)
 		return authd_config_refuse(k, "oauth2.passwordConnector", "expected \"" AUTHD_PASSWORD_CONNECTOR "\", found \"%s\"",
 			f->c.oauth2.password_connector);
+	if (f->c.oauth2.password_connector && !f->c.enable_password_db)
+		return authd_config_refuse(k, "oauth2.passwordConnector", "needs enablePasswordDB: true");
 	enum err e = check_grants(k);
 	if (e == OK)
 		e = check_words(k, "oauth2.responseTypes", &f->response_types, responses, 1);

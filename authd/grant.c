@@ -228,6 +228,18 @@ grant_redeem_code(struct store_txn *t, void *redemption)
 	return g->verdict == GRANT_OK ? code_use(t, g, key) : OK;
 }
 
+enum err
+grant_issue(struct store_txn *t, void *redemption)
+{
+	struct grant_redemption *g = redemption;
+	unsigned char hash[32];
+	struct slice key = store_hash(g->code, hash);
+
+	g->refresh_token = SLICE_NONE;
+	g->verdict = GRANT_OK;
+	return key.n ? code_use(t, g, key) : E_NOMEM;
+}
+
 /* ---- refresh tokens ---- */
 
 static bool

@@ -50,6 +50,10 @@ struct grant_redemption {
 };
 MUST_CHECK enum err grant_redeem_code(struct store_txn *t, void *redemption);
 
+/* Give tokens for no code: what was proved otherwise stands in record (client_id, scope, audiences, user, auth_time, sid), code is a new secret. Inside a store
+ * write; results as above. */
+MUST_CHECK enum err grant_issue(struct store_txn *t, void *redemption);
+
 /* Use a refresh token. Arguments of grant_refresh, inside a store write. */
 struct grant_refreshment {
 	const struct generation *generation;

@@ -2,16 +2,12 @@
 #include <stdio.h>
 #include "authd/authorization.h"
 #include "authd/browser.h"
-#include "authd/counters.h"
-#include "authd/limiter.h"
+#include "authd/local_password.h"
 #include "authd/pages.h"
-#include "authd/person.h"
 #include "authd/routes.h"
 #include "authd/sign_in_pages.h"
-#include "shared/log.h"
 
 #define FORM_PURPOSE "login"
-#define LOGIN_BYTES_MAX 320 /* of a name or mail address (RFC 5321: 64 + 1 + 255) */
 
 static struct sign_in_page
 page_of(struct request *r, struct slice id, const struct record_auth_request *a)
@@ -122,53 +118,28 @@ login_page(struct request *r, struct slice rest)
 /* ---- a password was sent ---- */
 
 struct attempt {
-	struct slice id, login;
+	struct slice id;
 	bool remember;
 	const struct record_auth_request *a;
-	const struct authd_password *entry; /* NULL: nobody of that name */
-	enum err checked;
-	bool matches;
+	struct local_password password;
 };
 
 static void
 again(struct request *r, const struct attempt *t, int status, const char *problem)
 {
-	struct slice login = t->login.n <= LOGIN_BYTES_MAX ? t->login : SLICE_NONE;
+	struct slice login = t->password.login.n <= LOCAL_PASSWORD_LOGIN_BYTES_MAX ? t->password.login : SLICE_NONE;
 
 	show(r, t->id, t->a, &(struct sign_in_page_filled){ .status = status, .login = login, .remember = t->remember, .problem = problem });
 }
 
 static void
-too_many(struct request *r, const struct attempt *t, unsigned wait_s)
+too_many(struct request *r, const struct attempt *t)
 {
 	char after[16];
 
-	snprintf(after, sizeof after, "%u", wait_s);
+	snprintf(after, sizeof after, "%u", t->password.wait_s);
 	response_header(r, "Retry-After", slice_str(after));
-	counters_login(r->app->counters, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), "held_back");
-	log_info("password attempt held back", LOG_INT("wait_s", wait_s), LOG_SLICE("address", r->address), LOG_REQ(r->id));
 	again(r, t, 429, "Too many attempts. Wait a little, then try again.");
-}
-
-static void
-refused(struct request *r, const struct attempt *t)
-{
-	counters_login(r->app->counters, SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), "wrong_password");
-	log_info("password refused", LOG_SLICE("user_id", t->entry ? slice_str(t->entry->user_id) : SLICE_LIT("unknown")),
-		LOG_SLICE("address", r->address), LOG_REQ(r->id));
-	again(r, t, 401, "The name or the password is wrong.");
-}
-
-static void
-accepted(struct request *r, const struct attempt *t)
-{
-	struct record_user user;
-
-	limiter_succeeded(r->app->limiter, t->login, r->address);
-	if (person_from_password(&r->arena, t->entry, &user) == OK)
-		authorization_signed_in(r, t->id, &user, &t->remember);
-	else
-		page_unavailable(r);
 }
 
 static void
@@ -176,48 +147,20 @@ checked(struct request *r)
 {
 	const struct attempt *t = r->state;
 
-	if (t->checked != OK)
-		page_unavailable(r);
-	else if (t->entry && t->matches)
-		accepted(r, t);
-	else
-		refused(r, t);
-}
-
-static void
-on_checked(void *arg, enum err e, bool matches)
-{
-	struct request *r = arg;
-	struct attempt *t = r->state;
-
-	t->checked = e;
-	t->matches = matches;
-	request_resume(r);
-}
-
-static void
-check(struct request *r, struct attempt *t, struct slice password)
-{
-	unsigned wait_s = limiter_attempt(r->app->limiter, t->login, r->address);
-	struct directory d = directory_of(r);
-	enum err e;
-
-	if (wait_s) {
-		too_many(r, t, wait_s);
+	switch (t->password.verdict) {
+	case LOCAL_PASSWORD_RIGHT:
+		authorization_signed_in(r, t->id, &t->password.user, &t->remember);
 		return;
-	}
-	e = directory_account_by_login(&d, t->login, &t->entry);
-	if (e == E_EMPTY)
-		t->entry = NULL;
-	else if (e != OK) {
+	case LOCAL_PASSWORD_WRONG:
+		again(r, t, 401, "The name or the password is wrong.");
+		return;
+	case LOCAL_PASSWORD_HELD_BACK:
+		too_many(r, t);
+		return;
+	case LOCAL_PASSWORD_UNAVAILABLE:
 		page_unavailable(r);
 		return;
 	}
-	r->state = t;
-	request_wait(r, checked);
-	e = password_check(r->app->passwords, password, slice_str(t->entry ? t->entry->hash : ""), on_checked, r);
-	if (e != OK)
-		on_checked(r, e, false);
 }
 
 void
@@ -232,15 +175,17 @@ login_submit(struct request *r, struct slice rest)
 		return;
 	}
 	t->id = form_get(form, "req");
-	t->login = slice_trim(form_get(form, "login"));
+	t->password.login = slice_trim(form_get(form, "login"));
 	t->remember = slice_eq_str(form_get(form, "remember"), "1");
 	t->a = authorization_for_password(r, t->id);
 	if (!t->a)
 		return;
 	if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, t->id, form_get(form, "csrf")))
 		page_expired(r);
-	else if (t->login.n == 0 || t->login.n > LOGIN_BYTES_MAX || form_get(form, "password").n == 0)
+	else if (t->password.login.n == 0 || t->password.login.n > LOCAL_PASSWORD_LOGIN_BYTES_MAX || form_get(form, "password").n == 0)
 		again(r, t, 400, "Both a name and a password are needed.");
-	else
-		check(r, t, form_get(form, "password"));
+	else {
+		r->state = t;
+		local_password_check(r, &t->password, form_get(form, "password"), checked);
+	}
 }

@@ -34,7 +34,7 @@ struct request {
 	struct authd *app;
 	struct generation *generation; /* the configuration this request started with; set by the application */
 	void *state;        /* the handler's, for its continuations */
-	void *write;        /* request_write's, while it waits */
+	void *write;        /* request_write's or local_password_check's, while it waits */
 	enum request_method method;
 	struct slice path, query; /* as sent: not decoded. query without '?', .p NULL without one */
 	struct slice body;

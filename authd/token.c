@@ -1,31 +1,14 @@
 /* The token endpoint (RFC 6749 3.2, OpenID Connect Core 3.1.3, 12): who asks, for what grant, one store write, the tokens. */
-#include "authd/client_endpoint.h"
 #include "authd/counters.h"
-#include "authd/device.h"
 #include "authd/mint.h"
 #include "authd/person.h"
 #include "authd/routes.h"
+#include "authd/token_internal.h"
 #include "shared/log.h"
 
-struct token {
-	struct token_request request;
-	const struct client *client;
-	union {
-		struct grant_redemption redemption;
-		struct device_poll device; /* begins with a redemption */
-	};
-	struct grant_refreshment refreshment;
-	struct slice scope; /* of this answer */
-	/* of the connector, at a refresh */
-	enum connector_verdict verdict;
-	struct record_user reread;
-	bool asked, is_reread; /* asked: it was, whatever came of it */
-	bool barred; /* from refresh tokens */
-};
-
 /* What was wrong with a code or refresh token stays in our log: the client is told one thing (RFC 6749 5.2). */
-static void
-refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdict)
+void
+token_refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdict)
 {
 	bool ends = verdict == GRANT_REUSED || verdict == GRANT_REPLAYED || verdict == GRANT_PERSON_GONE;
 
@@ -60,8 +43,8 @@ answer(struct request *r, const struct mint *m)
 	answer_minted(r, mint_answer(r, m, &body), &body);
 }
 
-static void
-code_redeemed(struct request *r, enum err result)
+void
+token_redeemed(struct request *r, enum err result)
 {
 	const struct token *t = r->state;
 	const struct grant_redemption *g = &t->redemption;
@@ -69,7 +52,7 @@ code_redeemed(struct request *r, enum err result)
 	if (result != OK) {
 		client_endpoint_unavailable(r);
 	} else if (g->verdict != GRANT_OK) {
-		refuse_grant(r, t, g->verdict);
+		token_refuse_grant(r, t, g->verdict);
 	} else {
 		log_info("code redeemed", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_REQ(r->id));
 		answer(r, &(struct mint){ .client = t->client, .scope = g->record.scope, .nonce = g->record.nonce, .sid = g->record.sid,
@@ -79,8 +62,8 @@ code_redeemed(struct request *r, enum err result)
 }
 
 /* False: r has been answered. */
-static bool
-redemption_prepare(struct request *r, struct token *t, struct slice code, struct slice redirect_uri)
+bool
+token_redemption_prepare(struct request *r, struct token *t, struct slice code, struct slice redirect_uri)
 {
 	struct grant_redemption *g = &t->redemption;
 
@@ -99,9 +82,9 @@ code_redeem(struct request *r, struct token *t)
 {
 	/* That would be a device code, which has a grant type of its own. */
 	if (slice_eq_str(t->request.redirect_uri, CLIENT_DEVICE_CALLBACK))
-		refuse_grant(r, t, GRANT_OTHER_REDIRECT);
-	else if (redemption_prepare(r, t, t->request.code, t->request.redirect_uri))
-		request_write(r, grant_redeem_code, &t->redemption, code_redeemed);
+		token_refuse_grant(r, t, GRANT_OTHER_REDIRECT);
+	else if (token_redemption_prepare(r, t, t->request.code, t->request.redirect_uri))
+		request_write(r, grant_redeem_code, &t->redemption, token_redeemed);
 }
 
 /* ---- devices (RFC 8628 section 3.5) ---- */
@@ -122,9 +105,9 @@ device_polled(struct request *r, enum err result)
 	if (result != OK)
 		client_endpoint_unavailable(r);
 	else if (t->device.verdict == DEVICE_DECIDED)
-		code_redeemed(r, OK);
+		token_redeemed(r, OK);
 	else if (t->device.verdict == DEVICE_OTHER_CLIENT)
-		refuse_grant(r, t, GRANT_OTHER_CLIENT);
+		token_refuse_grant(r, t, GRANT_OTHER_CLIENT);
 	else
 		client_endpoint_refuse_with(r, 400, answers[t->device.verdict].error, answers[t->device.verdict].description);
 }
@@ -132,7 +115,7 @@ device_polled(struct request *r, enum err result)
 static void
 device_ask(struct request *r, struct token *t)
 {
-	if (redemption_prepare(r, t, t->request.device_code, SLICE_LIT(CLIENT_DEVICE_CALLBACK)))
+	if (token_redemption_prepare(r, t, t->request.device_code, SLICE_LIT(CLIENT_DEVICE_CALLBACK)))
 		request_write(r, device_poll, &t->device, device_polled);
 }
 
@@ -152,7 +135,7 @@ refreshed(struct request *r, enum err result)
 		response_header(r, "Retry-After", SLICE_LIT("60"));
 		client_endpoint_refuse_with(r, 503, "temporarily_unavailable", "your groups cannot be read again where you signed in; try again later");
 	} else if (g->verdict != GRANT_OK) {
-		refuse_grant(r, t, g->verdict);
+		token_refuse_grant(r, t, g->verdict);
 	} else {
 		log_info("refreshed", LOG_STR("client", t->client->id), LOG_SLICE("sid", g->record.sid), LOG_REQ(r->id));
 		answer(r, &(struct mint){ .client = t->client, .scope = t->scope.n ? t->scope : g->record.scope, .sid = g->record.sid,
@@ -272,6 +255,9 @@ token_answer(struct request *r, struct token *t)
 		return;
 	case GRANT_DEVICE_CODE:
 		device_ask(r, t);
+		return;
+	case GRANT_PASSWORD:
+		token_password(r, t);
 		return;
 	case GRANT_CLIENT_CREDENTIALS:
 		client_credentials(r, t);

@@ -135,6 +135,7 @@ protocol_settings_are_checked(void **state)
 		{ CLIENT(", postLogoutRedirectURIs: [/device/callback]"), ":6: staticClients[0].postLogoutRedirectURIs[0]: expected an absolute URI: the one path" },
 		{ BASE "oauth2: {responseTypes: [Code]}\n", ":5: oauth2.responseTypes[0]: expected code, found \"Code\"" },
 		{ BASE "oauth2: {passwordConnector: ldap}\n", ":5: oauth2.passwordConnector: expected \"local\", found \"ldap\"" },
+		{ ISSUER STORAGE WEB "connectors: []\noauth2: {passwordConnector: local}\n", ":5: oauth2.passwordConnector: needs enablePasswordDB: true" },
 		{ BASE "oauth2: {pkce: {codeChallengeMethodsSupported: [plain]}}\n",
 			":5: oauth2.pkce.codeChallengeMethodsSupported: expected S256 among them" },
 		{ BASE "oauth2: {pkce: {codeChallengeMethodsSupported: [S512]}}\n",

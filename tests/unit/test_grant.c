@@ -212,6 +212,28 @@ without_the_grant_type_offline_access_brings_no_refresh_token(void **state)
 	assert_int_equal(g.refresh_token.n, 0);
 }
 
+static void
+a_grant_without_a_code_ends_by_its_tokens_and_by_nothing_else_that_is_known(void **state)
+{
+	(void)state;
+	struct grant_redemption plain = redemption(SLICE_LIT("never-a-code")), offline = redemption(SLICE_LIT("never-a-code-either")), again;
+	struct record_code record = { .client_id = SLICE_LIT(CLIENT), .scope = SLICE_LIT("openid"), .user = jane, .auth_time = 5, .sid = SLICE_LIT("own") };
+
+	plain.record = offline.record = record;
+	offline.record.scope = SLICE_LIT("openid offline_access");
+	assert_int_equal(store_write_wait(store, grant_issue, &plain), OK);
+	assert_int_equal(store_write_wait(store, grant_issue, &offline), OK);
+	assert_int_equal(plain.verdict, GRANT_OK);
+	assert_int_equal(plain.refresh_token.n, 0);
+	assert_true(offline.refresh_token.n > 0);
+	assert_true(grant_lives(plain.grant_id));
+	assert_true(grant_lives(offline.grant_id));
+	again = redemption(SLICE_LIT("never-a-code"));
+	assert_int_equal(redeem(&again), GRANT_REUSED);
+	assert_false(grant_lives(plain.grant_id));
+	assert_true(grant_lives(offline.grant_id));
+}
+
 struct racer {
 	struct grant_redemption g;
 	struct arena arena;
@@ -594,6 +616,7 @@ main(void)
 		GRANT_TEST(a_code_expires),
 		GRANT_TEST(a_redeemed_code_is_remembered_as_long_as_its_access_token_lives),
 		GRANT_TEST(without_the_grant_type_offline_access_brings_no_refresh_token),
+		GRANT_TEST(a_grant_without_a_code_ends_by_its_tokens_and_by_nothing_else_that_is_known),
 		GRANT_TEST(of_a_hundred_concurrent_redemptions_exactly_one_succeeds),
 		GRANT_TEST(a_refresh_token_is_rotated_and_its_successor_works),
 		GRANT_TEST(inside_the_reuse_interval_the_old_token_gets_the_same_successor),

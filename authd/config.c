@@ -184,6 +184,8 @@ TABLE(sessions_table,
 	ROW("validIfNotUsedFor", CONFIG_DURATION, config_file, c.sessions.valid_if_not_used_for_ms, PLAIN, .fallback = "1h", .min = SECOND_MS,
 		.max = YEAR_MS),
 	ROW("rememberMeCheckedByDefault", CONFIG_BOOL, config_file, c.sessions.remember_me, PLAIN, .fallback = "true"));
+TABLE(revocations_table,
+	ROW("secretFile", CONFIG_STRING, config_file, c.revocations.secret_file, NEEDED | CONFIG_FILE));
 TABLE(console_table,
 	ROW("gateway", CONFIG_STRING, config_file, c.console.gateway, PLAIN),
 	ROW("certificateAuthority", CONFIG_STRING, config_file, c.console.certificate_authority, PLAIN | CONFIG_FILE),
@@ -205,6 +207,7 @@ TABLE(root_table,
 	ROW("staticClients", CONFIG_BLOCK_LIST, config_file, clients, PLAIN, .table = &client_table),
 	ROW("connectors", CONFIG_BLOCK_LIST, config_file, c.connectors, PLAIN, .table = &connector_table, .max = 64),
 	BLOCK("sessions", sessions_table, PLAIN),
+	BLOCK("revocations", revocations_table, PLAIN),
 	BLOCK("console", console_table, PLAIN),
 	ROW("user", CONFIG_STRING, config_file, c.user, RESTART));
 /* clang-format on */

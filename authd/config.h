@@ -7,6 +7,7 @@
 #include "authd/vault.h"
 #include "oidc/client.h"
 #include "oidc/jwk_set.h"
+#include "shared/bearer_file.h"
 #include "shared/clock.h"
 #include "shared/config.h"
 #include "shared/address.h"
@@ -113,6 +114,10 @@ struct authd_config {
 		bool remember_me; /* rememberMeCheckedByDefault: where nobody is asked, it counts */
 	} sessions;
 	/* ours */
+	struct {
+		const char *secret_file;       /* NULL: the news of ended sessions are for the unix socket only */
+		struct bearer_secrets secrets; /* what it holds */
+	} revocations;
 	struct {
 		const char *gateway;               /* default: the issuer's origin; no '/' at the end */
 		const char *certificate_authority; /* file; NULL: none */

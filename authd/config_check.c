@@ -268,6 +268,26 @@ check_sessions(struct config_check *k)
 	return OK;
 }
 
+static enum err
+check_revocations(struct config_check *k)
+{
+	struct authd_config *c = &k->f->c;
+	const char *key = "revocations.secretFile", *path = c->revocations.secret_file, *why;
+
+	if (!path)
+		return OK;
+	switch (bearer_file_read(path, &c->arena, &c->revocations.secrets, &why)) {
+	case OK:
+		return OK;
+	case E_NOMEM:
+		return authd_config_no_memory(k);
+	case E_FORMAT:
+		return authd_config_refuse(k, key, "%s: %s", path, why);
+	default:
+		return authd_config_refuse(k, key, "cannot read %s: %s", path, strerrordesc_np(errno));
+	}
+}
+
 /* RFC 1123 label, as Kubernetes names are. */
 static bool
 is_dns_label(const char *s)
@@ -329,7 +349,7 @@ authd_config_check(struct config_check *k)
 {
 	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, authd_config_check_web, authd_config_check_oauth2, check_signer, check_log,
 		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, authd_config_check_telemetry, authd_config_check_frontend,
-		check_console, check_user };
+		check_revocations, check_console, check_user };
 	enum err e = OK;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)

@@ -53,6 +53,7 @@ authd_confine_files(const struct authd_config *c)
 	add_folder_of(&t, c->web.tls_key, SANDBOX_MAY_READ);
 	add_folder_of(&t, c->console.certificate_authority, SANDBOX_MAY_READ);
 	add_folder_of(&t, c->storage.key_file, SANDBOX_MAY_READ);
+	add_folder_of(&t, c->revocations.secret_file, SANDBOX_MAY_READ);
 	if (c->frontend.dir)
 		t.paths[t.n++] = (struct sandbox_path){ c->frontend.dir, SANDBOX_MAY_READ };
 	add_folder_of(&t, c->web.unix_path, SANDBOX_MAY_MAKE_SOCKETS);

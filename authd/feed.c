@@ -1,4 +1,4 @@
-/* For proxyd's keeper, over the unix socket only: sessions that have ended, as news. "?epoch=E&after=N" with what the last answer said is held open
+/* For proxyd's keeper, over the unix socket, and from other machines with a secret (revocations.secretFile): sessions that have ended, as news. "?epoch=E&after=N" with what the last answer said is held open
  * until there is something newer; without, or of another store, everything that still counts is answered at once. "wait=0": answer at once in any
  * case, for a reader that wants to know whether it is heard again. */
 #include "authd/revocation.h"
@@ -66,14 +66,13 @@ look(struct request *r)
 		unavailable(r);
 }
 
-void
-internal_revocations(struct request *r, struct slice rest)
+static void
+answer(struct request *r)
 {
 	struct feed *f = arena_alloc(&r->arena, sizeof *f);
 	struct form *form;
 	uint64_t after = 0;
 
-	(void)rest;
 	if (!f || request_query_form(r, &form) != OK) {
 		response_send(r, f ? 400 : 503, NULL, NULL);
 		return;
@@ -85,4 +84,31 @@ internal_revocations(struct request *r, struct slice rest)
 	buf_init(&f->revoked, 0);
 	r->state = f;
 	look(r);
+}
+
+void
+internal_revocations(struct request *r, struct slice rest)
+{
+	(void)rest;
+	answer(r);
+}
+
+/* Without a secret in the configuration there is no such page. A wrong one is not counted: of 192 bits nobody guesses any. */
+void
+public_revocations(struct request *r, struct slice rest)
+{
+	const struct bearer_secrets *secrets = &r->generation->config->revocations.secrets;
+	struct slice given = request_header(r, "Authorization");
+
+	(void)rest;
+	if (secrets->n == 0) {
+		routes_not_found(r);
+	} else if (bearer_secrets_match(secrets, given)) {
+		answer(r);
+	} else {
+		log_warn("news of ended sessions refused", LOG_STR("reason", given.p ? "another secret" : "no secret"), LOG_SLICE("address", r->address), LOG_REQ(r->id));
+		response_header(r, "WWW-Authenticate", SLICE_LIT("Bearer realm=\"revocations\""));
+		response_header(r, "Cache-Control", SLICE_LIT("no-store"));
+		response_send(r, 401, NULL, NULL);
+	}
 }

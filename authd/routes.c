@@ -47,6 +47,7 @@ static const struct route routes[] = {
 	{ "/logout/confirm", METHOD_POST, 0, logout_confirm },
 	{ "/userinfo", METHOD_GET | METHOD_POST, ROUTE_CORS, userinfo_request },
 	{ "/internal/session", METHOD_POST, ROUTE_ROOT | ROUTE_INTERNAL, internal_session },
+	{ "/revocations", METHOD_GET, 0, public_revocations },
 	{ "/internal/revocations", METHOD_GET, ROUTE_ROOT | ROUTE_INTERNAL, internal_revocations },
 	{ "/sessions", METHOD_GET, ROUTE_CTL, admin_sessions_list },
 	{ "/sessions/end", METHOD_POST, ROUTE_CTL, admin_sessions_end },
@@ -162,8 +163,8 @@ cors_preflight(struct request *r)
 	response_send(r, 204, NULL, NULL);
 }
 
-static void
-not_found(struct request *r)
+void
+routes_not_found(struct request *r)
 {
 	page_error_send(r, &(struct page_error){ .status = 404, .title = "There is no such page", .what = SLICE_LIT("Nothing is served under this address."),
 		.todo = "Check the address, or start at the console.", .way_on = SLICE_LIT("/console/"), .way_on_text = "Go to the console" });
@@ -204,7 +205,7 @@ dispatch(struct request *r)
 	else if (seen)
 		method_not_allowed(r, seen);
 	else
-		not_found(r);
+		routes_not_found(r);
 }
 
 /* web.headers. Operators' pages are not meant by it. */

@@ -19,7 +19,7 @@ route_handler authorize_request, login_page, login_submit, callback_begin, callb
 /* device_pages.c */
 route_handler device_start, device_page, device_verify, device_callback;
 /* token.c, revoke.c, introspect.c, userinfo.c, internal.c, feed.c */
-route_handler token_request, revoke_request, introspect_request, userinfo_request, internal_session, internal_revocations;
+route_handler token_request, revoke_request, introspect_request, userinfo_request, internal_session, internal_revocations, public_revocations;
 /* logout.c */
 route_handler logout_request, logout_confirm;
 /* admin_*.c */
@@ -31,5 +31,8 @@ route_handler telemetry_metrics, telemetry_live, telemetry_ready;
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
 /* console_sessions.c */
 route_handler console_sessions, console_sessions_end;
+
+/* What answers where no route does. */
+void routes_not_found(struct request *r);
 
 #endif

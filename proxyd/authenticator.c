@@ -133,7 +133,7 @@ authenticator_judge(struct authenticator *a, struct slice token, bool session, s
 	f->unknown_key = v == ID_TOKEN_UNKNOWN_KEY;
 	f->lasting = v != ID_TOKEN_NOT_YET;
 	a->stats.signatures += v != ID_TOKEN_MALFORMED && v != ID_TOKEN_UNKNOWN_KEY;
-	if (v == ID_TOKEN_OK && f->issuer == a->keys.session && issuer_keys_session_ended(&a->keys, f->identity.sid))
+	if (v == ID_TOKEN_OK && f->issuer == a->keys.revoking && issuer_keys_session_ended(&a->keys, f->identity.sid))
 		f->why = "its session has ended";
 	else if (v == ID_TOKEN_OK)
 		f->result = AUTHENTICATED;
@@ -200,7 +200,7 @@ authenticator_recall(struct authenticator *a, const unsigned char digest[CREDENT
 		arena_init(&arena, SCRATCH_BYTES_MAX);
 		authenticator_judge(a, session ? principal_token(e->principal) : token, session, &arena, &f);
 		arena_fini(&arena);
-	} else if (e->issuer && e->revoked_epoch != a->keys.revoked_epoch && e->issuer == a->keys.session &&
+	} else if (e->issuer && e->revoked_epoch != a->keys.revoked_epoch && e->issuer == a->keys.revoking &&
 		issuer_keys_session_ended(&a->keys, e->principal->identity.sid)) {
 		f.result = AUTHENTICATION_REFUSED;
 	}

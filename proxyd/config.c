@@ -74,7 +74,8 @@ ITEMS(jwt_table, proxyd_jwt,
 
 TABLE(session_table,
 	ROW("issuer", CONFIG_STRING, proxyd_config, authentication.session.issuer, PLAIN),
-	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"));
+	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"),
+	ROW("revocationsSecretFile", CONFIG_STRING, proxyd_config, authentication.session.revocations_secret_file, PLAIN | CONFIG_FILE));
 TABLE(token_review_table,
 	ROW("enabled", CONFIG_BOOL, proxyd_config, authentication.token_review.enabled, PLAIN, .fallback = "false"),
 	ROW("audiences", CONFIG_STRING_LIST, proxyd_config, authentication.token_review.audiences, PLAIN, .max = 16));

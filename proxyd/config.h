@@ -7,6 +7,7 @@
 #include "proxyd/token_file.h"
 #include "shared/address.h"
 #include "shared/clock.h"
+#include "shared/bearer_file.h"
 #include "shared/config.h"
 #include "shared/file_watch.h"
 #include "shared/log.h"
@@ -91,7 +92,12 @@ struct proxyd_config {
 	const char *pid_file;        /* where the master that serves writes its number; NULL: nowhere */
 	struct {
 		struct config_list jwt;  /* proxyd_jwt */
-		struct { const char *issuer; const char *cookie_name; } session; /* issuer NULL: the first jwt with a unix discoveryURL; cookie default __Host-gatehouse */
+		struct {
+			const char *issuer;      /* NULL: the first jwt with a unix discoveryURL */
+			const char *cookie_name; /* default __Host-gatehouse */
+			const char *revocations_secret_file; /* NULL: ended sessions are heard of at authd's socket, or not at all */
+			char revocations_secret[BEARER_BYTES_MAX + 1]; /* the first of that file, for the keeper; "": none. It reads which sessions have ended, and nothing else */
+		} session;
 		struct { const char *certificate_authority; struct slice ca_pem; } client_certificate; /* a file, or the PEM itself; empty: nobody is asked */
 		const char *token_file;  /* NULL: none */
 		bool how_extra;          /* extra gatehouse/how says upstream how a caller was proven */
@@ -127,6 +133,7 @@ struct proxyd_config {
 	struct file_watch self, files;        /* this file; and those that it names, tokens of clusters excepted (credentials.h) */
 	struct token_file tokens;             /* of authentication.tokenFile */
 	const struct proxyd_jwt *session_jwt; /* whose cookie counts; NULL: no sessions */
+	const struct proxyd_jwt *revocations_jwt; /* whose ended sessions are heard of: session_jwt, or an issuer elsewhere, by https; NULL: nobody's */
 	struct address session_socket;        /* authd's, from its discoveryURL */
 	struct config_strings id_token_audiences; /* what routes name, each once */
 };

@@ -295,25 +295,52 @@ is_cookie_name(const char *s)
 	return config_check_word(s) && strlen(s) <= 64 && !strpbrk(s, "()<>@,;:\\\"/[]?={}");
 }
 
+/* The secret for an issuer on another machine, whose ended sessions are read over https. */
+static enum err
+check_revocations_secret(struct check *k)
+{
+	const char *key = "authentication.session.revocationsSecretFile", *path = k->c->authentication.session.revocations_secret_file, *why;
+	struct bearer_secrets all;
+
+	switch (bearer_file_read(path, &k->c->secrets, &all, &why)) {
+	case OK:
+		memcpy(k->c->authentication.session.revocations_secret, all.items[0].p, all.items[0].n + 1);
+		return OK;
+	case E_NOMEM:
+		return config_check_no_memory(k);
+	case E_FORMAT:
+		return REFUSE(k, key, "%s: %s", path, why);
+	default:
+		return REFUSE(k, key, "cannot read %s: %s", path, strerrordesc_np(errno));
+	}
+}
+
 static enum err
 check_session(struct check *k)
 {
 	struct proxyd_config *c = k->c;
-	const struct proxyd_jwt *all = c->authentication.jwt.items;
-	const char *wanted = c->authentication.session.issuer;
+	const struct proxyd_jwt *all = c->authentication.jwt.items, *found = NULL;
+	const char *wanted = c->authentication.session.issuer, *secret_file = c->authentication.session.revocations_secret_file;
 
 	if (!is_cookie_name(c->authentication.session.cookie_name))
 		return REFUSE(k, "authentication.session.cookieName", "expected the name of a cookie, found \"%s\"", c->authentication.session.cookie_name);
-	for (size_t i = 0; i < c->authentication.jwt.n && !c->session_jwt; i++)
-		if (wanted ? strcmp(wanted, all[i].issuer.url) == 0 : all[i].socket != NULL)
-			c->session_jwt = &all[i];
-	if (wanted && !c->session_jwt)
+	for (size_t i = 0; i < c->authentication.jwt.n && !found; i++)
+		if (wanted ? strcmp(wanted, all[i].issuer.url) == 0 : (all[i].socket != NULL) == !secret_file)
+			found = &all[i];
+	if (wanted && !found)
 		return REFUSE(k, "authentication.session.issuer", "expected the url of an issuer under authentication.jwt, found \"%s\"", wanted);
-	if (!c->session_jwt)
+	if (secret_file && (!found || found->socket))
+		return REFUSE(k, "authentication.session.revocationsSecretFile", "expected an issuer that is asked over https: at authd's socket no secret is needed");
+	c->revocations_jwt = found;
+	if (secret_file)
+		return check_revocations_secret(k);
+	if (!found)
 		return OK;
-	if (!c->session_jwt->socket)
+	if (!found->socket)
 		return REFUSE(k, "authentication.session.issuer",
-			"sessions are asked for at authd's socket: \"%s\" needs discoveryURL: unix:/path", wanted);
+			"sessions are asked for at authd's socket: \"%s\" needs discoveryURL: unix:/path, or revocationsSecretFile beside this to hear of ended ones only",
+			wanted);
+	c->session_jwt = found;
 	return config_check_address(k, "authentication.session.issuer", c->session_jwt->issuer.discovery_url, &c->session_socket);
 }
 

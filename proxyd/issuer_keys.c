@@ -45,6 +45,8 @@ issuer_keys_init(struct issuer_keys *k, const struct proxyd_config *config)
 		}
 		if (jwt == config->session_jwt)
 			k->session = &k->issuers[k->n];
+		if (jwt == config->revocations_jwt)
+			k->revoking = &k->issuers[k->n];
 	}
 	return OK;
 }

@@ -21,6 +21,7 @@ struct issuer_keys {
 	struct issuer *issuers;
 	size_t n;
 	struct issuer *session;         /* whose cookie counts; NULL: none */
+	struct issuer *revoking;        /* whose ended sessions are heard of; NULL: nobody's */
 	uint64_t epoch;                 /* counts changes of any issuer */
 	struct keycache *keycache;
 	uint64_t generation, tried;     /* held; last one that was tried */
@@ -35,7 +36,7 @@ void issuer_keys_fini(struct issuer_keys *k);
 void issuer_keys_set_keycache(struct issuer_keys *k, struct keycache *kc);
 /* Read the key cache if it has something newer: one load if not. */
 void issuer_keys_follow(struct issuer_keys *k);
-/* Whether the session that a token of the session issuer belongs to has ended. */
+/* Whether the session that a token of the revoking issuer belongs to has ended. */
 bool issuer_keys_session_ended(const struct issuer_keys *k, struct slice sid);
 /* NULL: not trusted. Byte-equal (OpenID Connect Core 3.1.3.7 rule 2). */
 struct issuer *issuer_keys_find(struct issuer_keys *k, struct slice issuer);

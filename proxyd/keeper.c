@@ -147,7 +147,12 @@ start_up(struct keeper *k)
 	if (keycache_create(&k->keycache, &fd))
 		return "no shared memory for the keys";
 	k->revocations = (struct keeper_revocations){ .loop = k->loop, .fetcher = k->fetcher, .keycache = k->keycache, .clock = start->clock,
-		.socket = start->config->session_jwt ? start->config->session_jwt->socket : NULL, .tried = on_revocations };
+		.jwt = start->config->revocations_jwt, .tried = on_revocations };
+	if (start->config->authentication.session.revocations_secret[0])
+		k->revocations.secret = start->config->authentication.session.revocations_secret;
+	for (size_t i = 0; i < k->issuer_n; i++)
+		if (k->issuers[i].fetch.jwt == k->revocations.jwt)
+			k->revocations.ca_path = k->issuers[i].fetch.ca_path;
 	bool sent = seed(k) && control_send(start->control_fd, CONTROL_KEYCACHE, 0, NULL, fd) == OK;
 	close(fd);
 	if (!sent)
@@ -359,7 +364,7 @@ check_ready(struct keeper *k, bool at_last)
 
 	for (size_t i = 0; i < k->issuer_n; i++)
 		all = all && (k->issuers[i].plan.tried || k->issuers[i].key_n);
-	all = all && (!k->revocations.socket || k->revocations.answered || k->revocations.n);
+	all = all && (!k->revocations.jwt || k->revocations.answered || k->revocations.n);
 	if (k->ready || !(all || at_last))
 		return;
 	k->ready = true;

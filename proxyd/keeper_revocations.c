@@ -1,12 +1,13 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "proxyd/keeper_revocations.h"
 #include "shared/log.h"
 
-#define URL_BYTES_MAX 256
+#define URL_BYTES_MAX 4096
 
 static struct keeper_revocations *
 of_watch(struct loop_watch *w)
@@ -91,20 +92,38 @@ on_fetched(void *arg, struct fetch_result *r)
 	(void)written; /* one answer at a time cannot overflow it */
 }
 
+/* E_LIMIT: too long. */
+static enum err
+url_add(const struct keeper_revocations *k, struct buf *url)
+{
+	struct slice issuer = slice_str(k->jwt->issuer.url);
+
+	if (k->jwt->socket) {
+		buf_add_str(url, "http://localhost/internal/revocations");
+	} else {
+		buf_add_slice(url, issuer);
+		buf_add_str(url, slice_has_suffix(issuer, SLICE_LIT("/")) ? "revocations" : "/revocations");
+	}
+	if (k->epoch[0])
+		buf_printf(url, "?epoch=%s&after=%lld%s", k->epoch, (long long)k->sequence, k->failures ? "&wait=0" : "");
+	return buf_ok(url) ? OK : E_LIMIT;
+}
+
 static void
 ask(struct keeper_revocations *k)
 {
-	static const char *const headers[] = { "Accept: application/json", NULL };
-	char url[URL_BYTES_MAX];
-	const struct fetch_request r = { .method = "GET", .url = url, .unix_socket = k->socket, .headers = headers,
-		.timeout_ms = KEEPER_REVOCATIONS_HELD_MS, .body_bytes_max = REVOCATION_NEWS_BYTES_MAX };
+	char authorization[sizeof("Authorization: Bearer ") + BEARER_BYTES_MAX] = "";
+	const char *const headers[] = { "Accept: application/json", k->secret ? authorization : NULL, NULL };
+	struct buf url;
 
-	if (k->epoch[0])
-		snprintf(url, sizeof(url), "http://localhost/internal/revocations?epoch=%s&after=%lld%s", k->epoch, (long long)k->sequence,
-			k->failures ? "&wait=0" : "");
-	else
-		snprintf(url, sizeof(url), "http://localhost/internal/revocations");
-	enum err e = fetch_start(k->fetcher, &r, on_fetched, k);
+	buf_init(&url, URL_BYTES_MAX);
+	snprintf(authorization, sizeof(authorization), "Authorization: Bearer %s", k->secret ? k->secret : "");
+	enum err e = url_add(k, &url);
+	if (e == OK)
+		e = fetch_start(k->fetcher, &(struct fetch_request){ .method = "GET", .url = url.p, .unix_socket = k->jwt->socket, .headers = headers,
+			.ca_file = k->ca_path, .timeout_ms = KEEPER_REVOCATIONS_HELD_MS, .body_bytes_max = REVOCATION_NEWS_BYTES_MAX }, on_fetched, k);
+	explicit_bzero(authorization, sizeof(authorization));
+	buf_fini(&url);
 	if (e != OK)
 		failed(k, err_name(e), 0);
 }
@@ -148,7 +167,9 @@ on_answer(struct loop_watch *w, uint32_t events)
 	if (r.err != OK)
 		failed(k, r.message, 0);
 	else if (r.status == 404)
-		failed(k, "the issuer has none", KEEPER_REVOCATIONS_ABSENT_MS);
+		failed(k, k->secret ? "the issuer has none: revocations.secretFile is needed in its configuration" : "the issuer has none", KEEPER_REVOCATIONS_ABSENT_MS);
+	else if (r.status == 401 || r.status == 403)
+		failed(k, "the issuer has another secret than authentication.session.revocationsSecretFile", KEEPER_REVOCATIONS_ABSENT_MS);
 	else if (r.status != 200)
 		failed(k, "answered with another status than 200", 0);
 	else
@@ -163,7 +184,7 @@ keeper_revocations_start(struct keeper_revocations *k)
 {
 	int fd;
 
-	if (!k->socket)
+	if (!k->jwt)
 		return OK;
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0)

@@ -1,5 +1,5 @@
-/* keeper_revocations.h - the keeper's open question to authd, which sessions have ended: asked over the socket and held there until there is news, then
- * asked again. What it learns goes into the key cache at once; workers look there.
+/* keeper_revocations.h - the keeper's open question to authd, which sessions have ended: asked over its socket, or over https with a secret where authd is on
+ * another machine, and held there until there is news, then asked again. What it learns goes into the key cache at once; workers look there.
  *
  * authd names the store it speaks of (epoch) and numbers what it says, so that a reader goes on where it left off whichever side was restarted; a
  * keeper that knows nothing is told everything that still counts. */
@@ -7,6 +7,7 @@
 #define PROXYD_KEEPER_REVOCATIONS_H
 
 #include <pthread.h>
+#include "proxyd/config.h"
 #include "proxyd/keycache.h"
 #include "proxyd/revocation_news.h"
 #include "shared/clock.h"
@@ -16,7 +17,7 @@
 #define KEEPER_REVOCATIONS_HELD_MS 40000   /* authd answers after 25 s */
 #define KEEPER_REVOCATIONS_RETRY_MIN_MS 100
 #define KEEPER_REVOCATIONS_RETRY_MAX_MS 1000 /* it is on this machine, and whoever signs out meanwhile waits for us */
-#define KEEPER_REVOCATIONS_ABSENT_MS 30000 /* an issuer that has no such news */
+#define KEEPER_REVOCATIONS_ABSENT_MS 30000 /* an issuer that has no such news, or not for us */
 
 struct keeper_revocations {
 	/* set by the owner */
@@ -24,7 +25,9 @@ struct keeper_revocations {
 	struct fetcher *fetcher;
 	struct keycache *keycache;
 	const struct clock *clock;
-	const char *socket;        /* of the session issuer's authd; NULL: there is none, and nothing is asked */
+	const struct proxyd_jwt *jwt; /* whose; NULL: nobody's, and nothing is asked */
+	const char *secret;        /* NULL: at a socket, where none is needed */
+	const char *ca_path;       /* NULL: the system's CAs */
 	void (*tried)(struct keeper_revocations *k); /* after each answer or failure */
 
 	/* its own */

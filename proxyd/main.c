@@ -48,6 +48,7 @@ static const char help[] =
 	"        uid: {claim: sub}\n"
 	"      claimValidationRules: [{claim: hd, requiredValue: example.com}]\n"
 	"    session: {issuer: URL, cookieName: __Host-gatehouse}   # default: the first issuer behind a socket\n"
+	"             # revocationsSecretFile: FILE   of an issuer elsewhere: its ended sessions are heard of over https\n"
 	"    clientCertificate: {certificateAuthority: FILE}   # asked for, not demanded; CN is the user, each O a group\n"
 	"    tokenReview: {enabled: false, audiences: []}      # ask the request's cluster about tokens of no issuer above:\n"
 	"                                          # service accounts; needs the role gatehouse-reviewer there\n"

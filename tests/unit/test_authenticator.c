@@ -99,6 +99,7 @@ setup(void **state)
 	x->config.authentication.jwt.n = 2;
 	x->config.authentication.session.cookie_name = "s";
 	x->config.session_jwt = &x->jwt[0];
+	x->config.revocations_jwt = &x->jwt[0];
 	x->config.limits.token_bytes = 8192;
 	x->config.limits.identities = 64;
 	clock_fixed_init(&x->clock, NOW);
@@ -311,6 +312,7 @@ request_without_a_credential_is_told_so(void **state)
 	assert_int_equal(ask_as(x, "GET", "Cookie: s=\r\n"), AUTHENTICATION_NONE);
 	assert_int_equal(ask_as(x, "GET", "Cookie: s=1; s=2\r\n"), AUTHENTICATION_NONE); /* neither counts */
 	x->config.session_jwt = NULL;
+	x->config.revocations_jwt = NULL;
 	assert_int_equal(ask_as(x, "GET", "Cookie: s=1\r\n"), AUTHENTICATION_NONE);
 }
 
@@ -764,6 +766,7 @@ without_an_issuer_of_sessions_there_are_none(void **state)
 
 	authenticator_free(x->a);
 	x->config.session_jwt = NULL;
+	x->config.revocations_jwt = NULL;
 	x->a = authenticator_new(&x->config, &x->clock.clock);
 	assert_non_null(x->a);
 	give_keycache(x);

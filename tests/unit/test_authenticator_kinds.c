@@ -215,6 +215,7 @@ certificate_wins_over_a_cookie(void **state)
 	struct proxyd_jwt sessions = { .line = 1 };
 
 	x->config.session_jwt = &sessions;
+	x->config.revocations_jwt = &sessions;
 	assert_int_equal(ask(x, "GET", "Cookie: s=1\r\n"), AUTHENTICATION_ASK_SESSION);
 	show(x, "jim", "dev");
 	assert_int_equal(ask(x, "GET", "Cookie: s=1\r\n"), AUTHENTICATED);

@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 #include "tests/unit/certificates.h"
 
 static const char *const file_names[] = { "proxyd.yaml", "cert.pem", "key.pem", "other-key.pem", "encrypted-key.pem", "expired.pem", "future.pem",
-	"weak.pem", "weak-key.pem", "broken.pem", "kube", "kube-expired", "kube-other-key", "kube-bad-ca", "kube-exec", "empty", "tokens.csv", "tokens-twice.csv" };
+	"weak.pem", "weak-key.pem", "broken.pem", "kube", "kube-expired", "kube-other-key", "kube-bad-ca", "kube-exec", "empty", "tokens.csv", "feed.secret", "tokens-twice.csv" };
 
 struct folder {
 	struct clock_fixed clock;
@@ -81,6 +82,10 @@ folder_setup(void **state)
 	put(f, "weak-key.pem", text);
 	put(f, "broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
 	put(f, "empty", "");
+	put(f, "feed.secret", "# of this month\n0123456789abcdef0123456789abcdef\n");
+	char secret[200];
+	snprintf(secret, sizeof(secret), "%s/feed.secret", f->path);
+	chmod(secret, 0600);
 	put(f, "tokens.csv", "0123456789abcdef,jane,7,\"dev,ops\"\n");
 	put(f, "tokens-twice.csv", "0123456789abcdef,jane,7\nfedcba9876543210,joe,8\n0123456789abcdef,mallory,9\n");
 	EVP_PKEY_free(p256);
@@ -248,6 +253,7 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_null(j[1].policy.username_prefix);
 	assert_null(j[1].policy.groups_claim);
 	assert_ptr_equal(c->session_jwt, &j[0]);
+	assert_ptr_equal(c->revocations_jwt, &j[0]);
 	assert_int_equal(c->session_socket.u.sa.sa_family, AF_UNIX);
 	assert_string_equal(c->session_socket.u.un.sun_path, "/run/authd.sock");
 	assert_string_equal(c->authentication.session.cookie_name, "sid");
@@ -286,6 +292,19 @@ sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise(void *
 
 	assert_string_equal(c->session_jwt->issuer.url, "https://b");
 	assert_string_equal(c->session_socket.u.un.sun_path, "/run/b");
+	proxyd_config_free(c);
+}
+
+static void
+ended_sessions_of_an_issuer_elsewhere_are_heard_of_and_its_cookies_are_not_taken(void **state)
+{
+	struct proxyd_config *c = load_ok(*state,
+		LISTEN "authentication: {jwt: [{issuer: {url: 'https://b', audiences: [x], discoveryURL: 'unix:/run/b'}}, {issuer: {url: 'https://a', audiences: [x]}}],\n"
+		       " session: {revocationsSecretFile: @/feed.secret}}\n");
+
+	assert_null(c->session_jwt);
+	assert_string_equal(c->revocations_jwt->issuer.url, "https://a");
+	assert_string_equal(c->authentication.session.revocations_secret, "0123456789abcdef0123456789abcdef");
 	proxyd_config_free(c);
 }
 
@@ -519,6 +538,11 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 			":4: authentication.jwt[0].claimMappings.groups.prefix: expected no control characters" },
 		{ JWT(", claimMappings: {uid: {claim: ''}}"), ":4: authentication.jwt[0].claimMappings.uid.claim: expected the name of a claim" },
 		{ JWT("") "  session: {issuer: 'https://x'}\n", ":5: authentication.session.issuer: expected the url of an issuer" },
+		{ JWT("") "  session: {revocationsSecretFile: @/missing}\n", ":5: authentication.session.revocationsSecretFile: " },
+		{ JWT("") "  session: {revocationsSecretFile: @/tokens.csv}\n", ":5: authentication.session.revocationsSecretFile: " },
+		{ LISTEN "authentication:\n  jwt: [{issuer: {url: 'https://i', audiences: [a], discoveryURL: 'unix:/run/a'}}]\n"
+		  "  session: {issuer: 'https://i', revocationsSecretFile: @/feed.secret}\n", ":4: authentication.session.revocationsSecretFile: expected an issuer that is asked over https" },
+		{ LISTEN "authentication:\n  session: {revocationsSecretFile: @/feed.secret}\n", ":3: authentication.session.revocationsSecretFile: expected an issuer" },
 		{ JWT("") "  session: {issuer: 'https://i'}\n", ":5: authentication.session.issuer: sessions are asked for at authd's socket" },
 		{ LISTEN "authentication:\n  session: {cookieName: 'a=b'}\n", ":3: authentication.session.cookieName: expected the name of a cookie" },
 		{ WITH_ISSUER "clusters:\n- {name: A_b, kubeconfig: @/kube}\n", ":4: clusters[0].name: expected a DNS label" },
@@ -737,6 +761,7 @@ main(void)
 		cmocka_unit_test(the_smallest_config_has_the_documented_defaults),
 		cmocka_unit_test(every_key_arrives_where_it_belongs),
 		cmocka_unit_test(sessions_belong_to_the_first_issuer_behind_a_socket_unless_said_otherwise),
+		cmocka_unit_test(ended_sessions_of_an_issuer_elsewhere_are_heard_of_and_its_cookies_are_not_taken),
 		cmocka_unit_test(each_way_to_say_who_calls_is_reason_enough_for_a_cluster),
 		cmocka_unit_test(the_first_cluster_is_the_default_when_none_is_called_so),
 		cmocka_unit_test(an_issuers_ca_may_be_given_as_pem_as_in_kubernetes),

@@ -40,7 +40,7 @@ authd_confine_files(const struct authd_config *c)
 		{ "/dev/null", SANDBOX_MAY_WRITE },
 	};
 	const struct authd_connector_config *connectors = c->connectors.items;
-	size_t fixed = sizeof(system) / sizeof(system[0]), own = 9;
+	size_t fixed = sizeof(system) / sizeof(system[0]), own = 10;
 	struct table t = { .paths = calloc(fixed + own + c->connectors.n, sizeof(*t.paths)) };
 
 	if (!t.paths)

@@ -94,44 +94,33 @@ rows(struct page *p, const struct record_session *s)
 }
 
 static void
-contexts(struct page *p)
+kubectl_part(struct page *p, const struct console_clusters *clusters)
 {
-	const struct config_strings *clusters = &p->r->generation->config->console.clusters;
-
-	if (clusters->n < 2)
-		return;
-	page_html(p, "<p>Its contexts, one for each cluster:</p><ul class=\"chips\">");
-	for (size_t i = 0; i < clusters->n; i++) {
-		page_html(p, "<li><code>");
-		kubeconfig_context_add(&p->html, clusters->items[i]); /* DNS labels: nothing in them needs escaping */
-		page_html(p, "</code></li>");
-	}
-	page_html(p, "</ul>");
-}
-
-static void
-kubectl_part(struct page *p)
-{
-	if (!p->r->generation->config->console.client_id)
+	if (!p->r->generation->config->console.client_id || clusters->n == 0)
 		return;
 	page_html(p, "<h2>Use kubectl</h2><p>Nothing in this file is secret: kubectl asks who you are with your browser. It needs the program "
 		"<code>kubectl-gatehouse</code> in your PATH.</p>"
 		"<a class=\"button\" href=\"/console/kubeconfig\" download=\"gatehouse.kubeconfig\">Download kubeconfig</a>"
 		"<pre><code>export KUBECONFIG=~/Downloads/gatehouse.kubeconfig\nkubectl auth whoami</code></pre>");
-	contexts(p);
 }
 
 static void
 home_send(struct request *r, const struct session *s)
 {
+	struct console_clusters clusters;
 	struct page p;
 
+	if (!console_clusters_of(r, &clusters)) {
+		page_unavailable(r);
+		return;
+	}
 	page_begin_wide(&p, r, "Console");
 	page_html(&p, "<h1>Hello, <span>");
 	page_text(&p, s->record.user.username.n ? s->record.user.username : person_label(&s->record.user));
 	page_html(&p, "</span></h1><p class=\"lead\">This is who you are in every cluster behind this gateway.</p>");
 	rows(&p, &s->record);
-	kubectl_part(&p);
+	console_clusters_add(&p, &clusters);
+	kubectl_part(&p, &clusters);
 	page_html(&p, "<hr><div class=\"stack\"><a class=\"button quiet\" href=\"" CONSOLE_SESSIONS_PATH "\">Your sessions</a>"
 		"<form method=\"post\" action=\"/console/signout\">");
 	page_hidden(&p, "csrf", browser_form_token(r, s->secret, SIGN_OUT_PURPOSE, s->record.sid));
@@ -190,8 +179,8 @@ console_kubeconfig(struct request *r, struct slice rest)
 {
 	const struct authd_config *c = r->generation->config;
 	struct kubeconfig_offer o = { .gateway = c->console.gateway ? slice_str(c->console.gateway) : r->generation->origin, .ca_pem = r->generation->gateway_ca,
-		.issuer = slice_str(c->issuer), .client_id = slice_str(c->console.client_id), .clusters = c->console.clusters.items,
-		.cluster_n = c->console.clusters.n };
+		.issuer = slice_str(c->issuer), .client_id = slice_str(c->console.client_id) };
+	struct console_clusters clusters;
 	struct session s;
 	struct buf out;
 
@@ -204,6 +193,18 @@ console_kubeconfig(struct request *r, struct slice rest)
 			.way_on_text = "Go to the console" });
 		return;
 	}
+	if (!console_clusters_of(r, &clusters)) {
+		page_unavailable(r);
+		return;
+	}
+	if (clusters.n == 0) {
+		page_error_send(r, &(struct page_error){ .status = 403, .title = "No cluster is open to you", .what = SLICE_LIT("A kubeconfig would lead nowhere: you are in "
+			"none of the groups that may use a cluster here."), .todo = "Its administrator can tell which groups those are.", .way_on = SLICE_LIT(CONSOLE_PATH),
+			.way_on_text = "Go to the console" });
+		return;
+	}
+	o.clusters = clusters.names;
+	o.cluster_n = clusters.n;
 	buf_init(&out, 0);
 	kubeconfig_print(&o, &out);
 	page_headers(r);

@@ -7,6 +7,18 @@
 #define CONSOLE_PATH "/console/"
 #define CONSOLE_SESSIONS_PATH CONSOLE_PATH "sessions"
 
+struct page;
+
+/* In the arena; the default one first. */
+struct console_clusters {
+	const char **names;
+	size_t n;
+	bool told; /* by proxyd: these are the ones that the person may use */
+};
+/* False: no memory. */
+bool console_clusters_of(struct request *r, struct console_clusters *out);
+void console_clusters_add(struct page *p, const struct console_clusters *c);
+
 /* The session, or the way to get one. False: r has been answered. */
 bool console_session_needed(struct request *r, struct session *s);
 

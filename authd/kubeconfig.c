@@ -95,18 +95,18 @@ add_user(struct buf *out, const struct kubeconfig_offer *o)
 void
 kubeconfig_print(const struct kubeconfig_offer *o, struct buf *out)
 {
+	static const char *const only_default[] = { KUBECONFIG_DEFAULT_CLUSTER };
+	const char *const *clusters = o->cluster_n ? o->clusters : only_default;
+	size_t n = o->cluster_n ? o->cluster_n : 1;
+
 	buf_add_str(out, "# There is no secret in this file: kubectl-gatehouse asks who you are with your browser.\n"
 		"apiVersion: v1\nkind: Config\npreferences: {}\ncurrent-context: ");
-	quoted_context(out, KUBECONFIG_DEFAULT_CLUSTER);
+	quoted_context(out, clusters[0]);
 	buf_add_str(out, "\nclusters:\n");
-	add_cluster(out, o, KUBECONFIG_DEFAULT_CLUSTER);
-	for (size_t i = 0; i < o->cluster_n; i++)
-		if (!is_default(o->clusters[i]))
-			add_cluster(out, o, o->clusters[i]);
+	for (size_t i = 0; i < n; i++)
+		add_cluster(out, o, clusters[i]);
 	buf_add_str(out, "contexts:\n");
-	add_context(out, KUBECONFIG_DEFAULT_CLUSTER);
-	for (size_t i = 0; i < o->cluster_n; i++)
-		if (!is_default(o->clusters[i]))
-			add_context(out, o->clusters[i]);
+	for (size_t i = 0; i < n; i++)
+		add_context(out, clusters[i]);
 	add_user(out, o);
 }

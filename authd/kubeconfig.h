@@ -11,7 +11,7 @@ struct kubeconfig_offer {
 	struct slice gateway;    /* "https://gw.example", without a slash at the end */
 	struct slice ca_pem;     /* public certificates; empty: the system's are used */
 	struct slice issuer, client_id;
-	const char *const *clusters; /* beside the default one, which is always there */
+	const char *const *clusters; /* the first is the current context; none: the default one alone */
 	size_t cluster_n;
 };
 /* Append it as YAML. */

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include "proxyd/caller_headers.h"
+#include "proxyd/cluster_list.h"
 #include "proxyd/client.h"
 #include "proxyd/exchange_state.h"
 #include "proxyd/metrics.h"
@@ -7,6 +8,21 @@
 #include "proxyd/route_rules.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
+
+static void admit(struct exchange *x);
+
+/* Who asks is looked for, to tell authd's console what they may use; but it lets in whom it knows itself. */
+static bool
+needs_nobody(const struct exchange *x)
+{
+	return x->to && x->to->access == ROUTE_FOR_ALL;
+}
+
+static bool
+tells_clusters(const struct exchange *x)
+{
+	return x->to->forward.kind == FORWARD_AUTHD && x->gateway->config->clusters.n && cluster_list_is_shown(&x->request->head);
+}
 
 /* Where a browser signs in, and comes back from. A target that would make a URL too long for a browser is not remembered. */
 #define SIGNIN_TARGET_MAX 2000
@@ -36,6 +52,11 @@ answer_unauthorized(struct exchange *x)
 {
 	const struct http_head *h = &x->request->head;
 
+	if (needs_nobody(x)) {
+		x->why = NULL;
+		admit(x);
+		return;
+	}
 	if (status_wants_page(h) && route_is_authd(x->gateway->router, h->host, "/console/signin"))
 		redirect_to_signin(x);
 	else
@@ -100,6 +121,20 @@ answer_forbidden(struct exchange *x, const char *why)
 	buf_fini(&message);
 }
 
+static void
+list_clusters(struct exchange *x)
+{
+	struct buf list;
+
+	buf_init(&list, 0);
+	cluster_list_json(x->gateway->config, &x->principal->identity, &list);
+	if (buf_ok(&list))
+		exchange_answer_json(x, buf_slice(&list));
+	else
+		exchange_answer(x, 500, "out of memory");
+	buf_fini(&list);
+}
+
 /* What the destination says of its callers. False: answered. */
 static bool
 may_use(struct exchange *x)
@@ -152,6 +187,10 @@ admit(struct exchange *x)
 		if (x->to && x->to->impersonation_reviewed && x->principal)
 			break;
 		exchange_answer(x, 403, x->why);
+		return;
+	}
+	if (!x->to && cluster_list_is_asked(h)) {
+		list_clusters(x);
 		return;
 	}
 	if (!x->to) {
@@ -209,7 +248,7 @@ admission_on_session(struct session_wait *w, enum session_answer answer_is, stru
 		break;
 	case SESSION_DOWN:
 		x->why = "the sign-in service did not answer";
-		if (x->principal)
+		if (x->principal || needs_nobody(x))
 			admit(x);
 		else
 			exchange_answer(x, 503, "the sign-in service does not answer; try again");
@@ -257,7 +296,7 @@ authenticate_caller(struct exchange *x)
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
 	const struct caller caller = { .certificate = x->context.certificate, .origins = x->to ? x->to->origins : NULL,
-		.cookie_only = x->to && x->to->access == ROUTE_FOR_BROWSERS,
+		.cookie_only = x->to && x->to->access != ROUTE_FOR_CALLERS,
 		.cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER ? slice_str(x->to->name) : SLICE_NONE,
 		.known_only = !limits_try(&g->limits, x->context.address, loop_now_ms(g->loop)) };
 
@@ -277,7 +316,10 @@ authenticate_caller(struct exchange *x)
 		answer_unauthorized(x);
 		break;
 	case AUTHENTICATION_LIMITED:
-		exchange_limit(x, LIMIT_REFUSALS);
+		if (needs_nobody(x))
+			admit(x);
+		else
+			exchange_limit(x, LIMIT_REFUSALS);
 		break;
 	case AUTHENTICATION_ASK_REVIEW:
 		ask_review(x);
@@ -286,7 +328,10 @@ authenticate_caller(struct exchange *x)
 		ask_session(x);
 		break;
 	case AUTHENTICATION_UNAVAILABLE:
-		exchange_answer(x, 503, "the keys to verify a sign-in with are not there yet; try again");
+		if (needs_nobody(x))
+			admit(x);
+		else
+			exchange_answer(x, 503, "the keys to verify a sign-in with are not there yet; try again");
 		break;
 	}
 }
@@ -315,7 +360,7 @@ admission_start(struct exchange *x)
 	x->to = to;
 	if (verdict == ROUTE_AMBIGUOUS)
 		exchange_answer(x, 400, x->why = "the path is escaped where it is routed");
-	else if (to && to->access == ROUTE_FOR_ALL)
+	else if (to && to->access == ROUTE_FOR_ALL && !tells_clusters(x))
 		admit(x);
 	else
 		authenticate_caller(x);

@@ -1,6 +1,7 @@
 #include "oidc/base64url.h"
 #include "proxyd/bearer_token.h"
 #include "proxyd/caller_headers.h"
+#include "proxyd/cluster_list.h"
 #include "proxyd/impersonate.h"
 #include "proxyd/principal.h"
 #include "proxyd/websocket_token.h"
@@ -62,7 +63,8 @@ bearer(const struct destination *to, const struct principal *who, const struct h
 }
 
 enum err
-caller_headers(const struct destination *to, const struct principal *who, const struct http_head *h, struct buf *scratch, struct slice *out)
+caller_headers(const struct proxyd_config *config, const struct destination *to, const struct principal *who, const struct http_head *h, struct buf *scratch,
+	struct slice *out)
 {
 	enum err e = OK;
 
@@ -74,9 +76,13 @@ caller_headers(const struct destination *to, const struct principal *who, const 
 	case FORWARD_CLUSTER:
 		*out = who->headers;
 		return OK;
-	case FORWARD_AUTHD:
 	case FORWARD_PLAIN:
 		return OK;
+	case FORWARD_AUTHD:
+		if (config->clusters.n)
+			cluster_list_header(config, &who->identity, scratch);
+		e = buf_ok(scratch) ? OK : E_NOMEM;
+		break;
 	case FORWARD_FRONT_PROXY:
 		e = impersonate_remote_block(&who->identity, scratch);
 		break;

@@ -148,6 +148,14 @@ exchange_limit(struct exchange *x, enum limit limit)
 }
 
 void
+exchange_answer_json(struct exchange *x, struct slice json)
+{
+	struct status_answer a = { .code = 200, .message = "", .json = json };
+
+	answer_with(x, &a);
+}
+
+void
 exchange_redirect(struct exchange *x, const char *location)
 {
 	struct status_answer a = { .code = 302, .message = "Sign in to go on", .location = location };

@@ -4,21 +4,22 @@
 /* Never copied from a caller: framing, addresses and identities are written anew or not at all. */
 static const uint64_t request_drops = HTTP_FIELD_BIT(FIELD_HOST) | HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |
 	HTTP_FIELD_BIT(FIELD_EXPECT) | HTTP_FIELD_BIT(FIELD_FORWARDED) | HTTP_FIELD_BIT(FIELD_X_FORWARDED) | HTTP_FIELD_BIT(FIELD_X_REAL_IP) |
-	HTTP_FIELD_BIT(FIELD_X_REMOTE) | HTTP_FIELD_BIT(FIELD_IMPERSONATE) | HTTP_FIELD_BIT(FIELD_X_REQUEST_ID);
+	HTTP_FIELD_BIT(FIELD_X_REMOTE) | HTTP_FIELD_BIT(FIELD_X_GATEHOUSE) | HTTP_FIELD_BIT(FIELD_IMPERSONATE) | HTTP_FIELD_BIT(FIELD_X_REQUEST_ID);
 /* Where another Authorization or identity is written, a token among these protocols is the caller's, too. */
 static const uint64_t credential_drops = HTTP_FIELD_BIT(FIELD_AUTHORIZATION) | HTTP_FIELD_BIT(FIELD_SEC_WEBSOCKET_PROTOCOL);
 
 /* What each kind of destination gets. */
 static const struct kind {
-	struct slice identity; /* what the identity lines begin with; empty: there are none */
+	struct slice identity; /* what the identity lines begin with; empty: they may be missing */
+	bool told;             /* something of the caller */
 	bool cookies;          /* ours, too */
 	bool credentials;      /* the caller's own */
 	bool forwarded;        /* X-Forwarded-Proto and -Host: it makes links for browsers */
 } kinds[] = {
-	[FORWARD_CLUSTER] = { .identity = { "Impersonate-User: ", 18 } },
-	[FORWARD_AUTHD] = { .cookies = true, .credentials = true, .forwarded = true },
-	[FORWARD_BEARER] = { .identity = { "Authorization: Bearer ", 22 }, .forwarded = true },
-	[FORWARD_FRONT_PROXY] = { .identity = { "X-Remote-User: ", 15 }, .forwarded = true },
+	[FORWARD_CLUSTER] = { .identity = { "Impersonate-User: ", 18 }, .told = true },
+	[FORWARD_AUTHD] = { .told = true, .cookies = true, .credentials = true, .forwarded = true },
+	[FORWARD_BEARER] = { .identity = { "Authorization: Bearer ", 22 }, .told = true, .forwarded = true },
+	[FORWARD_FRONT_PROXY] = { .identity = { "X-Remote-User: ", 15 }, .told = true, .forwarded = true },
 	[FORWARD_PLAIN] = { .credentials = true, .forwarded = true },
 };
 static const uint64_t response_drops = HTTP_FIELD_BIT(FIELD_CONTENT_LENGTH) | HTTP_FIELD_BIT(FIELD_TRANSFER_ENCODING) |
@@ -284,7 +285,7 @@ forward_request(const struct http_head *h, const struct forward_target *t, const
 	if (c->request_id.n)
 		put_header(&w, SLICE_LIT("X-Request-Id"), c->request_id);
 	put(&w, t->credential);
-	if (k->identity.n)
+	if (k->told)
 		put(&w, c->identity);
 	PUT_LIT(&w, "\r\n");
 	buf_commit(out, (size_t)(w.p - (out->p + out->n)));

@@ -490,7 +490,7 @@ relay_start(struct exchange *x)
 		put_block(x, &x->up);
 	else if (x->up) /* begun on a connection that took nothing of it: head and body are there */
 		return relay_run(x);
-	enum err err = caller_headers(x->to, x->principal, h, &g->caller, &context.identity);
+	enum err err = caller_headers(g->config, x->to, x->principal, h, &g->caller, &context.identity);
 	if (x->as)
 		context.identity = buf_slice(&x->as->headers);
 	buf_reset(out);

@@ -41,7 +41,7 @@ phrase(unsigned code)
 	static const struct {
 		unsigned code;
 		const char *text;
-	} phrases[] = { { 302, "Found" }, { 303, "See Other" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
+	} phrases[] = { { 200, "OK" }, { 302, "Found" }, { 303, "See Other" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
 		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 413, "Content Too Large" }, { 414, "URI Too Long" },
 		{ 417, "Expectation Failed" }, { 421, "Misdirected Request" }, { 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
@@ -180,7 +180,9 @@ status_write(const struct status_answer *a, bool page, bool head_only, unsigned 
 		answer.message = "the gateway made a malformed redirect";
 	}
 	buf_init(&body, 0);
-	if (page)
+	if (answer.json.n)
+		buf_add_slice(&body, answer.json);
+	else if (page)
 		add_page(&answer, &body);
 	else
 		add_json(&answer, &body);
@@ -189,7 +191,7 @@ status_write(const struct status_answer *a, bool page, bool head_only, unsigned 
 		out->failed = true;
 		return;
 	}
-	add_head(&answer, page, minor, body.n, out);
+	add_head(&answer, page && !answer.json.n, minor, body.n, out);
 	if (!head_only)
 		buf_add_slice(out, buf_slice(&body));
 	buf_fini(&body);

@@ -6,13 +6,14 @@
 #include "shared/buf.h"
 
 struct status_answer {
-	unsigned code;           /* 400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505 */
+	unsigned code;           /* 200, 302, 303, 400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505 */
 	const char *message;     /* for people; no foreign bytes are put into it without escaping */
 	int retry_after_s;       /* 0: no header */
 	bool close;
 	const char *location;    /* with code 302/303: where to, visible ASCII only (else a 500 is written); NULL otherwise */
 	struct slice request_id;
 	bool hsts;               /* add Strict-Transport-Security: the answer goes out over TLS */
+	struct slice json;       /* with code 200: what was asked for, instead of a Status */
 	int64_t now_s;           /* for the Date header (RFC 9110 section 6.6.1); 0: none */
 };
 /* "Unauthorized", "Forbidden", "BadRequest", "ServiceUnavailable" … (metav1.StatusReason) */

@@ -87,7 +87,7 @@ principal_token(const struct principal *p)
 enum authentication
 authenticate(struct authenticator *a, const struct http_head *h, const struct caller *caller, struct principal **out, const char **why)
 {
-	const struct http_header *f = http_head_find(h, FIELD_AUTHORIZATION);
+	const struct http_header *f = caller->cookie_only ? NULL : http_head_find(h, FIELD_AUTHORIZATION);
 
 	*out = NULL;
 	if (a->no_keys)

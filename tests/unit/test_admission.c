@@ -41,6 +41,62 @@ ask(const char *request, char *answer, size_t cap)
 	end_close(&client);
 }
 
+/* authd's console is told whom proxyd knows; it goes on without where nobody is. */
+static void
+console_is_told_which_clusters_are_open_and_nobody_is_kept_from_it(void **state)
+{
+	char head[4096];
+
+	(void)state;
+	static const struct {
+		const char *cookie, *said, *told;
+	} cases[] = { { "", NULL, NULL }, { "Cookie: gate=x\r\n", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", NULL },
+		{ "Cookie: gate=y\r\n", "HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n", NULL },
+		{ "Cookie: gate=z\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\n{\"id_token\":\"alice\",\"refresh_after\":1234}", "X-Gatehouse-Clusters: default second\r\n" } };
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct end client = rig_client(&rig), authd;
+		char request[400];
+		snprintf(request, sizeof(request), "GET /console/ HTTP/1.1\r\n" HOST "%sAuthorization: Bearer no\r\nX-Gatehouse-Clusters: evil\r\n\r\n", cases[i].cookie);
+		end_say(&client, request);
+		if (cases[i].said) {
+			authd = rig_authd(&rig);
+			end_hear_head(&authd, head, sizeof(head));
+			assert_memory_equal(head, "POST /internal/session HTTP/1.1\r\n", 33);
+			end_say(&authd, cases[i].said);
+			end_close(&authd);
+		}
+		authd = rig_authd(&rig);
+		end_hear_head(&authd, head, sizeof(head));
+		assert_memory_equal(head, "GET /console/ HTTP/1.1\r\n", 24);
+		assert_null(strstr(head, "evil"));
+		if (cases[i].told)
+			assert_non_null(strstr(head, cases[i].told));
+		else
+			assert_null(strstr(head, "Gatehouse"));
+		end_say(&authd, OK_ABC);
+		end_hear_head(&client, head, sizeof(head));
+		end_hear(&client, "abc");
+		end_close(&client);
+		end_close(&authd);
+	}
+}
+
+static void
+clusters_are_listed_to_whoever_is_known(void **state)
+{
+	char answer[4096];
+
+	(void)state;
+	ask("GET /clusters HTTP/1.1\r\n" HOST ALICE "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 200 OK\r\n", 17);
+	assert_non_null(strstr(answer, "{\"clusters\":[{\"name\":\"default\",\"path\":\"/clusters/default\",\"default\":true},"
+				       "{\"name\":\"second\",\"path\":\"/clusters/second\",\"default\":false}]}"));
+	ask("GET /clusters HTTP/1.1\r\n" HOST "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 401 ", 13);
+	ask("DELETE /clusters HTTP/1.1\r\n" HOST ALICE "\r\n", answer, sizeof(answer));
+	assert_memory_equal(answer, "HTTP/1.1 404 ", 13);
+}
+
 static void
 without_a_credential_everything_on_a_cluster_is_a_401_status(void **state)
 {
@@ -623,6 +679,8 @@ main(void)
 	log_set_level(LOG_LEVEL_ERROR + 1);
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(console_is_told_which_clusters_are_open_and_nobody_is_kept_from_it),
+		T(clusters_are_listed_to_whoever_is_known),
 		T(without_a_credential_everything_on_a_cluster_is_a_401_status),
 		T(a_bad_credential_gets_the_same_answer_as_none),
 		T(a_browser_is_sent_to_sign_in_and_told_where_it_wanted_to_go),

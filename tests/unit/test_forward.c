@@ -53,7 +53,7 @@ static void
 connection_that_names_what_must_arrive_is_refused(void **state)
 {
 	static const char *const names[] = { "Authorization", "Impersonate-User", "impersonate_group", "Host", "X-Forwarded-For", "x-forwarded-proto",
-		"Forwarded", "X-Real-IP", "X-Remote-User", "Content-Length", "Transfer-Encoding", "Cookie", "Connection", "Content-Type", "Origin",
+		"Forwarded", "X-Real-IP", "X-Remote-User", "X-Gatehouse-Clusters", "Content-Length", "Transfer-Encoding", "Cookie", "Connection", "Content-Type", "Origin",
 		"X-Request-Id", "content_length" };
 	const char *why = NULL;
 	char line[100];
@@ -174,13 +174,16 @@ framing_is_written_anew(void **state)
 static void
 authd_keeps_credentials_and_gets_fresh_forwarding_headers(void **state)
 {
+	struct forward_context c = oracle_context;
+
 	(void)state;
+	c.identity = SLICE_LIT("X-Gatehouse-Clusters: a b\r\n");
 	sent_is("POST /oidc/token HTTP/1.1\r\nHost: gw.example\r\nCookie: __Host-gatehouse=s; a=1\r\nAuthorization: Basic x\r\nOrigin: https://gw.example\r\n"
-		"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nX-Remote-User: root\r\nContent-Length: 3\r\n" WS "a, " WS_TOKEN "YWJj\r\n\r\n",
-		&authd, &oracle_context,
+		"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nX-Remote-User: root\r\nX-Gatehouse-Clusters: c\r\nx-gatehouse: d\r\nContent-Length: 3\r\n" WS "a, " WS_TOKEN "YWJj\r\n\r\n",
+		&authd, &c,
 		"POST /oidc/token HTTP/1.1\r\nHost: gw.example\r\nCookie: __Host-gatehouse=s; a=1\r\nAuthorization: Basic x\r\nOrigin: https://gw.example\r\n" WS
 		"a, " WS_TOKEN "YWJj\r\nContent-Length: 3\r\nX-Forwarded-For: " ORACLE_IP "\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: gw\r\n"
-		"X-Request-Id: rid\r\n\r\n");
+		"X-Request-Id: rid\r\nX-Gatehouse-Clusters: a b\r\n\r\n");
 	sent_is("GET / HTTP/1.1\r\nHost: gw.example\r\n\r\n", &authd, &(struct forward_context){ .tls = false },
 		"GET / HTTP/1.1\r\nHost: gw.example\r\nContent-Length: 0\r\nX-Forwarded-Proto: http\r\n\r\n");
 }

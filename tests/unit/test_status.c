@@ -233,6 +233,28 @@ only_a_browser_that_navigates_gets_a_page(void **state)
 	}
 }
 
+static void
+what_was_asked_for_is_sent_as_it_is_to_browsers_too(void **state)
+{
+	const struct status_answer a = { .code = 200, .message = "", .json = SLICE_LIT("{\"a\":[]}\n"), .request_id = SLICE_LIT("rid") };
+	static struct parsed p;
+	struct buf out;
+
+	(void)state;
+	for (int page = 0; page < 2; page++) {
+		write_and_parse(&a, page, false, 1, &out, &p);
+		assert_int_equal(p.head.status, 200);
+		assert_true(slice_eq_str(p.head.reason, "OK"));
+		assert_true(header_is(&p, "Content-Type", "application/json"));
+		assert_string_equal(out.p + p.head_bytes, "{\"a\":[]}\n");
+		buf_fini(&out);
+	}
+	write_and_parse(&a, false, true, 1, &out, &p);
+	assert_true(header_is(&p, "Content-Length", "9"));
+	assert_int_equal(out.n, p.head_bytes);
+	buf_fini(&out);
+}
+
 int
 main(void)
 {
@@ -246,6 +268,7 @@ main(void)
 		cmocka_unit_test(http_1_0_is_told_that_the_connection_stays),
 		cmocka_unit_test(date_is_an_imf_fixdate),
 		cmocka_unit_test(memory_that_runs_out_marks_the_buffer),
+		cmocka_unit_test(what_was_asked_for_is_sent_as_it_is_to_browsers_too),
 		cmocka_unit_test(only_a_browser_that_navigates_gets_a_page),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

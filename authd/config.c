@@ -5,6 +5,7 @@
 
 #define CONFIG_BYTES_MAX (64u << 20) /* the file, its tree, and the PEM files that it names */
 
+static const char *const sandbox_words[] = { "available", "required", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const algorithms[] = { "RS256", "ES256", NULL };
 static const enum jws_alg algorithm_values[] = { JWS_RS256, JWS_ES256 };
@@ -209,6 +210,7 @@ TABLE(root_table,
 	BLOCK("sessions", sessions_table, PLAIN),
 	BLOCK("revocations", revocations_table, PLAIN),
 	BLOCK("console", console_table, PLAIN),
+	ROW("sandbox", CONFIG_ENUM, config_file, c.sandbox, PLAIN, .fallback = "available", .words = sandbox_words),
 	ROW("user", CONFIG_STRING, config_file, c.user, RESTART));
 /* clang-format on */
 

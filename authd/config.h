@@ -126,6 +126,7 @@ struct authd_config {
 		struct config_strings clusters;    /* DNS labels */
 	} console;
 	const char *user;            /* to become when started as root */
+	int sandbox;                 /* ours; 0: what the kernel has; 1: all of it, or authd does not start */
 };
 
 /* Read, bind and check everything. E_FORMAT, E_SYSTEM, E_NOMEM with e filled. Freed by authd_config_free. */

@@ -9,6 +9,7 @@
 #include "shared/certificate.h"
 #include "shared/file.h"
 #include "shared/log.h"
+#include "shared/sandbox.h"
 
 #define KEY_FILE_BYTES_MAX 4096
 #define NOT_CARRIED "is known to dex and not carried by authd yet"
@@ -344,12 +345,20 @@ check_user(struct config_check *k)
 	return authd_config_refuse(k, "user", "there is no user called \"%s\"", k->f->c.user);
 }
 
+static enum err
+check_sandbox(struct config_check *k)
+{
+	const char *lack = sandbox_lack();
+
+	return k->f->c.sandbox && lack ? authd_config_refuse(k, "sandbox", "expected \"available\" on this machine: %s", lack) : OK;
+}
+
 enum err
 authd_config_check(struct config_check *k)
 {
 	static enum err (*const steps[])(struct config_check *k) = { check_issuer, check_storage, authd_config_check_web, authd_config_check_oauth2, check_signer, check_log,
 		authd_config_check_connectors, authd_config_check_clients, authd_config_check_passwords, check_sessions, authd_config_check_telemetry, authd_config_check_frontend,
-		check_revocations, check_console, check_user };
+		check_revocations, check_console, check_user, check_sandbox };
 	enum err e = OK;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)

@@ -15,6 +15,7 @@ static const char *const route_words[] = { "authd", "bearer", "frontProxy", "ses
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
 static const char *const audit_level_words[] = { "Metadata", NULL };
+static const char *const sandbox_words[] = { "available", "required", NULL };
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3, "as level_words");
 _Static_assert(PROXYD_IMPERSONATE_REFUSED == 0 && PROXYD_IMPERSONATE_REVIEWED == 1, "as impersonate_words");
 _Static_assert(PROXYD_ROUTE_AUTHD == 0 && PROXYD_ROUTE_BEARER == 1 && PROXYD_ROUTE_FRONT_PROXY == 2 && PROXYD_ROUTE_SESSION == 3 && PROXYD_ROUTE_PUBLIC == 4,
@@ -152,6 +153,7 @@ TABLE(root_table,
 	ROW("user", CONFIG_STRING, proxyd_config, user, 0),
 	ROW("pidFile", CONFIG_STRING, proxyd_config, pid_file, PLAIN),
 	ROW("reloadOnChange", CONFIG_BOOL, proxyd_config, reload_on_change, PLAIN, .fallback = "false"),
+	ROW("sandbox", CONFIG_ENUM, proxyd_config, sandbox, PLAIN, .fallback = "available", .words = sandbox_words),
 	BLOCK("authentication", authentication_table, PLAIN),
 	ROW("clusters", CONFIG_BLOCK_LIST, proxyd_config, clusters, PLAIN, .table = &cluster_table, .max = PROXYD_CLUSTERS_MAX),
 	ROW("routes", CONFIG_BLOCK_LIST, proxyd_config, routes, PLAIN, .table = &route_table, .max = PROXYD_ROUTES_MAX),

@@ -90,6 +90,7 @@ struct proxyd_config {
 	const char *user;            /* to become when started as root; NULL: stay */
 	bool reload_on_change;       /* a change of this file counts as HUP; of files that it names, it always does */
 	const char *pid_file;        /* where the master that serves writes its number; NULL: nowhere */
+	int sandbox;                 /* 0: what the kernel has; 1: all of it, or proxyd does not start */
 	struct {
 		struct config_list jwt;  /* proxyd_jwt */
 		struct {

@@ -11,6 +11,7 @@
 #include "proxyd/config_check_state.h"
 #include "shared/certificate.h"
 #include "shared/file.h"
+#include "shared/sandbox.h"
 
 #define PEM_BYTES_MAX (1u << 20)
 
@@ -461,6 +462,12 @@ check_user(struct check *k)
 	return OK;
 }
 
+static enum err
+check_sandbox(struct check *k)
+{
+	return k->c->sandbox && sandbox_lack() ? REFUSE(k, "sandbox", "expected \"available\" on this machine: %s", sandbox_lack()) : OK;
+}
+
 static bool
 can_be_reached(const struct proxyd_config *c)
 {
@@ -474,6 +481,8 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 	struct check k = { c, root, now_s, e };
 	enum err err = check_user(&k);
 
+	if (!err)
+		err = check_sandbox(&k);
 	for (size_t i = 0; i < c->listen.n && !err; i++)
 		err = check_listen(&k, i);
 	if (!err)

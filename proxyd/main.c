@@ -35,6 +35,7 @@ static const char help[] =
 	"    tls: {certFile: FILE, keyFile: FILE, minVersion: \"1.2\"}\n"
 	"  workers: 0                              # 0: one for each CPU\n"
 	"  user: NAME                              # to become when started as root\n"
+	"  sandbox: available                      # required: do not start where the kernel has no seccomp or no Landlock\n"
 	"  authentication:\n"
 	"    jwt:                                  # as in Kubernetes' AuthenticationConfiguration, without CEL\n"
 	"    - issuer:\n"

@@ -397,24 +397,43 @@ build(struct line *l, enum log_level level, const char *msg, const struct log_fi
 	close_with(l, json ? "}\n" : "\n");
 }
 
+static void
+write_line(const struct line *l)
+{
+	ssize_t written;
+
+	do
+		written = write(atomic_load(&log_fd), l->text, l->n);
+	while (written < 0 && errno == EINTR);
+	if (written != (ssize_t)l->n)
+		atomic_fetch_add(&log_lost, 1);
+}
+
 void
 log_write(enum log_level level, const char *msg, const struct log_field *fields)
 {
 	int saved = errno;
 	struct line l;
-	ssize_t written;
 
 	if (level < log_level_get())
 		return;
 	build(&l, level, msg, fields);
-	if (log_sink) {
+	if (log_sink)
 		log_sink(log_sink_arg, level, slice_of(l.text, l.n));
-	} else {
-		do
-			written = write(atomic_load(&log_fd), l.text, l.n);
-		while (written < 0 && errno == EINTR);
-		if (written != (ssize_t)l.n)
-			atomic_fetch_add(&log_lost, 1);
-	}
+	else
+		write_line(&l);
+	errno = saved;
+}
+
+void
+log_write_direct(enum log_level level, const char *msg, const struct log_field *fields)
+{
+	int saved = errno;
+	struct line l;
+
+	if (level < log_level_get())
+		return;
+	build(&l, level, msg, fields);
+	write_line(&l);
 	errno = saved;
 }

@@ -50,6 +50,8 @@ bool log_format_parse(struct slice s, enum log_format *out);
  * LOG_LINE_BYTES_MAX, longer values are cut with "…". Never fails loudly: a line that cannot be written is counted. */
 #define LOG_LINE_BYTES_MAX 8192
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
+/* To the descriptor whatever the sink, and neither allocating nor locking: for a signal's handler. In a process with a sink it may come before lines that are held back. */
+void log_write_direct(enum log_level level, const char *msg, const struct log_field *fields);
 uint64_t log_lines_lost(void);
 #define LOG_AT(level, msg, ...) log_write((level), (msg), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ) { NULL, LOG_KIND_INT, { NULL, 0 }, 0 } })
 #define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -50,7 +51,7 @@ static const struct calls allowed[] = {
 	CALLS(0, C(clock_gettime), C(clock_getres), C(gettimeofday), C(time), C(getrandom), C(getpid), C(gettid), C(getppid), C(getuid), C(geteuid), C(getgid), C(getegid),
 		C(getrusage), C(times), C(getcpu), C(sched_getaffinity), C(sysinfo), C(uname)),
 	/* signals to itself, and the end */
-	CALLS(0, C(rt_sigaction), C(rt_sigprocmask), C(rt_sigreturn), C(rt_sigtimedwait), C(sigaltstack), C(exit), C(exit_group)),
+	CALLS(0, C(rt_sigprocmask), C(rt_sigreturn), C(rt_sigtimedwait), C(sigaltstack), C(exit), C(exit_group)),
 	CALLS(SANDBOX_ACCEPT, C(accept), C(accept4)),
 	CALLS(SANDBOX_CONNECT | SANDBOX_LOCAL | SANDBOX_NAMES | SANDBOX_NOTIFY, C(connect)),
 	CALLS(SANDBOX_LISTEN | SANDBOX_NAMES, C(bind)), /* for names: a netlink socket */
@@ -65,7 +66,7 @@ static const struct calls allowed[] = {
 };
 
 /* The known ones are told that they may not, which a person who reads the error understands better than ENOSYS. */
-static const int refused[] = { C(open), C(openat), C(creat), C(openat2), C(fork), C(vfork), C(clone), C(kill), C(tkill), C(accept), C(accept4), C(bind), C(listen), C(connect),
+static const int refused[] = { C(open), C(openat), C(creat), C(openat2), C(kill), C(tkill), C(accept), C(accept4), C(bind), C(listen), C(connect),
 	C(unlink), C(unlinkat), C(rename), C(renameat), C(renameat2), C(mkdir), C(mkdirat), C(chmod), C(fchmod), C(fchmodat), C(truncate), C(ftruncate), C(link), C(linkat),
 	C(symlink), C(symlinkat), C(mknod), C(mknodat), C(setuid), C(setgid), C(setresuid), C(setresgid), C(setgroups), C(capset), C(prlimit64), C(setrlimit),
 	C(memfd_create), C(pidfd_open), C(pidfd_send_signal), C(wait4), C(waitid) };
@@ -77,6 +78,11 @@ static const int deadly[] = { C(ptrace), C(process_vm_readv), C(process_vm_write
 	C(mount), C(umount2), C(move_mount), C(open_tree), C(fsopen), C(fspick), C(fsconfig), C(fsmount), C(mount_setattr), C(pivot_root), C(chroot), C(unshare), C(setns),
 	C(keyctl), C(add_key), C(request_key), C(swapon), C(swapoff), C(acct), C(quotactl), C(iopl), C(ioperm), C(modify_ldt), C(open_by_handle_at), C(settimeofday),
 	C(clock_settime), C(clock_adjtime), C(adjtimex), C(sethostname), C(setdomainname), C(syslog), C(vhangup), C(fanotify_init), C(remap_file_pages), C(personality) };
+/* Answered by the kernel alone: the C library blocks all signals around them, and a blocked SIGSYS would end the process. */
+static const int starting[] = { C(fork), C(vfork), C(clone) };
+/* Numbers that nothing here has heard of, up to what Linux may have in some years: a C library of tomorrow tries them with all signals blocked, too. */
+#define CALLS_KNOWN 450
+#define CALLS_END 512
 static const int deadly_execs[] = { C(execve), C(execveat) };
 
 /* ---- calls whose arguments decide ---- */
@@ -88,7 +94,9 @@ struct rule {
 	unsigned argument_n;
 	struct scmp_arg_cmp arguments[3];
 };
-#define NO SCMP_ACT_ERRNO(EPERM)
+#define NO (SANDBOX_SAYS ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(EPERM))
+#define NEVER_HEARD_OF (SANDBOX_SAYS ? SCMP_ACT_TRAP : SCMP_ACT_ERRNO(ENOSYS))
+#define THE_END (SANDBOX_SAYS ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS) /* the handler ends it once that is said */
 #define YES SCMP_ACT_ALLOW
 #define IS(at, value) { .arg = (at), .op = SCMP_CMP_EQ, .datum_a = (value) }
 #define ISNT(at, value) { .arg = (at), .op = SCMP_CMP_NE, .datum_a = (value) }
@@ -104,6 +112,9 @@ struct rule {
 #define READS (SANDBOX_READ | SANDBOX_NAMES)
 
 static const struct rule rules[] = {
+	/* The handler of what is refused stays what it is. Blocked, SIGSYS ends the process. */
+	RULE1(rt_sigaction, 0, 0, YES, ISNT(0, SIGSYS)),
+	RULE1(rt_sigaction, 0, 0, SCMP_ACT_KILL_PROCESS, IS(0, SIGSYS)),
 	RULE1(mmap, 0, 0, YES, BITS(2, PROT_EXEC, 0)),
 	RULE1(mmap, 0, 0, NO, BITS(2, PROT_EXEC, PROT_EXEC)),
 	RULE1(mprotect, 0, 0, YES, BITS(2, PROT_EXEC, 0)),
@@ -113,9 +124,8 @@ static const struct rule rules[] = {
 	RULE1(newfstatat, 0, READS | SANDBOX_WRITE, NO, BITS(3, AT_EMPTY_PATH, 0)),
 	RULE1(openat, READS, SANDBOX_WRITE, YES, BITS(2, OPENS_TO_WRITE, 0)),
 	RULE1(open, READS, SANDBOX_WRITE, YES, BITS(1, OPENS_TO_WRITE, 0)),
-	/* clone3's flags are behind a pointer: it does not exist (ENOSYS), and the C library takes clone. */
 	RULE1(clone, SANDBOX_THREADS, 0, YES, BITS(0, CLONE_THREAD, CLONE_THREAD)),
-	RULE1(clone, SANDBOX_THREADS, 0, NO, BITS(0, CLONE_THREAD, 0)),
+	RULE1(clone, SANDBOX_THREADS, 0, SCMP_ACT_ERRNO(EPERM), BITS(0, CLONE_THREAD, 0)),
 	/* Only TCP proper: Landlock's rules on ports do not see MPTCP, SCTP or what travels in datagrams. */
 	SOCKETS(SANDBOX_CONNECT | SANDBOX_LISTEN, AF_INET, SOCK_STREAM, 0),
 	SOCKETS(SANDBOX_CONNECT | SANDBOX_LISTEN, AF_INET, SOCK_STREAM, IPPROTO_TCP),
@@ -162,11 +172,14 @@ static const struct rule rules[] = {
 
 /* ---- the filter ---- */
 
-/* Calls that this machine's architecture does not have are negative. */
+/* Calls that this machine's architecture does not have are negative. What happens anyway need not be said, and may not be. */
 static int
 add(scmp_filter_ctx filter, uint32_t action, int call, unsigned n, const struct scmp_arg_cmp *arguments)
 {
-	return call < 0 ? 0 : seccomp_rule_add_array(filter, action, call, n, arguments);
+	uint32_t otherwise;
+	int code = seccomp_attr_get(filter, SCMP_FLTATR_ACT_DEFAULT, &otherwise);
+
+	return code || call < 0 || action == otherwise ? code : seccomp_rule_add_array(filter, action, call, n, arguments);
 }
 
 static int
@@ -214,7 +227,39 @@ fill_strict(scmp_filter_ctx filter, unsigned needs)
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]) && code == 0; i++)
 		if (!is_ruled(refused[i], needs))
 			code = add(filter, NO, refused[i], 0, NULL);
-	return code ? code : add_all(filter, SCMP_ACT_KILL_PROCESS, deadly_execs, sizeof(deadly_execs) / sizeof(deadly_execs[0]));
+	for (size_t i = 0; i < sizeof(starting) / sizeof(starting[0]) && code == 0; i++)
+		if (!is_ruled(starting[i], needs))
+			code = add(filter, SCMP_ACT_ERRNO(EPERM), starting[i], 0, NULL);
+	/* clone3's flags are behind a pointer: it does not exist, and the C library takes clone. */
+	if (code == 0)
+		code = add(filter, SCMP_ACT_ERRNO(ENOSYS), C(clone3), 0, NULL);
+	for (int call = CALLS_KNOWN; call < CALLS_END && code == 0; call++)
+		if (!is_ruled(call, needs))
+			code = add(filter, SCMP_ACT_ERRNO(ENOSYS), call, 0, NULL);
+	return code ? code : add_all(filter, THE_END, deadly_execs, sizeof(deadly_execs) / sizeof(deadly_execs[0]));
+}
+
+static bool
+is_among(int call, const int *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (calls[i] == call)
+			return true;
+	return false;
+}
+
+/* What a trapped call is answered: see the tables. */
+static int
+answer(int call)
+{
+	if (is_among(call, deadly, sizeof(deadly) / sizeof(deadly[0])) || is_among(call, deadly_execs, sizeof(deadly_execs) / sizeof(deadly_execs[0])))
+		return 0;
+	if (is_among(call, refused, sizeof(refused) / sizeof(refused[0])))
+		return EPERM;
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].call == call && rules[i].action == NO)
+			return EPERM;
+	return ENOSYS;
 }
 
 /* 0, or an errno value with its sign. */
@@ -237,15 +282,16 @@ static enum err
 load(unsigned needs)
 {
 	bool strict = !(needs & SANDBOX_FORKS);
-	scmp_filter_ctx filter = seccomp_init(strict ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
-
+	if (SANDBOX_SAYS && sandbox_violation_watch(answer) != OK)
+		return E_SYSTEM;
+	scmp_filter_ctx filter = seccomp_init(strict ? NEVER_HEARD_OF : SCMP_ACT_ALLOW);
 	if (!filter)
 		return E_NOMEM;
 	int code = set_up(filter);
 	if (code == 0 && strict)
 		code = fill_strict(filter, needs);
 	if (code == 0)
-		code = add_all(filter, SCMP_ACT_KILL_PROCESS, deadly, sizeof(deadly) / sizeof(deadly[0]));
+		code = add_all(filter, THE_END, deadly, sizeof(deadly) / sizeof(deadly[0]));
 	if (code == 0)
 		code = seccomp_load(filter);
 	seccomp_release(filter);
@@ -262,10 +308,32 @@ has_seccomp(void)
 	return SANDBOX_BUILT && seccomp_api_get() >= SECCOMP_API_NEEDED && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) < 0 && errno == EFAULT;
 }
 
+/* What this process found when it entered: once confined it may not ask any more. */
+static struct sandbox_support found;
+static bool entered;
+
+static struct sandbox_support
+look(void)
+{
+	return (struct sandbox_support){ has_seccomp(), SANDBOX_BUILT ? sandbox_landlock_version() : 0 };
+}
+
 struct sandbox_support
 sandbox_support(void)
 {
-	return (struct sandbox_support){ has_seccomp(), SANDBOX_BUILT ? sandbox_landlock_version() : 0 };
+	return entered ? found : look();
+}
+
+const char *
+sandbox_lack(void)
+{
+	struct sandbox_support has = sandbox_support();
+
+	if (!SANDBOX_BUILT)
+		return "this build has a sanitizer";
+	if (!has.seccomp)
+		return has.landlock ? "seccomp is not available" : "neither seccomp nor landlock is available";
+	return has.landlock ? NULL : "landlock is not available";
 }
 
 void
@@ -275,24 +343,27 @@ sandbox_log_support(void)
 	struct utsname kernel = { .release = "unknown" };
 
 	uname(&kernel);
-	if (!SANDBOX_BUILT)
-		log_warn("sandbox: off, this build has a sanitizer");
-	else if (has.seccomp && has.landlock)
-		log_info("sandbox", LOG_BOOL("seccomp", true), LOG_INT("landlock", has.landlock));
-	else if (has.seccomp)
-		log_warn("sandbox: landlock is not available: access to files and ports is limited by seccomp only", LOG_STR("kernel", kernel.release));
-	else if (has.landlock)
-		log_warn("sandbox: seccomp is not available: system calls are not limited", LOG_STR("kernel", kernel.release), LOG_INT("landlock", has.landlock));
+	if (!sandbox_lack())
+		log_info("sandbox", LOG_BOOL("seccomp", has.seccomp), LOG_INT("landlock", has.landlock));
 	else
-		log_warn("sandbox: neither seccomp nor landlock is available: only file modes limit what a captured process can do", LOG_STR("kernel", kernel.release));
+		log_warn("sandbox: less than there could be", LOG_STR("reason", sandbox_lack()), LOG_BOOL("seccomp", has.seccomp), LOG_INT("landlock", has.landlock),
+			LOG_STR("kernel", kernel.release));
 }
 
 /* ---- entering ---- */
 
+static void
+remember(void)
+{
+	found = sandbox_support();
+	entered = true;
+}
+
 enum err
 sandbox_enter_files(const struct sandbox *s)
 {
-	int version = SANDBOX_BUILT && !(s->needs & SANDBOX_FORKS) ? sandbox_landlock_version() : 0;
+	remember();
+	int version = s->needs & SANDBOX_FORKS ? 0 : found.landlock;
 
 	if (s->needs & SANDBOX_NAMES)
 		sandbox_names_load();
@@ -321,7 +392,8 @@ filters_held(void)
 enum err
 sandbox_enter_calls(const struct sandbox *s)
 {
-	if (!has_seccomp() || ((s->needs & SANDBOX_FORKS) && filters_held() >= FILTERS_MAX))
+	remember();
+	if (!found.seccomp || ((s->needs & SANDBOX_FORKS) && filters_held() >= FILTERS_MAX))
 		return OK;
 	return load(s->needs);
 }

@@ -13,6 +13,9 @@
  *   signals                                  to itself only             to itself only
  *   anything that no need names              ENOSYS, so that a C library of tomorrow falls back to the call of yesterday
  *
+ * What seccomp refuses stands in the log with its name and number, once for each call of a process, also what ends it; but for starting processes and threads, which shows as an error of
+ * the call, as all that Landlock refuses.
+ *
  * Not enforced by either: which IP address is connected to (ports are), and which local socket, by path. Landlock knows the latter since Linux 7.1 but ties a rule to
  * a folder as it is now, and service managers make a new one when the other side restarts: file modes decide there. Without Landlock a process that may read files may read all that its
  * user may.  Spec: seccomp(2), landlock(7). */
@@ -71,7 +74,9 @@ struct sandbox_support {
 };
 /* What this kernel has. A build with a sanitizer uses neither, for sanitizers open, fork and trace. */
 struct sandbox_support sandbox_support(void);
-/* One line that says it: a warning for each that is missing. */
+/* What of the two is missing, for a person to read; NULL: nothing. */
+const char *sandbox_lack(void);
+/* One line that says what there is; a warning where something is missing. */
 void sandbox_log_support(void);
 
 #endif

@@ -15,6 +15,18 @@
 #define SANDBOX_BUILT 1
 #endif
 
+/* ---- sandbox_violation.c ---- */
+
+/* Where the handler knows how to answer in the caller's place. Elsewhere the kernel answers, and nothing is said. */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define SANDBOX_SAYS 1
+#else
+#define SANDBOX_SAYS 0
+#endif
+/* From here on a call that a filter traps is said in the log, and answered: answer returns the errno value that the caller gets, or 0 where the process is to end. Also
+ * from a signal's handler. Before the filter. E_SYSTEM (errno). */
+MUST_CHECK enum err sandbox_violation_watch(int (*answer)(int call));
+
 /* ---- sandbox_landlock.c ---- */
 
 /* Version of the kernel's interface; 0: none. */

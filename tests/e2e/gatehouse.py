@@ -396,6 +396,7 @@ class Program:
     name = None
     build = BUILD
     ready = None  # message of the log line that says it serves
+    captured = False  # a test makes it do what it would not
 
     def __init__(self, folder, config, env=None, binary=None):
         self.folder = pathlib.Path(folder)
@@ -502,6 +503,9 @@ class Program:
         status = self.stop()
         assert kind is not None or status == 0, f"exit status {status}:\n{self.log_text()}"
         assert not any("Sanitizer" in line for line in self.plain), self.log_text()
+        if not self.captured:
+            refused = [line for line in self.lines if line["msg"].startswith(("sandbox: a system call", "sandbox: this process"))]
+            assert not refused, f"the sandbox is narrower than the program: {refused}"
 
     def kill(self):
         if self.process and self.process.poll() is None:

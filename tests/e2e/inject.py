@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-PTRACE_PEEKTEXT, PTRACE_POKEDATA, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH, PTRACE_DETACH = 1, 5, 9, 12, 13, 16, 17
+PTRACE_PEEKTEXT, PTRACE_POKEDATA, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SYSCALL = 1, 5, 9, 12, 13, 16, 17, 24
 # struct user_regs_struct of x86-64, in its order
 REGISTERS = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs").split()
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
-CALLS = {"read": 0, "write": 1, "mmap": 9, "mprotect": 10, "socket": 41, "connect": 42, "bind": 49, "fork": 57, "execve": 59, "kill": 62, "ptrace": 101, "openat": 257}
+CALLS = {"read": 0, "write": 1, "mmap": 9, "mprotect": 10, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "socket": 41, "connect": 42, "bind": 49, "fork": 57, "execve": 59, "kill": 62, "ptrace": 101, "openat": 257}
 SCRATCH_BELOW_STACK = 4096
 WAITING = {"7", "232", "271", "281", "441"}  # poll, epoll_wait, ppoll, epoll_pwait, epoll_pwait2
 
@@ -44,12 +44,13 @@ def _ptrace(request, pid, address=None, data=None):
 
 
 class Captured:
-    """with Captured(pid) as worker: worker.call("openat", -100, b"/etc/passwd", 0) -> result, or -errno. The process goes on afterwards, if it still is."""
+    """with Captured(proxyd, pid) as worker: worker.call("openat", -100, b"/etc/passwd", 0) -> result, or -errno. The process goes on afterwards, if it still is."""
 
-    def __init__(self, pid):
+    def __init__(self, program, pid):
         if platform.machine() != "x86_64":
             pytest.skip("written for x86-64")
         self.pid, self.attached = pid, False
+        program.captured = True
 
     def __enter__(self):
         # Between two calls there is no instruction to borrow: it is taken where it waits for events.
@@ -100,7 +101,24 @@ class Captured:
         _ptrace(PTRACE_SETREGS, self.pid, None, ctypes.addressof(registers))
         _ptrace(PTRACE_SINGLESTEP, self.pid)
         stopped = self._wait()
-        with contextlib.suppress(ValueError):
+        if stopped == signal.SIGSYS:
+            self._run_handler()
+        else:
             assert stopped == signal.SIGTRAP, signal.Signals(stopped)
         _ptrace(PTRACE_GETREGS, self.pid, None, ctypes.addressof(registers))
         return ctypes.c_longlong(registers.rax).value
+
+    def _run_handler(self):
+        """The call was refused: the process is told so by a signal, whose handler says it in the log and decides what comes back."""
+        registers, passed = Registers(), signal.SIGSYS
+        for _ in range(100):
+            _ptrace(PTRACE_SYSCALL, self.pid, None, passed)
+            passed = self._wait()
+            if passed == signal.SIGTRAP:
+                passed = 0
+                _ptrace(PTRACE_GETREGS, self.pid, None, ctypes.addressof(registers))
+                if registers.orig_rax == CALLS["rt_sigreturn"]:
+                    _ptrace(PTRACE_SYSCALL, self.pid)
+                    self._wait()
+                    return
+        pytest.fail("the handler does not return")

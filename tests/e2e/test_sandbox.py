@@ -1,4 +1,5 @@
 """What each process may still ask of the kernel: as /proc says, and as a captured process finds out."""
+import ctypes
 import errno
 import os
 import pathlib
@@ -9,9 +10,10 @@ import struct
 import subprocess
 
 import pytest
+import yaml
 
 from gatehouse import BUILD, CA, Authd, Issuer, Proxyd, Upstream, proxyd_config, request
-from inject import Captured, Ended
+from inject import CALLS, Captured, Ended
 
 
 @pytest.fixture
@@ -28,9 +30,12 @@ def filters_of(pid):
     return int(status_of(pid)["Seccomp_filters"])
 
 
+LACKING = "sandbox: less than there could be"
+
+
 def skip_if_off(program):
     """A kernel without it, or a build with a sanitizer, says so at the start."""
-    found = program.find_log("sandbox", seccomp=True)
+    found = program.find_log("sandbox", seccomp=True) + program.find_log(LACKING, seccomp=True)
     if not found:
         pytest.skip("no sandbox here")
     return found[0]["landlock"]
@@ -92,7 +97,7 @@ def test_what_a_captured_worker_tries_is_denied(tmp_path, ca):
             def address(port):
                 return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", port, socket.inet_aton("127.0.0.1"))
 
-            with Captured(pid) as worker:
+            with Captured(proxyd, pid) as worker:
                 assert worker.call("openat", -100, b"/etc/passwd", os.O_RDONLY) == -errno.EPERM
                 assert worker.call("openat", -100, bytes(proxyd.file), os.O_RDONLY) == -errno.EPERM
                 assert worker.call("fork") == -errno.EPERM
@@ -107,6 +112,11 @@ def test_what_a_captured_worker_tries_is_denied(tmp_path, ca):
                     assert worker.call("connect", fd, address(elsewhere.getsockname()[1]), 16) == -errno.EACCES
                 assert worker.call("bind", fd, address(0), 16) == -errno.EPERM
                 assert worker.call("connect", fd, address(upstream.address[1]), 16) == 0
+            said = "sandbox: a system call was refused; said once for each"
+            for call in ("openat", "kill", "socket", "mprotect", "bind"):
+                proxyd.wait_log(said, call=call, number=CALLS[call])
+            refused = proxyd.find_log(said)
+            assert len(refused) == len({line["call"] for line in refused}) and {(line["program"], line["pid"]) for line in refused} == {("proxyd-worker", pid)}
             # It has only been told no: it serves on.
             assert request(proxyd.address, "GET", "/version", ca, token=issuer.mint())[0] == 200
             assert proxyd.pids("worker") == [pid]
@@ -119,22 +129,41 @@ def test_a_captured_process_that_executes_or_traces_is_ended_and_replaced(tmp_pa
         skip_if_off(proxyd)
         pid = proxyd.pids(kind)[0]
         with pytest.raises(Ended) as ended:
-            with Captured(pid) as captured:
+            with Captured(proxyd, pid) as captured:
                 captured.call(call, *arguments)
         assert ended.value.number == signal.SIGSYS
+        said = proxyd.wait_log("sandbox: this process made a system call that only foreign code in it would make, and is ended")
+        assert (said["call"], said["number"], said["program"], said["pid"]) == (call, CALLS[call], f"proxyd-{kind}", pid)
         assert "SIGSYS" in proxyd.wait_log("child died", child=kind)["reason"]
         proxyd.wait_log("child ready", child=kind, child_pid=lambda p: p != pid)
+
+
+def test_what_is_refused_cannot_be_kept_out_of_the_log(tmp_path, ca):
+    """Whoever takes the handler away, or blocks its signal, is ended."""
+    with Issuer(ca) as issuer, Proxyd(tmp_path, proxyd_config(ca, [issuer], workers=1)) as proxyd:
+        skip_if_off(proxyd)
+        with pytest.raises(Ended) as ended:
+            with Captured(proxyd, proxyd.pids("worker")[0]) as worker:
+                worker.call("rt_sigaction", signal.SIGSYS, 0, 0, 8)
+        assert ended.value.number == signal.SIGSYS
+        proxyd.wait_log("child ready", child="worker", count=2)
+        with pytest.raises(Ended) as ended:
+            with Captured(proxyd, proxyd.pids("worker")[0]) as worker:
+                assert worker.call("rt_sigprocmask", signal.SIG_BLOCK, struct.pack("=Q", 1 << (signal.SIGSYS - 1)), 0, 8) == 0
+                worker.call("openat", -100, b"/etc/passwd", os.O_RDONLY)
+        assert ended.value.number == signal.SIGSYS
+        proxyd.wait_log("child ready", child="worker", count=3)
 
 
 def test_a_captured_keeper_reads_no_secret(tmp_path, ca):
     with Issuer(ca) as issuer, Proxyd(tmp_path, proxyd_config(ca, [issuer])) as proxyd:
         landlock = skip_if_off(proxyd)
         key = ca.folder / "gateway.key"
-        with Captured(proxyd.pids("keeper")[0]) as keeper:
+        with Captured(proxyd, proxyd.pids("keeper")[0]) as keeper:
             if landlock:
                 assert keeper.call("openat", -100, bytes(key), os.O_RDONLY) == -errno.EACCES
                 assert keeper.call("openat", -100, bytes(proxyd.file), os.O_RDONLY) == -errno.EACCES
-            assert keeper.call("openat", -100, b"/tmp/gatehouse-never", os.O_WRONLY | os.O_CREAT, 0o600) == -errno.ENOSYS
+            assert keeper.call("openat", -100, b"/tmp/gatehouse-never", os.O_WRONLY | os.O_CREAT, 0o600) == -errno.EPERM
             assert keeper.call("fork") == -errno.EPERM
         assert proxyd.admin("/readyz")[0] == 200
 
@@ -148,12 +177,45 @@ def test_a_captured_authd_reads_and_writes_its_own_alone(tmp_path):
     with Authd(folder, authd_config(folder)) as authd:
         if skip_if_off(authd) < 3:
             pytest.skip("needs Landlock")
-        with Captured(authd.process.pid) as captured:
+        with Captured(authd, authd.process.pid) as captured:
             assert captured.call("openat", -100, bytes(other / "secret"), os.O_RDONLY) == -errno.EACCES
             assert captured.call("openat", -100, bytes(other / "new"), os.O_WRONLY | os.O_CREAT, 0o600) == -errno.EACCES
             assert captured.call("fork") == -errno.EPERM
             assert captured.call("openat", -100, bytes(authd.file), os.O_RDONLY) > 0
         assert authd.process.poll() is None
+
+
+def kernel_without(call):
+    """To be run in a child before it executes: this call does not exist for it."""
+    filter_ = [(0x20, 0, 0, 0), (0x15, 0, 1, call), (0x06, 0, 0, 0x00050000 | errno.ENOSYS), (0x06, 0, 0, 0x7FFF0000)]
+    instructions = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *i) for i in filter_))
+    program = ctypes.create_string_buffer(struct.pack("@HP", len(filter_), ctypes.addressof(instructions)))
+    libc = ctypes.CDLL(None)
+
+    def lose_it():
+        assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+
+    lose_it.kept = (instructions, program)
+    return lose_it
+
+
+@pytest.mark.parametrize("call, missing", [(444, "landlock is not available"), (317, "seccomp is not available")])
+@pytest.mark.parametrize("program", ["authd", "proxyd"])
+def test_where_the_sandbox_is_required_nothing_starts_on_a_kernel_without_it(tmp_path, ca, program, call, missing):
+    with Issuer(ca) as issuer:
+        config = authd_config(tmp_path) if program == "authd" else proxyd_config(ca, [issuer])
+        file = tmp_path / "config.yaml"
+        for wanted in ("available", "required"):
+            file.write_text(yaml.safe_dump(config | {"sandbox": wanted}))
+            command = [BUILD / program, "--check", file]
+            here = subprocess.run(command, capture_output=True, text=True)
+            if "has a sanitizer" in here.stderr:
+                pytest.skip("a build with a sanitizer")
+            there = subprocess.run(command, capture_output=True, text=True, preexec_fn=kernel_without(call))
+            assert here.returncode == 0, here.stderr
+            assert there.returncode == (wanted == "required"), there.stderr
+            if wanted == "required":
+                assert f'sandbox: expected "available" on this machine: {missing}' in there.stderr
 
 
 def test_a_folder_that_authd_did_not_know_at_its_start_needs_a_restart_and_it_says_so(tmp_path, ca):

@@ -158,6 +158,7 @@ protocol_settings_are_checked(void **state)
 		{ CLIENT("") "console: {clientID: app}\n", ":7: console.clientID: expected the id of a public client" },
 		{ BASE "console: {clusters: [Default]}\n", ":5: console.clusters[0]: expected a DNS label" },
 		{ BASE "console: {clusters: [a, b, a]}\n", ":5: console.clusters[2]: \"a\" occurs twice" },
+		{ BASE "sandbox: yes\n", ":5: sandbox: expected available or required, found" },
 		{ BASE "user: nobody-of-this-name\n", ":5: user: there is no user called" },
 		{ BASE "frontend: {issuer: \"a\\nb\"}\n", ":5: frontend.issuer: expected a text of 1 to 1024 bytes without control characters" },
 		{ ISSUER STORAGE WEB, ":1: connectors: expected a connector, or enablePasswordDB: true" },

@@ -509,6 +509,7 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 		{ LISTEN "admin: {address: 'nowhere'}\n", ":2: admin.address: expected" },
 		{ "listen: [{address: '127.0.0.1:8443', " TLS "}]\nadmin:\n  address: '127.0.0.1:8443'\n",
 			":3: admin.address: \"127.0.0.1:8443\" is the address of listen[0] too" },
+		{ LISTEN "sandbox: off\n", ":2: sandbox: expected available or required, found \"off\"" },
 		{ LISTEN "user: no-such-user-here\n", ":2: user: there is no user called \"no-such-user-here\"" },
 		{ LISTEN "authentication:\n  jwt:\n  - issuer:\n      url: http://i\n      audiences: [a]\n",
 			":5: authentication.jwt[0].issuer.url: expected an https URL" },

@@ -247,7 +247,7 @@ without_landlock(void)
 	HOLDS(sandbox_support().seccomp && sandbox_support().landlock == 0);
 	HOLDS(sandbox_enter(&s) == OK);
 	HOLDS(open(outside, O_RDONLY) >= 0);
-	FAILS(open(outside, O_RDWR), ENOSYS); /* seccomp is there */
+	FAILS(open(outside, O_RDWR), EPERM); /* seccomp is there */
 }
 static void
 without_seccomp(void)
@@ -296,6 +296,37 @@ what_is_used_is_said(void **state)
 	skip_without_seccomp();
 	skip_without_landlock(1);
 	assert_child_lives(with_both);
+}
+
+static void
+refusals_said(void)
+{
+	const struct sandbox s = { .needs = 0 };
+	char text[4096];
+	int ends[2];
+
+	HOLDS(pipe2(ends, O_NONBLOCK) == 0);
+	log_setup("test", ends[1], LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
+	HOLDS(sandbox_enter(&s) == OK);
+	FAILS(syscall(SCMP_SYS(getpriority), 0, 0), ENOSYS);
+	FAILS(syscall(SCMP_SYS(getpriority), 0, 0), ENOSYS);
+	FAILS(open("/dev/null", O_RDONLY), EPERM);
+	ssize_t n = read(ends[0], text, sizeof(text) - 1);
+	HOLDS(n > 0);
+	text[n] = '\0';
+	char *first = strstr(text, "call=getpriority"), *second = strstr(text, "call=openat number=");
+	HOLDS(first && second && strstr(text, "test[") && strstr(second, "error=\"Operation not permitted\""));
+	HOLDS(strstr(first + 1, "call=getpriority") == NULL);
+	/* what no C library of today knows is tried by that of tomorrow */
+	FAILS(syscall(500), ENOSYS);
+	HOLDS(read(ends[0], text, sizeof(text)) == -1 && errno == EAGAIN);
+}
+static void
+what_is_refused_is_said_once_by_its_name(void **state)
+{
+	(void)state;
+	skip_without_seccomp();
+	assert_child_lives(refusals_said);
 }
 
 static void
@@ -414,6 +445,7 @@ main(void)
 		T(a_reload_that_is_denied_a_file_says_what_helps),
 		T(what_the_kernel_lacks_is_said_and_the_rest_is_used),
 		T(what_is_used_is_said),
+		T(what_is_refused_is_said_once_by_its_name),
 		T(what_the_kernel_has_and_refuses_is_an_error),
 		T(paths_that_are_not_there_are_passed_over),
 		T(a_file_of_the_name_service_that_was_replaced_shows),

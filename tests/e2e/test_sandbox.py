@@ -255,9 +255,9 @@ def test_a_keeper_whose_hosts_file_was_replaced_starts_anew(tmp_path, ca):
     shutil.copy("/etc/hosts", hosts)
     with Issuer(ca) as issuer:
         issuer.down()
-        proxyd = Proxyd(tmp_path, proxyd_config(ca, [issuer]))
-        proxyd.build = build
-        with proxyd:
+        with Proxyd(tmp_path, proxyd_config(ca, [issuer]), binary=build / "proxyd") as proxyd:
+            namespace = pathlib.Path(f"/proc/{proxyd.process.pid}/ns/mnt").readlink()
+            assert namespace != pathlib.Path("/proc/self/ns/mnt").readlink(), "or this machine's own file would be covered"
             if not skip_if_off(proxyd):
                 pytest.skip("needs Landlock")
             proxyd.wait_log("keys could not be fetched")

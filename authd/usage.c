@@ -103,6 +103,7 @@ const char authd_usage[] =
 	"      apiURL: URL                         # default: https://api.github.com\n"
 	"  console: {clientID: ID, clusters: [default], gateway: URL, certificateAuthority: FILE}\n"
 	"  user: NAME                              # to become when started as root\n"
+	"  sandbox: available                      # required: do not start where the kernel has no seccomp or no Landlock\n"
 	"\n"
 	"SIGNALS\n"
 	"  HUP         read CONFIG anew; if anything is wrong nothing changes, and the log says why\n"

@@ -51,13 +51,6 @@ authenticator_wants_keys(struct authenticator *a)
 	return wants;
 }
 
-bool
-authenticator_has_ended(struct authenticator *a, const struct principal *p)
-{
-	issuer_keys_follow(&a->keys);
-	return a->keys.session && slice_eq_str(p->identity.issuer, a->keys.session->bearer.issuer) && issuer_keys_session_ended(&a->keys, p->identity.sid);
-}
-
 void
 authenticator_stats(const struct authenticator *a, struct authenticator_stats *out)
 {
@@ -212,6 +205,15 @@ authenticator_recall(struct authenticator *a, const unsigned char digest[CREDENT
 	}
 	identity_table_remove(&a->table, e);
 	return NULL;
+}
+
+bool
+authenticator_has_ended(struct authenticator *a, const struct principal *p)
+{
+	const struct issuer *session = a->keys.session;
+
+	issuer_keys_follow(&a->keys);
+	return session && p->identity.sid.n && slice_eq_str(p->identity.issuer, session->bearer.issuer) && issuer_keys_session_ended(&a->keys, p->identity.sid);
 }
 
 /* What is known of a credential by its digest. False: nothing, or no longer. */

@@ -244,7 +244,7 @@ child_start(struct child *c, const struct child_setup *setup)
 	if (!pid)
 		return E_SYSTEM;
 	c->pid = pid;
-	c->ready = false;
+	c->ready = c->lingers = false;
 	c->why[0] = '\0';
 	c->started_ms = clock_mono_ms(setup->clock);
 	return OK;

@@ -19,6 +19,8 @@ struct child {
 	unsigned index;            /* of a worker */
 	pid_t pid;                 /* 0: not running */
 	bool ready;                /* CONTROL_READY came */
+	bool lingers;              /* CONTROL_LINGERS came */
+	uint64_t tunnels_until_ms; /* of one that drains: however it lingers, it is killed then */
 	bool wanted;               /* gets a successor when it dies; otherwise it is to leave, or its place is free */
 	uint64_t started_ms;
 	size_t metrics_slot;       /* of a worker; METRICS_NO_SLOT: none */

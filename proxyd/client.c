@@ -4,6 +4,7 @@
 #include "proxyd/client.h"
 #include "proxyd/front_h1.h"
 #include "proxyd/front_h2.h"
+#include "proxyd/lasting.h"
 #include "proxyd/metrics.h"
 #include "proxyd/tls_peer.h"
 #include "shared/log.h"
@@ -175,6 +176,22 @@ client_drain_all(struct gateway *g)
 	for (struct client *c = g->clients; c; c = c->next)
 		if (c->state == CLIENT_OPEN && c->protocol->drain)
 			c->protocol->drain(c);
+}
+
+size_t
+client_close_most(struct gateway *g)
+{
+	for (struct client *c = g->clients; c; c = c->next)
+		c->stays = false;
+	lasting_mark_stays(g);
+	for (struct client *c = g->clients, *next; c; c = next) {
+		next = c->next;
+		if (c->stays)
+			continue;
+		transport_end(&c->transport);
+		client_close(c);
+	}
+	return g->client_n;
 }
 
 void

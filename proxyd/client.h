@@ -37,6 +37,7 @@ struct client {
 	struct shown_certificate certificate; /* after the handshake */
 	enum client_state state;
 	uint64_t linger_until_ms;
+	bool stays;              /* something on it may go on when a drain is over */
 	unsigned char address[16]; /* IPv6, or IPv4 mapped into it; zeros on a unix socket */
 	char ip[INET6_ADDRSTRLEN]; /* "" on a unix socket */
 };
@@ -61,6 +62,8 @@ void client_shed(struct gateway *g);
 void client_close(struct client *c);
 /* g->draining has been set: tell all clients. */
 void client_drain_all(struct gateway *g);
+/* The time for requests is over: close those on which nothing lasting runs. Returns how many are left. */
+size_t client_close_most(struct gateway *g);
 /* Close all of a gateway's clients. */
 void client_close_all(struct gateway *g);
 

@@ -12,6 +12,7 @@ static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const audience_policies[] = { "MatchAny", NULL };
 static const char *const impersonate_words[] = { "refuse", "subjectAccessReview", NULL };
 static const char *const route_words[] = { "authd", "bearer", "frontProxy", "session", "public", NULL };
+static const char *const session_ended_words[] = { "cut", "keep", NULL };
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
 static const char *const audit_level_words[] = { "Metadata", NULL };
@@ -82,11 +83,16 @@ TABLE(token_review_table,
 	ROW("audiences", CONFIG_STRING_LIST, proxyd_config, authentication.token_review.audiences, PLAIN, .max = 16));
 TABLE(client_certificate_table,
 	ROW("certificateAuthority", CONFIG_STRING, proxyd_config, authentication.client_certificate.certificate_authority, NEEDED));
+#define DAY_MS 86400000
+TABLE(long_running_table,
+	ROW("sessionEnded", CONFIG_ENUM, proxyd_config, authentication.long_running.session_ended, PLAIN, .fallback = "cut", .words = session_ended_words),
+	ROW("tokenExpired", CONFIG_DURATION, proxyd_config, authentication.long_running.token_expired_ms, PLAIN, .fallback = "8h", .max = 366 * (int64_t)DAY_MS));
 TABLE(authentication_table,
 	ROW("jwt", CONFIG_BLOCK_LIST, proxyd_config, authentication.jwt, PLAIN, .table = &jwt_table, .max = KEYCACHE_ISSUERS_MAX),
 	BLOCK("session", session_table, PLAIN),
 	BLOCK("clientCertificate", client_certificate_table, PLAIN),
 	BLOCK("tokenReview", token_review_table, PLAIN),
+	BLOCK("longRunning", long_running_table, PLAIN),
 	ROW("howExtra", CONFIG_BOOL, proxyd_config, authentication.how_extra, PLAIN, .fallback = "true"),
 	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, PLAIN | CONFIG_FILE));
 
@@ -114,7 +120,6 @@ ITEMS(route_table, proxyd_route,
 	ROW("allowedOrigins", CONFIG_STRING_LIST, proxyd_route, allowed_origins, PLAIN, .max = 64));
 
 #define MINUTE_MS 60000
-#define DAY_MS 86400000
 TABLE(limits_table,
 	ROW("headerBytes", CONFIG_INT, proxyd_config, limits.header_bytes, PLAIN, .fallback = "65536", .min = 4096, .max = 1048576),
 	ROW("headerTimeout", CONFIG_DURATION, proxyd_config, limits.header_timeout_ms, PLAIN, .fallback = "10s", .min = 100, .max = 10 * MINUTE_MS),
@@ -126,6 +131,8 @@ TABLE(limits_table,
 	ROW("upstreamIdleTimeout", CONFIG_DURATION, proxyd_config, limits.upstream_idle_timeout_ms, PLAIN, .fallback = "60s", .min = 100, .max = DAY_MS),
 	ROW("tunnelIdleTimeout", CONFIG_DURATION, proxyd_config, limits.tunnel_idle_timeout_ms, PLAIN, .fallback = "1h", .min = 100, .max = 7 * DAY_MS),
 	ROW("drainTimeout", CONFIG_DURATION, proxyd_config, limits.drain_timeout_ms, PLAIN, .fallback = "30s", .max = DAY_MS),
+	ROW("tunnelDrainTimeout", CONFIG_DURATION, proxyd_config, limits.tunnel_drain_timeout_ms, PLAIN, .fallback = "8h", .max = 7 * DAY_MS),
+	ROW("watchMaxAge", CONFIG_DURATION, proxyd_config, limits.watch_max_age_ms, PLAIN, .fallback = "1h", .max = 7 * DAY_MS),
 	ROW("upgradeTimeout", CONFIG_DURATION, proxyd_config, limits.upgrade_timeout_ms, PLAIN, .fallback = "1m", .min = 100, .max = DAY_MS),
 	ROW("connections", CONFIG_INT, proxyd_config, limits.connections, PLAIN, .fallback = "0", .max = 10000000),
 	ROW("connectionsPerAddress", CONFIG_INT, proxyd_config, limits.connections_per_address, PLAIN, .fallback = "0", .max = 10000000),

@@ -40,6 +40,7 @@ struct proxyd_jwt {
 	int line;
 };
 
+enum { PROXYD_SESSION_ENDED_CUT, PROXYD_SESSION_ENDED_KEEP };
 enum { PROXYD_IMPERSONATE_REFUSED, PROXYD_IMPERSONATE_REVIEWED };
 struct proxyd_cluster {
 	const char *name;          /* DNS label */
@@ -101,6 +102,7 @@ struct proxyd_config {
 		} session;
 		struct { const char *certificate_authority; struct slice ca_pem; } client_certificate; /* a file, or the PEM itself; empty: nobody is asked */
 		const char *token_file;  /* NULL: none */
+		struct { int session_ended; int64_t token_expired_ms; } long_running; /* PROXYD_SESSION_ENDED_*: cut; 8h: what becomes of watches, streams and tunnels (lasting.h) */
 		bool how_extra;          /* extra gatehouse/how says upstream how a caller was proven */
 		struct { bool enabled; struct config_strings audiences; } token_review; /* audiences empty: the apiserver's own */
 	} authentication;
@@ -115,7 +117,9 @@ struct proxyd_config {
 		int64_t upstream_connect_timeout_ms; /* 5s */
 		int64_t upstream_idle_timeout_ms;    /* 60s: below Go's 90 s, so that we close first */
 		int64_t tunnel_idle_timeout_ms; /* 1h: an upgraded connection without a byte either way */
-		int64_t drain_timeout_ms;    /* 30s: how long old workers live after HUP or QUIT */
+		int64_t drain_timeout_ms;    /* 30s: how long requests of old workers may take after HUP, and everything after QUIT */
+		int64_t tunnel_drain_timeout_ms; /* 8h: how long streams and tunnels of old workers may; at least drainTimeout */
+		int64_t watch_max_age_ms;    /* 1h; 0: as long as the cluster lets it go on */
 		int64_t upgrade_timeout_ms;  /* 1m: how long a new program may take until it is ready */
 		int64_t connections;         /* per worker; 0: from the open files limit */
 		int64_t connections_per_address; /* per worker, as are the following; 0: no limit */

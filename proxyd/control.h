@@ -10,7 +10,7 @@ enum control_kind {
 	CONTROL_SERVE,        /* master -> child that was not to serve at once: accept from now on */
 	CONTROL_KEYCACHE,     /* keeper -> master -> workers, with the memfd */
 	CONTROL_WANT_KEYS,    /* worker -> master -> keeper: an unknown kid was seen (rate-limited by the worker and by the keeper) */
-	CONTROL_DRAIN,        /* master -> worker: stop accepting, finish what runs; value: milliseconds until everything is cut */
+	CONTROL_DRAIN,        /* master -> worker: stop accepting, finish what runs; value: milliseconds until requests are cut. Again: if it is sooner */
 	CONTROL_STOP,         /* master -> child: end now */
 	CONTROL_FAILED,       /* child -> master: could not start; text says why */
 	CONTROL_CREDENTIAL,   /* master -> worker: another token of a cluster, in a memfd (credentials.h); value: its index */
@@ -21,6 +21,9 @@ enum control_kind {
 	CONTROL_SERVED,       /* worker -> master: a request has been answered, once; successor -> predecessor: it serves for good, you may leave */
 	CONTROL_GENERATION,   /* predecessor -> successor: number of the configuration in use */
 	CONTROL_TICKETS,      /* predecessor -> successor: secret of the session tickets, as CONTROL_CREDENTIAL's token */
+	CONTROL_TUNNELS,      /* master -> worker, before CONTROL_DRAIN: value: milliseconds until streams and tunnels are cut */
+	CONTROL_LINGERS,      /* worker -> master: the time for requests is over, and it has tunnels still */
+	CONTROL_ENDED,        /* keeper -> master -> workers, successor -> predecessor: sessions have ended, the key cache says which */
 	CONTROL_SIGNAL,       /* between the two: a signal that is the other's to follow, too; value: its number */
 	CONTROL_KINDS
 };

@@ -241,6 +241,19 @@ exchange_abort(struct exchange *x)
 	exchange_finish(x);
 }
 
+void
+exchange_cut(struct exchange *x)
+{
+	x->ops->cut(x);
+	exchange_finish(x);
+}
+
+void
+exchange_end_watch(struct exchange *x)
+{
+	conclude(x, relay_end(x));
+}
+
 static void
 on_turn(struct loop_deferred *d)
 {
@@ -302,34 +315,18 @@ next_look_ms(const struct exchange *x, uint64_t stall_ms)
 	return x->gateway->config->limits.body_rate && waits_for_body(x) && stall_ms > BODY_WINDOW_MS ? BODY_WINDOW_MS : stall_ms;
 }
 
-/* A console's channel goes on telling what its person may see: it ends with their session. */
-#define SESSION_LOOK_MS 1000
-static bool
-ends_with_session(const struct exchange *x)
-{
-	return x->to->forward.kind != FORWARD_CLUSTER && x->principal && x->principal->identity.sid.n;
-}
-
-static void
-watch_tunnel(struct exchange *x, uint64_t idle_ms)
-{
-	watch_for_stall(x, ends_with_session(x) && idle_ms > SESSION_LOOK_MS ? SESSION_LOOK_MS : idle_ms);
-}
-
 /* A tunnel is never too slow, only forgotten. */
 static void
 on_tunnel_timer(struct exchange *x)
 {
 	uint64_t limit = (uint64_t)x->gateway->config->limits.tunnel_idle_timeout_ms, still = loop_now_ms(x->gateway->loop) - x->moved_ms;
-	bool ended = ends_with_session(x) && authenticator_has_ended(x->gateway->authenticator, x->principal);
 
-	if (!ended && still < limit) {
-		watch_tunnel(x, limit - still);
+	if (still < limit) {
+		watch_for_stall(x, limit - still);
 		return;
 	}
-	x->why = ended ? "its session has ended" : "nothing went through the tunnel for limits.tunnelIdleTimeout";
-	x->ops->cut(x);
-	exchange_finish(x);
+	x->why = "nothing went through the tunnel for limits.tunnelIdleTimeout";
+	exchange_cut(x);
 }
 
 /* Armed once and only for bodies that had to wait; it looks whether they still do. */
@@ -447,8 +444,7 @@ run_tunnel(struct exchange *x)
 	exchange_finish(x);
 }
 
-/* The upstream has switched. From here on nobody looks at the bytes, nor at how long the identity is good that the request was let through with: as
- * with the apiserver itself, authorization is for the request. */
+/* The upstream has switched. From here on nobody looks at the bytes; how long the identity is good that the request was let through with is lasting.c's to watch. */
 static void
 start_tunnel(struct exchange *x)
 {
@@ -492,7 +488,8 @@ start_tunnel(struct exchange *x)
 	tunnel_begin_down(&x->tunnel, b, head.n, x->down_eof);
 	release_head(x);
 	x->moved_ms = loop_now_ms(g->loop);
-	watch_tunnel(x, (uint64_t)g->config->limits.tunnel_idle_timeout_ms);
+	watch_for_stall(x, (uint64_t)g->config->limits.tunnel_idle_timeout_ms);
+	lasting_begin(x, LASTING_TUNNEL, NULL);
 	run_tunnel(x);
 }
 
@@ -519,7 +516,10 @@ conclude(struct exchange *x, enum relay r)
 {
 	switch (r) {
 	case RELAY_WAITS:
-		settle(x);
+		if (x->lasting.ending && (r = relay_end(x)) != RELAY_WAITS)
+			conclude(x, r);
+		else
+			settle(x);
 		break;
 	case RELAY_TURN:
 		settle(x);

@@ -74,6 +74,7 @@ exchange_finish(struct exchange *x)
 
 	if (x->timer.heap_index)
 		loop_timer_clear(g->loop, &x->timer);
+	lasting_over(x);
 	if (x->wait.ask)
 		session_client_cancel(g->sessions, &x->wait);
 	review_client_cancel(&x->review);

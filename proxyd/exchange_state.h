@@ -5,6 +5,7 @@
 #include "proxyd/access_log.h"
 #include "proxyd/exchange.h"
 #include "proxyd/impersonation.h"
+#include "proxyd/lasting.h"
 #include "proxyd/review_client.h"
 #include "proxyd/route.h"
 #include "proxyd/session_client.h"
@@ -26,6 +27,7 @@ struct exchange {
 	struct review_wait review;
 	struct upstream_call call;
 	struct tunnel tunnel;     /* phase EXCHANGE_TUNNEL */
+	struct lasting lasting;
 	struct loop_timer timer;  /* a body or tunnel that does not move */
 	struct loop_deferred turn; /* somebody else's turn; queued: on the loop's list */
 	bool turn_queued, dead;
@@ -87,6 +89,9 @@ void exchange_leave_flight(struct exchange *x);
 bool exchange_wants_hsts(const struct exchange *x);
 /* Its memory is the next one's. */
 void exchange_recycle(struct exchange *x);
+/* lasting.c's: cut it, or let a watch end with the event that it is in; x->why is set. */
+void exchange_cut(struct exchange *x);
+void exchange_end_watch(struct exchange *x);
 /* x->to, x->request and, for a cluster, x->principal are there: connect and relay. */
 void exchange_forward(struct exchange *x);
 

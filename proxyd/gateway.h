@@ -49,6 +49,7 @@ struct gateway {
 	struct http_head answer_head; /* a head being read from an upstream; the same */
 	uint32_t id_prefix, id_counter; /* request ids: random of this worker, and a number */
 	bool draining;                /* answer "Connection: close" from now on */
+	uint64_t drain_until_ms;      /* when requests are cut */
 	unsigned send_away;           /* as many answers say so although it does not drain */
 	bool stopping;                /* whatever still runs is cut by us */
 
@@ -57,6 +58,7 @@ struct gateway {
 	struct request *requests;
 	size_t exchange_free_n, request_free_n;
 
+	struct exchange *lasting; /* lasting.h */
 	struct client *clients; /* all client connections */
 	size_t client_n;
 	struct client *strangers, *strangers_last; /* those on which nobody has been known yet, oldest first */

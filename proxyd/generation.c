@@ -294,6 +294,10 @@ take_message(struct child *c, const struct control_message *m, int fd)
 		snprintf(c->why, sizeof(c->why), "%s", m->text);
 	else if (m->kind == CONTROL_WANT_KEYS && c->kind == CHILD_WORKER)
 		g->events->want_keys(g->master);
+	else if (m->kind == CONTROL_LINGERS && c->kind == CHILD_WORKER)
+		c->lingers = true;
+	else if (m->kind == CONTROL_ENDED && c->kind == CHILD_KEEPER && g->events->ended)
+		g->events->ended(g->master, g);
 	else if (m->kind == CONTROL_SERVED && c->kind == CHILD_WORKER && g->events->served)
 		g->events->served(g->master, g);
 	else
@@ -331,13 +335,11 @@ on_control(struct loop_watch *w, uint32_t events)
 }
 
 static void
-kill_all(struct generation *g, bool only_unready)
+kill_unready(struct generation *g)
 {
-	for (size_t i = 0; i <= g->worker_n; i++) {
-		struct child *c = child_at(g, i);
-		if (c->pid && !(only_unready && (c->ready || c->kind == CHILD_KEEPER)))
-			kill(c->pid, SIGKILL);
-	}
+	for (size_t i = 0; i < g->worker_n; i++)
+		if (g->workers[i].pid && !g->workers[i].ready)
+			kill(g->workers[i].pid, SIGKILL);
 }
 
 /* Tell master, once, when a generation that leaves has no child any more. */
@@ -363,19 +365,47 @@ leave(struct generation *g, uint64_t kill_after_ms)
 	check_gone(g);
 }
 
-void
-generation_drain(struct generation *g, uint64_t timeout_ms)
+static uint32_t
+in_message(uint64_t ms)
 {
-	if (g->phase == GENERATION_LEAVES)
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static void
+drain_worker(struct child *c, struct generation_drain d)
+{
+	uint64_t until = clock_mono_ms(c->generation->clock) + (d.tunnels_ms > d.requests_ms ? d.tunnels_ms : d.requests_ms) + GENERATION_KILL_MS;
+
+	if (c->tunnels_until_ms == 0 || until < c->tunnels_until_ms)
+		c->tunnels_until_ms = until;
+	send_or_log(c, CONTROL_TUNNELS, in_message(d.tunnels_ms), -1);
+	send_or_log(c, CONTROL_DRAIN, in_message(d.requests_ms), -1);
+}
+
+static void
+hurry(struct generation *g, struct generation_drain d)
+{
+	for (size_t i = 0; i < g->worker_n; i++)
+		drain_worker(&g->workers[i], d);
+	if (g->deadline.heap_index && g->deadline.due_ms > loop_now_ms(g->loop) + d.requests_ms + GENERATION_KILL_MS)
+		set_timer(g, &g->deadline, d.requests_ms + GENERATION_KILL_MS);
+}
+
+void
+generation_drain(struct generation *g, struct generation_drain d)
+{
+	if (g->phase == GENERATION_LEAVES) {
+		hurry(g, d);
 		return;
+	}
 	g->phase = GENERATION_LEAVES;
 	for (size_t i = 0; i < g->worker_n; i++)
 		read_messages(&g->workers[i], MESSAGES_PER_EVENT_MAX); /* one may be ready and serving by now */
-	kill_all(g, true); /* a worker that never became ready has nothing to finish */
+	kill_unready(g); /* a worker that never became ready has nothing to finish */
 	send_or_log(&g->keeper, CONTROL_STOP, 0, -1);
 	for (size_t i = 0; i < g->worker_n; i++)
-		send_or_log(&g->workers[i], CONTROL_DRAIN, timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms, -1);
-	leave(g, timeout_ms + GENERATION_KILL_MS);
+		drain_worker(&g->workers[i], d);
+	leave(g, d.requests_ms + GENERATION_KILL_MS);
 }
 
 void
@@ -383,8 +413,10 @@ generation_stop(struct generation *g)
 {
 	bool leaving = g->phase == GENERATION_LEAVES;
 
-	for (size_t i = 0; i <= g->worker_n; i++)
+	for (size_t i = 0; i <= g->worker_n; i++) {
 		send_or_log(child_at(g, i), CONTROL_STOP, 0, -1);
+		child_at(g, i)->lingers = false;
+	}
 	if (leaving)
 		set_timer(g, &g->deadline, GENERATION_STOP_MS);
 	else
@@ -418,7 +450,7 @@ generation_add_worker(struct generation *g)
 }
 
 enum err
-generation_remove_worker(struct generation *g, uint64_t timeout_ms)
+generation_remove_worker(struct generation *g, struct generation_drain d)
 {
 	struct child *last = NULL;
 
@@ -432,10 +464,10 @@ generation_remove_worker(struct generation *g, uint64_t timeout_ms)
 	if (!last->pid)
 		return OK;
 	if (last->ready)
-		send_or_log(last, CONTROL_DRAIN, timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms, -1);
+		drain_worker(last, d);
 	else
 		kill(last->pid, SIGKILL); /* it has nothing to finish */
-	set_timer(g, &last->respawn_timer, timeout_ms + GENERATION_KILL_MS);
+	set_timer(g, &last->respawn_timer, d.requests_ms + GENERATION_KILL_MS);
 	return OK;
 }
 
@@ -500,6 +532,38 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 	return true;
 }
 
+/* How long one that was to leave may stay, for it has tunnels and says so. */
+static uint64_t
+stays_ms(const struct child *c)
+{
+	uint64_t now = clock_mono_ms(c->generation->clock);
+
+	return c->pid && c->lingers && c->tunnels_until_ms > now ? c->tunnels_until_ms - now : 0;
+}
+
+/* The time is over for those who do not linger, or have done so for long enough. */
+static void
+kill_late(struct generation *g)
+{
+	uint64_t longest_ms = 0;
+	bool any = false;
+
+	for (size_t i = 0; i <= g->worker_n; i++) {
+		struct child *c = child_at(g, i);
+		uint64_t stays = stays_ms(c);
+		if (stays > longest_ms)
+			longest_ms = stays;
+		if (c->pid && !stays) {
+			kill(c->pid, SIGKILL);
+			any = true;
+		}
+	}
+	if (any)
+		log_warn("children did not end in time and are killed", LOG_UINT("generation", g->number));
+	if (longest_ms)
+		set_timer(g, &g->deadline, longest_ms);
+}
+
 /* A successor is due, or the end of one that was to leave. */
 static void
 on_respawn_due(struct loop_timer *t)
@@ -508,6 +572,10 @@ on_respawn_due(struct loop_timer *t)
 
 	if (c->wanted) {
 		start_child(c);
+		return;
+	}
+	if (stays_ms(c)) {
+		set_timer(c->generation, t, stays_ms(c));
 		return;
 	}
 	log_warn("worker did not end in time and is killed", LOG_UINT("index", c->index), LOG_INT("child_pid", c->pid));
@@ -521,8 +589,7 @@ on_deadline(struct loop_timer *t)
 	struct generation *g = (struct generation *)((char *)t - offsetof(struct generation, deadline));
 
 	if (g->phase == GENERATION_LEAVES) {
-		log_warn("children did not end in time and are killed", LOG_UINT("generation", g->number));
-		kill_all(g, false);
+		kill_late(g);
 	} else if (g->candidate) {
 		settle(g, g->phase == GENERATION_KEEPER_STARTS ? "the keeper did not become ready in time" : "the workers did not become ready in time");
 	} else if (g->phase == GENERATION_KEEPER_STARTS) {
@@ -563,6 +630,13 @@ generation_forget_secrets(struct generation *g)
 	credentials_free(g->credentials);
 	g->credentials = NULL;
 	proxyd_config_forget_secrets(g->config);
+}
+
+void
+generation_tell_ended(struct generation *g)
+{
+	for (size_t i = 0; i < g->worker_n; i++)
+		send_or_log(&g->workers[i], CONTROL_ENDED, 0, -1);
 }
 
 void

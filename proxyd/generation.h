@@ -27,6 +27,7 @@ struct generation_events {
 	void (*died)(void *master, struct generation *g, const char *why); /* a child that is about to be replaced */
 	void (*served)(void *master, struct generation *g);                /* a worker has answered its first request */
 	void (*keycache)(void *master, struct generation *g);              /* the keeper made another one: g->keycache_fd */
+	void (*ended)(void *master, struct generation *g);                 /* the keeper has heard of sessions that ended */
 };
 
 struct generation {
@@ -82,8 +83,14 @@ void generation_serve(struct generation *g);
 void generation_pause(struct generation *g);
 /* Its own keeper is gone: these are the keys from now on. fd is borrowed. */
 void generation_use_keycache(struct generation *g, int fd);
-/* Let workers finish what runs, for at most so long; the keeper ends at once. */
-void generation_drain(struct generation *g, uint64_t timeout_ms);
+/* How long those who leave may finish what they have. */
+struct generation_drain {
+	uint64_t requests_ms, tunnels_ms; /* tunnels: at least as long as requests */
+};
+/* Let workers finish what runs; the keeper ends at once. Again: if it is sooner. */
+void generation_drain(struct generation *g, struct generation_drain d);
+/* Sessions have ended: those who have something of theirs look. */
+void generation_tell_ended(struct generation *g);
 void generation_stop(struct generation *g);
 /* Master reaped this process. False: it is none of ours. */
 bool generation_reaped(struct generation *g, pid_t pid, int status);
@@ -91,7 +98,7 @@ void generation_want_keys(struct generation *g);
 /* One worker more, in the first free place; one less: the last one finishes what it has, for at most so long. Only while the generation serves. E_LIMIT: as many as there may
  * be; as few. */
 MUST_CHECK enum err generation_add_worker(struct generation *g);
-MUST_CHECK enum err generation_remove_worker(struct generation *g, uint64_t timeout_ms);
+MUST_CHECK enum err generation_remove_worker(struct generation *g, struct generation_drain d);
 /* Workers that are wanted. */
 size_t generation_workers(const struct generation *g);
 /* In a child that has no use for the secrets it inherited. */

@@ -57,6 +57,7 @@ static void on_ready_due(struct loop_timer *t);
 static void on_fetch_due(struct loop_timer *t);
 static void on_fetched(struct keeper_fetch *f, enum err err, struct slice keys, size_t key_n, int64_t max_age_s, const char *why);
 static void on_revocations(struct keeper_revocations *r);
+static void on_ended(struct keeper_revocations *r);
 static void fill_page(void *arg, enum admin_page page, struct admin_answer *out);
 static bool serve(struct keeper *k);
 static void stop(void *arg);
@@ -147,7 +148,7 @@ start_up(struct keeper *k)
 	if (keycache_create(&k->keycache, &fd))
 		return "no shared memory for the keys";
 	k->revocations = (struct keeper_revocations){ .loop = k->loop, .fetcher = k->fetcher, .keycache = k->keycache, .clock = start->clock,
-		.jwt = start->config->revocations_jwt, .tried = on_revocations };
+		.jwt = start->config->revocations_jwt, .changed = on_ended, .tried = on_revocations };
 	if (start->config->authentication.session.revocations_secret[0])
 		k->revocations.secret = start->config->authentication.session.revocations_secret;
 	for (size_t i = 0; i < k->issuer_n; i++)
@@ -380,6 +381,16 @@ static void
 on_revocations(struct keeper_revocations *r)
 {
 	check_ready((struct keeper *)((char *)r - offsetof(struct keeper, revocations)), false);
+}
+
+/* Workers look by themselves when a request comes; what runs already has none to come. */
+static void
+on_ended(struct keeper_revocations *r)
+{
+	struct keeper *k = (struct keeper *)((char *)r - offsetof(struct keeper, revocations));
+
+	if (control_send(k->start->control_fd, CONTROL_ENDED, 0, NULL, -1))
+		give_up(k, "master does not listen");
 }
 
 static void

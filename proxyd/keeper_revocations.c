@@ -29,6 +29,8 @@ take(struct keeper_revocations *k, const struct revoked_entry *more, size_t n)
 		log_warn("more ended sessions than can be kept: those whose tokens expire first are forgotten", LOG_UINT("forgotten", dropped));
 	if (n || k->n != before)
 		revoked_publish(keycache_revoked_writable(k->keycache), k->set, k->n);
+	if (n && k->changed)
+		k->changed(k);
 	return OK;
 }
 

@@ -28,6 +28,7 @@ struct keeper_revocations {
 	const struct proxyd_jwt *jwt; /* whose; NULL: nobody's, and nothing is asked */
 	const char *secret;        /* NULL: at a socket, where none is needed */
 	const char *ca_path;       /* NULL: the system's CAs */
+	void (*changed)(struct keeper_revocations *k); /* sessions have ended: they are in the key cache; NULL: nobody asks */
 	void (*tried)(struct keeper_revocations *k); /* after each answer or failure */
 
 	/* its own */

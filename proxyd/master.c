@@ -14,8 +14,6 @@
 #include "shared/sandbox.h"
 
 static bool start_up(struct master *m, struct proxyd_config *config);
-static void settle_inheritance(struct master *m);
-static void announce(const struct generation *g, const char *msg);
 static void release_pid_file(struct master *m);
 static bool start_generation(struct master *m, struct proxyd_config *config, struct config_error *e);
 static void on_signal(struct loop_watch *w, uint32_t events);
@@ -27,8 +25,9 @@ static void forget_secrets(void *arg);
 static void child_died(void *arg, struct generation *g, const char *why);
 static void child_served(void *arg, struct generation *g);
 static void new_keycache(void *arg, struct generation *g);
+static void sessions_ended(void *arg, struct generation *g);
 
-static const struct generation_events events = { settled, gone, want_keys, forget_secrets, child_died, child_served, new_keycache };
+static const struct generation_events events = { settled, gone, want_keys, forget_secrets, child_died, child_served, new_keycache, sessions_ended };
 
 int
 master_run(const char *path, struct proxyd_config *config, struct inheritance *inheritance, const struct clock *clock)
@@ -88,28 +87,6 @@ start_logs(struct master *m, const struct proxyd_config *config, struct config_e
 	return m->logs || complain(m, "no logger");
 }
 
-/* Sockets that the configuration has no use for go: nobody would answer there. */
-static void
-settle_inheritance(struct master *m)
-{
-	struct inheritance *i = m->inheritance;
-	const struct listeners *used = &m->generations->listeners;
-	char text[ADDRESS_TEXT_MAX];
-
-	for (size_t n = 0; n < i->sockets.n; n++) {
-		bool taken = false;
-		for (size_t u = 0; u < used->n; u++)
-			taken |= used->items[u].fd == i->sockets.items[n].fd;
-		if (!taken)
-			log_warn("a socket that was passed on is closed: the configuration does not name its address",
-				LOG_STR("address", address_format(&i->sockets.items[n].bound, text)));
-	}
-	listeners_close(&i->sockets, used);
-	if (i->keycache_fd >= 0)
-		close(i->keycache_fd);
-	i->keycache_fd = -1;
-}
-
 static bool
 start_up(struct master *m, struct proxyd_config *config)
 {
@@ -152,7 +129,7 @@ start_up(struct master *m, struct proxyd_config *config)
 		log_warn("running as root: set user in the configuration");
 	if (!start_generation(m, config, &e))
 		return refuse(m, e.text);
-	settle_inheritance(m);
+	master_settle_inheritance(m);
 	master_follow_files(m);
 	return true;
 }
@@ -261,8 +238,8 @@ master_reload(struct master *m)
 }
 
 /* The addresses as bound, for those who asked for port 0. */
-static void
-announce(const struct generation *g, const char *msg)
+void
+master_announce(const struct generation *g, const char *msg)
 {
 	char admin[ADDRESS_TEXT_MAX] = "";
 	struct buf addresses;
@@ -277,6 +254,13 @@ announce(const struct generation *g, const char *msg)
 	process_notify("READY=1\nSTATUS=serving");
 }
 
+/* How long others may finish what they have when this configuration takes their place. */
+static struct generation_drain
+drain_of(const struct generation *g)
+{
+	return (struct generation_drain){ (uint64_t)g->config->limits.drain_timeout_ms, (uint64_t)g->config->limits.tunnel_drain_timeout_ms };
+}
+
 static void
 abandon_candidate(struct master *m, const char *why)
 {
@@ -284,7 +268,7 @@ abandon_candidate(struct master *m, const char *why)
 
 	m->candidate = NULL;
 	log_files_close(&m->candidate_files);
-	generation_drain(g, (uint64_t)m->active->config->limits.drain_timeout_ms);
+	generation_drain(g, drain_of(m->active));
 	listeners_close(&g->listeners, &m->active->listeners);
 	reload_failed(m, why);
 }
@@ -313,24 +297,6 @@ release_pid_file(struct master *m)
 	m->pid_file = NULL;
 }
 
-/* As a successor, when all is ready: from now on both programs' listening sockets are the same, and this one accepts, too. */
-static void
-take_over(struct master *m, struct generation *g)
-{
-	struct config_error e = { "" };
-
-	if (listeners_listen(&g->listeners, g->config, &e)) {
-		master_give_up(m, e.text);
-		return;
-	}
-	m->active = g;
-	m->candidate = NULL;
-	generation_serve(g);
-	m->announced = true;
-	announce(g, "proxyd ready");
-	master_begin_trial(m);
-}
-
 static void
 switch_to(struct master *m, struct generation *g)
 {
@@ -345,12 +311,12 @@ switch_to(struct master *m, struct generation *g)
 	m->candidate = NULL;
 	logs_use(m->logs, &m->candidate_files);
 	generation_serve(g);
-	generation_drain(old, (uint64_t)g->config->limits.drain_timeout_ms);
+	generation_drain(old, drain_of(g));
 	listeners_close(&old->listeners, &g->listeners);
 	metrics_add(&metrics_master(m->metrics)->reloads_done, 1);
 	new_keycache(m, g);
 	master_claim_pid_file(m);
-	announce(g, "reload: done");
+	master_announce(g, "reload: done");
 }
 
 /* One more or one less, of the configuration that serves: the next one has its own number. */
@@ -367,7 +333,7 @@ change_workers(struct master *m, int by)
 		m->workers_more += by;
 		return;
 	}
-	e = by > 0 ? generation_add_worker(g) : generation_remove_worker(g, (uint64_t)g->config->limits.drain_timeout_ms);
+	e = by > 0 ? generation_add_worker(g) : generation_remove_worker(g, drain_of(g));
 	if (e)
 		log_warn(by > 0 ? "no worker more: there are as many as there may be" : "no worker less: there is only one", LOG_UINT("workers", generation_workers(g)));
 	else
@@ -404,7 +370,7 @@ settled(void *arg, struct generation *g, const char *why)
 	if (g == m->candidate && !m->active && why) {
 		master_give_up(m, why);
 	} else if (g == m->candidate && !m->active) {
-		take_over(m, g);
+		master_take_over(m, g);
 	} else if (g == m->candidate && why) {
 		abandon_candidate(m, why);
 	} else if (g == m->candidate) {
@@ -412,7 +378,7 @@ settled(void *arg, struct generation *g, const char *why)
 	} else if (g == m->active && !m->announced) {
 		m->announced = true;
 		master_claim_pid_file(m);
-		announce(g, "proxyd ready");
+		master_announce(g, "proxyd ready");
 	}
 	if (!m->ending)
 		master_run_queued(m);
@@ -479,6 +445,22 @@ new_keycache(void *arg, struct generation *g)
 }
 
 static void
+sessions_ended(void *arg, struct generation *g)
+{
+	if (g == ((struct master *)arg)->active)
+		master_tell_ended(arg);
+}
+
+void
+master_tell_ended(struct master *m)
+{
+	for (struct generation *g = m->generations; g; g = g->next)
+		generation_tell_ended(g);
+	if (!m->on_trial)
+		inheritance_tell(m->inheritance, CONTROL_ENDED, 0, NULL, -1);
+}
+
+static void
 forget_secrets(void *arg)
 {
 	struct master *m = arg;
@@ -524,11 +506,15 @@ master_end(struct master *m, enum ending how, const char *why)
 	}
 	m->ending = how;
 	m->candidate = NULL;
-	for (struct generation *g = m->generations; g; g = g->next)
+	for (struct generation *g = m->generations; g; g = g->next) {
+		struct generation_drain d = drain_of(m->generations);
+		if (how == ENDING_DRAIN)
+			d.tunnels_ms = d.requests_ms; /* whoever waits for our end waits no longer than that */
 		if (how == ENDING_STOP)
 			generation_stop(g);
 		else
-			generation_drain(g, (uint64_t)m->generations->config->limits.drain_timeout_ms);
+			generation_drain(g, d);
+	}
 	master_end_if_gone(m);
 }
 

@@ -52,6 +52,10 @@ void master_reopen_logs(struct master *m);
 bool master_is_busy(const struct master *m);
 /* What came while it did. */
 void master_run_queued(struct master *m);
+/* Sessions have ended: every worker there is looks, our predecessor's too. */
+void master_tell_ended(struct master *m);
+/* "proxyd ready", "reload: done", with the addresses as bound. */
+void master_announce(const struct generation *g, const char *msg);
 /* No child is left, nor a predecessor. */
 void master_end_if_gone(struct master *m);
 /* The pid file, if the configuration in use names one, is ours from now on. */
@@ -64,8 +68,10 @@ void master_follow_files(struct master *m);
 /* master_upgrade.c */
 void master_upgrade_init(struct master *m);
 void master_upgrade(struct master *m);
-/* As a successor: from where it accepts connections on. */
-void master_begin_trial(struct master *m);
+/* The first configuration has taken the sockets that were passed on: those that it has no use for go, for nobody would answer there. */
+void master_settle_inheritance(struct master *m);
+/* As a successor, when all is ready: from now on both programs' listening sockets are the same, and this one accepts, too. */
+void master_take_over(struct master *m, struct generation *g);
 /* A child died, or one has answered a request. */
 void master_child_died(struct master *m, const struct generation *g, const char *why);
 void master_child_served(struct master *m, const struct generation *g);

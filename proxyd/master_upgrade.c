@@ -14,8 +14,9 @@ static void successor_serves(void *arg);
 static void successor_failed(void *arg, const char *why);
 static void follow_signal(void *arg, int number);
 static void follow_keys(void *arg, int fd);
+static void follow_ended(void *arg);
 
-static const struct successor_events events = { successor_on_trial, successor_serves, successor_failed, follow_signal, follow_keys };
+static const struct successor_events events = { successor_on_trial, successor_serves, successor_failed, follow_signal, follow_keys, follow_ended };
 
 /* ---- this program gives way to another ---- */
 
@@ -113,6 +114,12 @@ follow_keys(void *arg, int fd)
 	inheritance_tell(m->inheritance, CONTROL_KEYCACHE, 0, NULL, fd);
 }
 
+static void
+follow_ended(void *arg)
+{
+	master_tell_ended(arg);
+}
+
 /* ---- this program takes another's place ---- */
 
 void
@@ -126,6 +133,27 @@ master_upgrade_init(struct master *m)
 	if (i->has_ticket_secret)
 		memcpy(m->ticket_secret, i->ticket_secret, sizeof(m->ticket_secret));
 	i->predecessor.on_event = on_predecessor;
+}
+
+void
+master_settle_inheritance(struct master *m)
+{
+	struct inheritance *i = m->inheritance;
+	const struct listeners *used = &m->generations->listeners;
+	char text[ADDRESS_TEXT_MAX];
+
+	for (size_t n = 0; n < i->sockets.n; n++) {
+		bool taken = false;
+		for (size_t u = 0; u < used->n; u++)
+			taken |= used->items[u].fd == i->sockets.items[n].fd;
+		if (!taken)
+			log_warn("a socket that was passed on is closed: the configuration does not name its address",
+				LOG_STR("address", address_format(&i->sockets.items[n].bound, text)));
+	}
+	listeners_close(&i->sockets, used);
+	if (i->keycache_fd >= 0)
+		close(i->keycache_fd);
+	i->keycache_fd = -1;
 }
 
 static void
@@ -142,8 +170,8 @@ pass_trial(struct master *m, const char *why)
 	master_run_queued(m);
 }
 
-void
-master_begin_trial(struct master *m)
+static void
+begin_trial(struct master *m)
 {
 	if (m->inheritance->predecessor.fd < 0) {
 		pass_trial(m, "its predecessor is gone");
@@ -153,6 +181,23 @@ master_begin_trial(struct master *m)
 	inheritance_tell(m->inheritance, CONTROL_READY, 0, NULL, -1);
 	if (loop_timer_set(m->loop, &m->trial, SUCCESSOR_TRIAL_MS))
 		master_give_up(m, "no memory for a timer");
+}
+
+void
+master_take_over(struct master *m, struct generation *g)
+{
+	struct config_error e = { "" };
+
+	if (listeners_listen(&g->listeners, g->config, &e)) {
+		master_give_up(m, e.text);
+		return;
+	}
+	m->active = g;
+	m->candidate = NULL;
+	generation_serve(g);
+	m->announced = true;
+	master_announce(g, "proxyd ready");
+	begin_trial(m);
 }
 
 static void

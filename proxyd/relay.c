@@ -276,6 +276,7 @@ start_answer(struct exchange *x, const struct http_head **head)
 	access_log_answered(x, h);
 	x->down_framing = h->framing;
 	x->down_left = h->framing == FRAMING_LENGTH ? h->content_length : 0;
+	lasting_begin(x, lasting_kind_of(x, h), h);
 	if (h->framing == FRAMING_CHUNKED)
 		http_chunk_init(&x->down_chunk);
 	*head = h;
@@ -362,6 +363,21 @@ look_for_missing_right(struct exchange *x, struct slice body)
 		LOG_STR("verb", "impersonate"), LOG_SLICE("resource", resource), LOG_SLICE("request_id", exchange_id(x)));
 }
 
+/* The run of a watch that is to end ends with its last whole event. */
+static void
+end_behind_event(struct exchange *x, size_t *n, bool *end)
+{
+	struct watch_events *events = &x->lasting.events;
+	bool between = watch_events_between(events);
+	size_t whole = watch_events_take(events, slice_of(x->down->data + x->down->from, *n));
+
+	if (!x->lasting.ending || !(whole || between))
+		return;
+	*n = whole;
+	*end = true;
+	x->keep = false;
+}
+
 /* Hand a run to the front; the upstream's connection is free once the answer is whole, however slowly the client reads. */
 static enum relay
 pass_down(struct exchange *x, const struct http_head *head, size_t n, bool end)
@@ -370,6 +386,8 @@ pass_down(struct exchange *x, const struct http_head *head, size_t n, bool end)
 
 	if (x->status == 403 && x->bytes_down == 0 && n)
 		look_for_missing_right(x, slice_of(b->data + b->from, n));
+	if (x->lasting.kind == LASTING_WATCH && !end)
+		end_behind_event(x, &n, &end);
 	x->bytes_down += n;
 	x->down_done = end;
 	x->down_head |= head != NULL;
@@ -440,6 +458,18 @@ run_down(struct exchange *x, unsigned *budget)
 			put_block(x, &x->down);
 	}
 	return RELAY_WAITS;
+}
+
+enum relay
+relay_end(struct exchange *x)
+{
+	if (x->blocked || x->down_done || !watch_events_between(&x->lasting.events))
+		return RELAY_WAITS;
+	if (!x->down && !(x->down = get_block(x, BLOCK_BYTES)))
+		return RELAY_FAILED;
+	x->down->from = x->down->to = BLOCK_GAP;
+	x->keep = false;
+	return pass_down(x, NULL, 0, true);
 }
 
 /* ---- both ---- */

@@ -23,6 +23,8 @@ enum relay {
 /* Write the request's head to x->call.transport (or what a fresh connection has to get again), then go on like relay_run. */
 MUST_CHECK enum relay relay_start(struct exchange *x);
 MUST_CHECK enum relay relay_run(struct exchange *x);
+/* A watch: complete the answer if it stands between two events. RELAY_WAITS: it does not, or the client does not take it now. */
+MUST_CHECK enum relay relay_end(struct exchange *x);
 /* Bytes of the request wait for the upstream to take them. */
 bool relay_has_unsent(const struct exchange *x);
 /* The head in flight may be sent once more on another connection (RFC 9110 section 9.2.2). */

@@ -193,6 +193,8 @@ take_message(struct successor *s, const struct control_message *m, int fd)
 		s->events->serves(s->master);
 	} else if (m->kind == CONTROL_KEYCACHE && s->phase == SUCCESSOR_SERVES && fd >= 0) {
 		s->events->keycache(s->master, fd);
+	} else if (m->kind == CONTROL_ENDED && s->phase == SUCCESSOR_SERVES) {
+		s->events->ended(s->master);
 	} else if (m->kind == CONTROL_SIGNAL && s->phase == SUCCESSOR_SERVES) {
 		s->events->signal(s->master, (int)m->value);
 	} else {

@@ -26,6 +26,7 @@ struct successor_events {
 	void (*failed)(void *master, const char *why); /* from start or trial; its process may still have connections to finish */
 	void (*signal)(void *master, int number);      /* it was sent this while it serves, and we are to follow */
 	void (*keycache)(void *master, int fd);        /* its newest keys; fd is borrowed */
+	void (*ended)(void *master);                   /* its keeper has heard of sessions that ended */
 };
 
 struct successor {

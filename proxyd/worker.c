@@ -10,6 +10,7 @@
 #include "proxyd/control.h"
 #include "proxyd/credentials.h"
 #include "proxyd/exchange.h"
+#include "proxyd/lasting.h"
 #include "proxyd/line_pipe.h"
 #include "proxyd/route.h"
 #include "proxyd/reviews.h"
@@ -50,6 +51,7 @@ struct worker {
 	uint64_t full_silent_until_ms; /* before that nothing is said of it */
 	bool accepting;
 	bool paused; /* others accept */
+	uint64_t requests_until_ms, tunnels_until_ms; /* of a drain */
 	uint64_t keys_wanted_ms; /* when master was told last */
 	struct tls_error why;    /* of a start that failed */
 };
@@ -213,12 +215,10 @@ accept_the_rest(struct worker *w)
 /* Connections go on until they are through. HTTP/1.1: each next request is answered with Connection: close, and idle ones stay until they send it,
  * or the end: closing them now could cross with a request that is on its way. HTTP/2 has GOAWAY for that. */
 static void
-drain(struct worker *w, uint32_t within_ms)
+begin_drain(struct worker *w)
 {
 	struct gateway *g = &w->gateway;
 
-	if (g->draining)
-		return;
 	accept_the_rest(w);
 	accepting_stop(w);
 	for (size_t i = 0; i < w->listener_n; i++)
@@ -228,17 +228,58 @@ drain(struct worker *w, uint32_t within_ms)
 	process_title_set("proxyd: worker %u (generation %u, draining)", w->start->index, w->start->generation);
 	log_info("draining", LOG_UINT("connections", g->client_n));
 	client_drain_all(g);
-	if (g->client_n == 0 || loop_timer_set(g->loop, &w->drain, within_ms))
+}
+
+/* Master may change its mind about how long, once it is to end itself; never to later. */
+static uint64_t
+sooner(uint64_t until_ms, uint64_t now_ms, uint32_t within_ms)
+{
+	return until_ms && until_ms < now_ms + within_ms ? until_ms : now_ms + within_ms;
+}
+
+static void
+drain(struct worker *w, uint32_t within_ms)
+{
+	struct gateway *g = &w->gateway;
+	uint64_t now = loop_now_ms(g->loop);
+
+	w->requests_until_ms = sooner(w->requests_until_ms, now, within_ms);
+	uint64_t left_ms = w->requests_until_ms > now ? w->requests_until_ms - now : 0; /* 0: tunnels are to hurry */
+	if (!g->draining)
+		begin_drain(w);
+	lasting_drain(g, left_ms);
+	if (g->client_n == 0 || loop_timer_set(g->loop, &w->drain, left_ms))
 		loop_stop(g->loop);
 }
 
 static void
+tell_lingers(struct worker *w, uint64_t seconds)
+{
+	enum err err = control_send(w->start->control_fd, CONTROL_LINGERS, 0, "", -1);
+
+	log_info("tunnels go on", LOG_UINT("connections", w->gateway.client_n), LOG_UINT("seconds", seconds));
+	if (err)
+		log_warn("master not told that tunnels go on", LOG_STR("reason", err_name(err)));
+}
+
+/* Whoever asks for a page or a list has had the time for it; people who sit before a shell have more. */
+static void
 on_drain_over(struct loop_timer *t)
 {
 	struct worker *w = OWNER(struct worker, drain, t);
+	struct gateway *g = &w->gateway;
+	uint64_t now = loop_now_ms(g->loop);
 
-	log_info("drain is over", LOG_UINT("connections", w->gateway.client_n));
-	loop_stop(w->gateway.loop);
+	log_info("drain is over", LOG_UINT("connections", g->client_n));
+	if (w->tunnels_until_ms > now) {
+		g->stopping = true;
+		client_close_most(g);
+		g->stopping = false;
+	}
+	if (w->tunnels_until_ms <= now || g->client_n == 0 || loop_timer_set(g->loop, &w->drain, w->tunnels_until_ms - now))
+		loop_stop(g->loop);
+	else
+		tell_lingers(w, (w->tunnels_until_ms - now) / 1000);
 }
 
 static void
@@ -248,10 +289,12 @@ take_keycache(struct worker *w, int fd)
 	enum err err = keycache_open(fd, &kc);
 
 	close(fd);
-	if (err == OK)
-		authenticator_set_keycache(w->gateway.authenticator, kc);
-	else
+	if (err) {
 		log_error("key cache not usable", LOG_STR("reason", err_name(err)));
+		return;
+	}
+	authenticator_set_keycache(w->gateway.authenticator, kc);
+	lasting_look(&w->gateway);
 }
 
 static void
@@ -287,6 +330,10 @@ on_control(struct loop_watch *watch, uint32_t events)
 			serve(w);
 		} else if (m.kind == CONTROL_PAUSE) {
 			pause_accepting(w);
+		} else if (m.kind == CONTROL_TUNNELS) {
+			w->tunnels_until_ms = sooner(w->tunnels_until_ms, loop_now_ms(w->gateway.loop), m.value);
+		} else if (m.kind == CONTROL_ENDED) {
+			lasting_look(&w->gateway);
 		} else if (m.kind == CONTROL_DRAIN) {
 			drain(w, m.value);
 		} else if (m.kind == CONTROL_STOP) {

@@ -233,11 +233,11 @@ def test_a_person_without_rights_gets_the_apiservers_refusal_not_a_tunnel(mallor
         assert through.stderr == direct.stderr and "cannot" in through.stderr
 
 
-def test_a_tunnel_outlives_a_reload_until_the_drain_timeout(cluster, gateway, alice, tmp_path_factory):
-    """HUP under a running exec: the old worker keeps it, until limits.drainTimeout."""
+def test_a_tunnel_outlives_a_reload_until_its_own_deadline(cluster, gateway, alice, tmp_path_factory):
+    """HUP under a running exec: the old worker keeps it, until limits.tunnelDrainTimeout."""
     folder = tmp_path_factory.mktemp("drain")
     clusters = [{"name": "default", "kubeconfig": cluster.env["GATEWAY_KUBECONFIG"]}]
-    more = {"limits": {"drainTimeout": "3s"}, "authentication": gateway.proxyd.config["authentication"]}
+    more = {"limits": {"drainTimeout": "500ms", "tunnelDrainTimeout": "3s"}, "authentication": gateway.proxyd.config["authentication"]}
     with harness.Gateway(folder, {}, clusters=clusters, proxyd_more=more) as other:
         kubeconfig = other.write_kubeconfig(folder / "kubeconfig", {"token": alice.token}, "demo")
         command = [cluster.env["KUBECTL"], "--kubeconfig", kubeconfig, "exec", "-i", "hello", "--", "cat"]

@@ -42,6 +42,7 @@ believer_init(void)
 	believer.alice.identity.username = SLICE_LIT("alice");
 	believer.alice.headers = SLICE_LIT(block);
 	believer.alice.refs = 1;
+	believer.alice.expires_at = ID_TOKEN_TIME_MAX;
 	believer.due = believer.alice;
 }
 struct authenticator *

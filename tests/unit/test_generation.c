@@ -23,6 +23,8 @@ enum behaviour {
 	FORGES,        /* a worker that sends a key cache, then gets ready */
 	TALKS_NONSENSE,
 	PAUSES,        /* says that it has served, ends with status 8 when told to pause, 9 when it was to serve at once */
+	LINGERS,       /* says so when it is to drain, and stays */
+	HEARS,         /* a keeper says that sessions have ended; a worker ends with status 10 when it hears of it */
 	WANTS_TO_SERVE /* ends with status 6 when told to serve, 7 when it was to serve at once */
 };
 
@@ -67,6 +69,12 @@ act(enum behaviour behaviour, int control_fd, bool serve)
 			return 0;
 		if (e || behaviour == DEAF)
 			continue;
+		if (m.kind == CONTROL_DRAIN && behaviour == LINGERS)
+			send_or_exit(control_fd, CONTROL_LINGERS, NULL, -1);
+		if (m.kind == CONTROL_ENDED && behaviour == HEARS)
+			return 10;
+		if (m.kind == CONTROL_WANT_KEYS && behaviour == HEARS)
+			send_or_exit(control_fd, CONTROL_ENDED, NULL, -1);
 		if (m.kind == CONTROL_PAUSE && behaviour == PAUSES)
 			return serve ? 9 : 8;
 		if (m.kind == CONTROL_SERVE && behaviour == WANTS_TO_SERVE)
@@ -111,7 +119,7 @@ struct stage {
 	unsigned exits; /* a bit for each exit status seen */
 	unsigned stop_at_deaths;
 	char died[CHILD_DEATH_BYTES];
-	unsigned served, keycaches;
+	unsigned served, keycaches, ended;
 	unsigned char secret[TICKET_SECRET_BYTES];
 };
 
@@ -123,7 +131,7 @@ on_settled(void *arg, struct generation *g, const char *why)
 	s->settled++;
 	snprintf(s->why, sizeof(s->why), "%s", why ? why : "");
 	if (why)
-		generation_drain(g, 1000);
+		generation_drain(g, (struct generation_drain){ 1000, 1000 });
 	if (s->settled == s->stop_at_settled)
 		loop_stop(s->loop);
 }
@@ -183,7 +191,17 @@ on_keycache(void *master, struct generation *g)
 	s->keycaches++;
 }
 
-static const struct generation_events events = { on_settled, on_gone, on_want_keys, on_forget, on_died, on_served, on_keycache };
+static void
+on_ended(void *master, struct generation *g)
+{
+	struct stage *s = master;
+
+	assert_ptr_equal(g, s->g);
+	s->ended++;
+	generation_tell_ended(g);
+}
+
+static const struct generation_events events = { on_settled, on_gone, on_want_keys, on_forget, on_died, on_served, on_keycache, on_ended };
 
 static void
 on_child_signal(struct loop_watch *w, uint32_t happened)
@@ -282,7 +300,7 @@ finish(struct stage *s)
 		s->stop_at_gone = 1;
 		s->stop_at_settled = s->stop_at_wanted = s->stop_at_deaths = 0;
 		if (s->g->phase != GENERATION_LEAVES)
-			generation_drain(s->g, 1000);
+			generation_drain(s->g, (struct generation_drain){ 1000, 1000 });
 		run(s);
 	}
 	assert_int_equal(s->gone, 1);
@@ -491,6 +509,127 @@ a_pause_reaches_workers_and_their_successors_and_what_becomes_of_them_is_told(vo
 }
 
 static void
+ended_sessions_are_told_by_the_keeper_to_every_worker(void **state)
+{
+	struct stage *s = *state;
+
+	script.keeper = script.workers[0] = script.workers[1] = HEARS;
+	s->stop_at_settled = 1;
+	begin(s, 2, false);
+	run(s);
+	generation_want_keys(s->g);
+	s->stop_at_deaths = 3; /* the keeper's too, as always when keys are wanted */
+	run(s);
+	assert_int_equal(s->ended, 1);
+	assert_int_equal(s->exits, (1u << 10 | 1u << 5));
+	finish(s);
+}
+
+static void
+a_second_drain_may_only_be_shorter(void **state)
+{
+	struct stage *s = *state;
+
+	s->stop_at_settled = 1;
+	begin(s, 1, true);
+	run(s);
+	generation_drain(s->g, (struct generation_drain){ 50000, 60000 });
+	uint64_t due = s->g->deadline.due_ms;
+	assert_true(due >= loop_now_ms(s->loop) + 50000 + GENERATION_KILL_MS);
+	generation_drain(s->g, (struct generation_drain){ 70000, 80000 });
+	assert_int_equal(s->g->deadline.due_ms, due);
+	generation_drain(s->g, (struct generation_drain){ 1000, 1000 }); /* what SERVES ends at */
+	assert_true(s->g->deadline.due_ms <= loop_now_ms(s->loop) + 1000 + GENERATION_KILL_MS);
+	s->stop_at_gone = 1;
+	run(s);
+	assert_true(WIFEXITED(s->last_status));
+	finish(s);
+}
+
+static struct stage *waiting;
+static void
+on_turn_over(struct loop_timer *t)
+{
+	(void)t;
+	loop_stop(waiting->loop);
+}
+
+/* One turn of the loop, whatever it brings. */
+static void
+wait_for_message(struct stage *s)
+{
+	struct loop_timer t = { .on_due = on_turn_over };
+
+	waiting = s;
+	assert_int_equal(loop_timer_set(s->loop, &t, 1), OK);
+	run(s);
+	loop_timer_clear(s->loop, &t);
+}
+
+/* As if the time had come. */
+static void
+make_due(struct stage *s, struct loop_timer *t)
+{
+	loop_timer_clear(s->loop, t);
+	assert_int_equal(loop_timer_set(s->loop, t, 0), OK);
+}
+
+static void
+who_lingers_is_killed_when_the_time_for_tunnels_is_over_and_who_does_not_when_that_for_requests_is(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[0] = LINGERS;
+	script.workers[1] = DEAF;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	pid_t lingers = s->g->workers[0].pid;
+	generation_drain(s->g, (struct generation_drain){ 2000, 60000 });
+	s->stop_at_deaths = 1; /* the keeper's */
+	run(s);
+	while (!s->g->workers[0].lingers)
+		wait_for_message(s);
+	make_due(s, &s->g->deadline);
+	s->stop_at_deaths = 2;
+	run(s);
+	assert_int_equal(WTERMSIG(s->last_status), SIGKILL);
+	assert_int_equal(s->g->workers[1].pid, 0);
+	assert_int_equal(s->g->workers[0].pid, lingers);
+	assert_true(s->g->deadline.due_ms > loop_now_ms(s->loop) + 50000);
+	s->g->workers[0].tunnels_until_ms = 1;
+	make_due(s, &s->g->deadline);
+	s->stop_at_gone = 1;
+	run(s);
+	assert_int_equal(WTERMSIG(s->last_status), SIGKILL);
+	finish(s);
+}
+
+static void
+a_removed_worker_that_lingers_stays_until_the_time_for_tunnels_is_over(void **state)
+{
+	struct stage *s = *state;
+
+	script.workers[1] = LINGERS;
+	s->stop_at_settled = 1;
+	begin(s, 2, true);
+	run(s);
+	struct child *c = &s->g->workers[1];
+	assert_int_equal(generation_remove_worker(s->g, (struct generation_drain){ 2000, 60000 }), OK);
+	while (!c->lingers)
+		wait_for_message(s);
+	make_due(s, &c->respawn_timer);
+	wait_for_message(s);
+	assert_true(c->pid > 0 && c->respawn_timer.due_ms > loop_now_ms(s->loop) + 50000);
+	c->tunnels_until_ms = 1;
+	make_due(s, &c->respawn_timer);
+	s->stop_at_deaths = 1;
+	run(s);
+	assert_int_equal(WTERMSIG(s->last_status), SIGKILL);
+	finish(s);
+}
+
+static void
 workers_are_added_and_removed_while_it_serves(void **state)
 {
 	struct stage *s = *state;
@@ -498,9 +637,9 @@ workers_are_added_and_removed_while_it_serves(void **state)
 	s->stop_at_settled = 1;
 	begin(s, 1, true);
 	assert_int_equal(generation_add_worker(s->g), E_LIMIT); /* not yet */
-	assert_int_equal(generation_remove_worker(s->g, 1000), E_LIMIT);
+	assert_int_equal(generation_remove_worker(s->g, (struct generation_drain){ 1000, 1000 }), E_LIMIT);
 	run(s);
-	assert_int_equal(generation_remove_worker(s->g, 1000), E_LIMIT); /* the last one */
+	assert_int_equal(generation_remove_worker(s->g, (struct generation_drain){ 1000, 1000 }), E_LIMIT); /* the last one */
 	assert_int_equal(generation_add_worker(s->g), OK);
 	assert_int_equal(generation_add_worker(s->g), OK);
 	assert_int_equal(generation_workers(s->g), 3);
@@ -508,7 +647,7 @@ workers_are_added_and_removed_while_it_serves(void **state)
 	assert_int_equal(s->g->workers[2].index, 2);
 	assert_true(s->g->workers[2].pid > 0);
 	/* The last one leaves: killed, for it has not said that it is ready; its place is taken again. */
-	assert_int_equal(generation_remove_worker(s->g, 1000), OK);
+	assert_int_equal(generation_remove_worker(s->g, (struct generation_drain){ 1000, 1000 }), OK);
 	assert_int_equal(generation_workers(s->g), 2);
 	s->stop_at_deaths = 1;
 	run(s);
@@ -530,12 +669,12 @@ a_removed_worker_drains_has_no_successor_and_is_killed_if_it_stays(void **state)
 	begin(s, 3, true);
 	run(s);
 	pid_t two = s->g->workers[2].pid, one = s->g->workers[1].pid;
-	assert_int_equal(generation_remove_worker(s->g, 1000), OK); /* what SERVES ends at */
+	assert_int_equal(generation_remove_worker(s->g, (struct generation_drain){ 1000, 1000 }), OK); /* what SERVES ends at */
 	s->stop_at_deaths = 1;
 	run(s);
 	assert_true(WIFEXITED(s->last_status) && WEXITSTATUS(s->last_status) == 0);
 	assert_int_equal(s->g->workers[2].pid, 0);
-	assert_int_equal(generation_remove_worker(s->g, 0), OK);
+	assert_int_equal(generation_remove_worker(s->g, (struct generation_drain){ 0, 0 }), OK);
 	/* A place whose worker is still leaving is not given away. */
 	assert_int_equal(generation_add_worker(s->g), OK);
 	assert_int_equal(s->g->workers[1].pid, one);
@@ -612,7 +751,7 @@ a_stop_cuts_a_drain_short(void **state)
 	s->stop_at_settled = 1;
 	begin(s, 1, true);
 	run(s);
-	generation_drain(s->g, 60000); /* which these workers do not act upon */
+	generation_drain(s->g, (struct generation_drain){ 60000, 60000 }); /* which these workers do not act upon */
 	generation_stop(s->g);
 	s->stop_at_gone = 1;
 	run(s);
@@ -649,6 +788,10 @@ main(void)
 		CASE(a_worker_cannot_hand_out_a_key_cache),
 		CASE(a_candidate_serves_when_it_is_told_and_its_later_children_at_once),
 		CASE(a_pause_reaches_workers_and_their_successors_and_what_becomes_of_them_is_told),
+		CASE(ended_sessions_are_told_by_the_keeper_to_every_worker),
+		CASE(a_second_drain_may_only_be_shorter),
+		CASE(who_lingers_is_killed_when_the_time_for_tunnels_is_over_and_who_does_not_when_that_for_requests_is),
+		CASE(a_removed_worker_that_lingers_stays_until_the_time_for_tunnels_is_over),
 		CASE(workers_are_added_and_removed_while_it_serves),
 		CASE(a_removed_worker_drains_has_no_successor_and_is_killed_if_it_stays),
 		CASE(there_are_never_more_workers_than_there_may_be),

@@ -193,6 +193,8 @@ the_smallest_config_has_the_documented_defaults(void **state)
 	assert_string_equal(c->authentication.session.cookie_name, "__Host-gatehouse");
 	assert_true(c->authentication.how_extra);
 	assert_false(c->authentication.token_review.enabled);
+	assert_int_equal(c->authentication.long_running.session_ended, PROXYD_SESSION_ENDED_CUT);
+	assert_int_equal(c->authentication.long_running.token_expired_ms, 8 * 3600 * 1000);
 	assert_null(c->admin.address_text);
 	assert_int_equal(c->log.level, LOG_LEVEL_INFO);
 	assert_int_equal(c->log.format, LOG_FORMAT_JSON);
@@ -217,7 +219,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"clusters: [{name: a, kubeconfig: @/kube, context: c}, {name: default, kubeconfig: @/kube, impersonateOthers: subjectAccessReview}]\n"
 		"routes: [{path: /oidc, to: 'unix:/run/authd.sock'}, {path: /oidc/longer, to: 'unix:/run/b'}, {path: /c, to: 'unix:/run/c'}]\n"
 		"limits: {headerBytes: 4096, headerTimeout: 1s, idleTimeout: 2s, bodyTimeout: 3s, upstreamConnectTimeout: 4s, upstreamIdleTimeout: 5s,\n"
-		"  tunnelIdleTimeout: 6s, drainTimeout: 0, upgradeTimeout: 8s, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
+		"  tunnelIdleTimeout: 6s, drainTimeout: 0, upgradeTimeout: 8s, tunnelDrainTimeout: 9s, watchMaxAge: 10s, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
 		"admin: {address: '127.0.0.1:9443'}\nlog: {level: debug, format: text}\n");
 	const struct proxyd_listen *l = c->listen.items;
 	const struct proxyd_jwt *j = c->authentication.jwt.items;
@@ -553,6 +555,10 @@ values_that_make_no_sense_are_refused_with_their_line(void **state)
 		{ LISTEN "clusters:\n- {name: a, kubeconfig: @/kube}\n", ":1: authentication.jwt: expected at least one issuer" },
 		{ LISTEN "authentication: {tokenFile: [x]}\n", ":2: authentication.tokenFile: expected" },
 		{ LISTEN "authentication:\n  clientCertificate: {}\n", ":3: authentication.clientCertificate.certificateAuthority: expected" },
+		{ LISTEN "authentication:\n  longRunning: {sessionEnded: kill}\n", ":3: authentication.longRunning.sessionEnded: expected cut" },
+		{ LISTEN "authentication:\n  longRunning: {tokenExpired: 9000h}\n", ":3: authentication.longRunning.tokenExpired: expected a duration" },
+		{ LISTEN "limits: {tunnelDrainTimeout: 200h}\n", ":2: limits.tunnelDrainTimeout: expected a duration" },
+		{ LISTEN "limits: {watchMaxAge: never}\n", ":2: limits.watchMaxAge: expected a duration" },
 		{ LISTEN "authentication:\n  tokenReview: {enabled: yes}\n", ":3: authentication.tokenReview.enabled: expected true or false" },
 		{ LISTEN "authentication:\n  tokenReview: {audiences: [a]}\n", ":3: authentication.tokenReview.audiences: needs enabled: true" },
 		{ LISTEN "authentication:\n  tokenReview: {enabled: true, audiences: ['']}\n", ":3: authentication.tokenReview.audiences[0]: expected an audience" },

@@ -336,6 +336,22 @@ authenticate_caller(struct exchange *x)
 	}
 }
 
+/* A trusted proxy has one connection for many: who is calling it says with each request. */
+static void
+look_behind_proxies(struct exchange *x)
+{
+	const struct trusted_proxies *trusted = &x->gateway->config->trusted_proxies;
+	struct ip peer;
+
+	if (trusted->n == 0 || !x->context.address)
+		return;
+	memcpy(peer.bytes, x->context.address, sizeof(peer.bytes));
+	if (!forwarded_for(&x->request->head, trusted, &peer, &x->forwarded_ip))
+		return;
+	x->context.address = x->forwarded_ip.bytes;
+	x->context.client_ip = slice_str(ip_format(&x->forwarded_ip, x->forwarded_text));
+}
+
 void
 admission_start(struct exchange *x)
 {
@@ -343,6 +359,7 @@ admission_start(struct exchange *x)
 	const struct http_head *h = &x->request->head;
 	struct destination *to = NULL;
 
+	look_behind_proxies(x);
 	if (!limits_ask(&g->limits, x->context.address, loop_now_ms(g->loop))) {
 		exchange_limit(x, LIMIT_ADDRESS_RATE);
 		return;

@@ -6,9 +6,11 @@
 #include "proxyd/front_h2.h"
 #include "proxyd/lasting.h"
 #include "proxyd/metrics.h"
+#include "proxyd/proxy_protocol.h"
 #include "proxyd/tls_peer.h"
 #include "shared/log.h"
 
+#define PROXY_SAY_EVERY_MS 10000
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
 static void on_ready(struct transport *t);
@@ -16,7 +18,7 @@ static void on_due(struct loop_timer *t);
 static void defer_handshakes(struct gateway *g);
 
 void
-client_address(const struct address *peer, unsigned char out[16])
+client_peer_address(const struct address *peer, unsigned char out[16])
 {
 	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff }; /* RFC 4291 section 2.5.5.2 */
 
@@ -66,8 +68,19 @@ client_shed(struct gateway *g)
 	client_close(g->strangers);
 }
 
+static bool
+count_address(struct client *c)
+{
+	c->counted = limits_connect(&c->gateway->limits, c->address);
+	if (c->counted)
+		return true;
+	metrics_add(&c->gateway->metrics->values[METRIC_CONNECTIONS_REFUSED_ADDRESS], 1);
+	log_debug("connection refused: too many from one address", LOG_STR("client", c->ip));
+	return false;
+}
+
 enum err
-client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
+client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer, bool proxied)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	char ip[ADDRESS_TEXT_MAX];
@@ -80,14 +93,13 @@ client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
 	}
 	c->gateway = g;
 	c->timer.on_due = on_due;
-	client_address(peer, c->address);
+	c->state = proxied ? CLIENT_PROXY_HEADER : CLIENT_HANDSHAKE;
+	client_peer_address(peer, c->address);
 	if (peer->u.sa.sa_family != AF_UNIX) {
 		address_format_ip(peer, ip);
 		memcpy(c->ip, ip, strnlen(ip, sizeof(c->ip) - 1));
 	}
-	if (!limits_connect(&g->limits, c->address)) {
-		metrics_add(&g->metrics->values[METRIC_CONNECTIONS_REFUSED_ADDRESS], 1);
-		log_debug("connection refused: too many from one address", LOG_STR("client", c->ip));
+	if (!proxied && !count_address(c)) {
 		SSL_free(ssl);
 		close(fd);
 		free(c);
@@ -97,7 +109,8 @@ client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer)
 		SSL_set_accept_state(ssl);
 	err = transport_open(&c->transport, g->loop, fd, ssl, false, on_ready);
 	if (err) {
-		limits_disconnect(&g->limits, c->address);
+		if (c->counted)
+			limits_disconnect(&g->limits, c->address);
 		free(c);
 		return err;
 	}
@@ -151,10 +164,11 @@ client_close(struct client *c)
 
 	if (c->state == CLIENT_CLOSED)
 		return;
-	if (c->state == CLIENT_HANDSHAKE)
+	if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_PROXY_HEADER)
 		count_handshake(c, -1);
 	client_known(c); /* or nobody ever will be */
-	limits_disconnect(&g->limits, c->address);
+	if (c->counted)
+		limits_disconnect(&g->limits, c->address);
 	c->state = CLIENT_CLOSED;
 	let_front_go(c);
 	loop_timer_clear(g->loop, &c->timer);
@@ -353,11 +367,68 @@ queue_handshake(struct client *c)
 }
 
 static void
+refuse_proxy_header(struct client *c, const char *why)
+{
+	struct gateway *g = c->gateway;
+	uint64_t now = loop_now_ms(g->loop);
+
+	metrics_add(&g->metrics->values[METRIC_CONNECTIONS_REFUSED_PROXY], 1);
+	if (now >= g->proxy_silent_until_ms) {
+		g->proxy_silent_until_ms = now + PROXY_SAY_EVERY_MS;
+		log_warn("connection refused where listen.proxyProtocol is set", LOG_STR("peer", c->ip), LOG_STR("reason", why));
+	}
+	client_close(c);
+}
+
+/* Whom the load balancer has before it. False: not known yet, or never. */
+static bool
+take_proxy_header(struct client *c)
+{
+	const struct trusted_proxies *trusted = &c->gateway->config->trusted_proxies;
+	struct ip peer;
+	struct proxy_header header;
+	char bytes[PROXY_BYTES_MAX];
+	const char *why = "it ended before its header was whole";
+	size_t got;
+
+	memcpy(peer.bytes, c->address, sizeof(peer.bytes));
+	if (*c->ip && !trusted_proxies_have(trusted, &peer)) {
+		refuse_proxy_header(c, "its address is not among trustedProxies");
+		return false;
+	}
+	enum io io = transport_peek(&c->transport, bytes, sizeof(bytes), &got);
+	if (io == IO_AGAIN)
+		return false;
+	enum proxy_verdict verdict = io == IO_OK ? proxy_protocol_parse(bytes, got, &header, &why) : PROXY_BAD;
+	if (verdict == PROXY_MORE && !c->transport.ended) {
+		c->transport.drained = true;
+		return false;
+	}
+	if (verdict != PROXY_OK || transport_skip(&c->transport, header.bytes) != IO_OK) {
+		refuse_proxy_header(c, why);
+		return false;
+	}
+	if (header.has_ip) {
+		memcpy(c->address, header.ip.bytes, sizeof(c->address));
+		ip_format(&header.ip, c->ip);
+	}
+	c->state = CLIENT_HANDSHAKE;
+	if (count_address(c))
+		return true;
+	client_close(c);
+	return false;
+}
+
+static void
 on_ready(struct transport *t)
 {
 	struct client *c = OWNER(struct client, transport, t);
 
 	switch (c->state) {
+	case CLIENT_PROXY_HEADER:
+		if (take_proxy_header(c))
+			queue_handshake(c);
+		break;
 	case CLIENT_HANDSHAKE:
 		queue_handshake(c);
 		break;

@@ -22,7 +22,7 @@ struct client_protocol {
 	void (*drain)(struct client *c);
 };
 
-enum client_state { CLIENT_HANDSHAKE, CLIENT_OPEN, CLIENT_LINGER, CLIENT_CLOSED };
+enum client_state { CLIENT_PROXY_HEADER, CLIENT_HANDSHAKE, CLIENT_OPEN, CLIENT_LINGER, CLIENT_CLOSED };
 
 struct client {
 	struct transport transport;
@@ -36,6 +36,7 @@ struct client {
 	void *front;             /* the protocol's, from malloc */
 	struct shown_certificate certificate; /* after the handshake */
 	enum client_state state;
+	bool counted; /* for its address */
 	uint64_t linger_until_ms;
 	bool stays;              /* something on it may go on when a drain is over */
 	unsigned char address[16]; /* IPv6, or IPv4 mapped into it; zeros on a unix socket */
@@ -43,11 +44,12 @@ struct client {
 };
 
 /* The client's address as struct client has it. */
-void client_address(const struct address *peer, unsigned char out[16]);
+void client_peer_address(const struct address *peer, unsigned char out[16]);
 /* Handshakes cost 200 us and more of computing: so many steps, then those who are connected already. */
 #define CLIENT_HANDSHAKES_PER_TURN 4
-/* Takes fd and ssl (server side; NULL: plain) over. E_NOMEM, E_SYSTEM, E_LIMIT (too many of this address): both are closed. */
-MUST_CHECK enum err client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer);
+/* proxied: peer is a load balancer, and a header of the PROXY protocol in front of everything else says who the client is.
+ * Takes fd and ssl (server side; NULL: plain) over. E_NOMEM, E_SYSTEM, E_LIMIT (too many of this address): both are closed. */
+MUST_CHECK enum err client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer, bool proxied);
 /* In delay_ms from now protocol->on_timer. Moving it later costs nothing. */
 void client_timer_set(struct client *c, uint64_t delay_ms);
 /* Everything is written: say so, read on for a while, close (RFC 9112 section 9.6). The front is let go at once. */

@@ -44,6 +44,7 @@ TABLE(listen_tls_table,
 	ROW("minVersion", CONFIG_ENUM, proxyd_listen, tls.min_version, PLAIN, .fallback = "1.2", .words = tls_versions));
 ITEMS(listen_table, proxyd_listen,
 	ROW("address", CONFIG_STRING, proxyd_listen, address_text, NEEDED),
+	ROW("proxyProtocol", CONFIG_BOOL, proxyd_listen, proxy_protocol, PLAIN, .fallback = "false"),
 	BLOCK("tls", listen_tls_table, NEEDED));
 
 TABLE(issuer_table,
@@ -156,6 +157,7 @@ TABLE(audit_table,
 
 TABLE(root_table,
 	ROW("listen", CONFIG_BLOCK_LIST, proxyd_config, listen, NEEDED, .table = &listen_table, .max = PROXYD_LISTENERS_MAX),
+	ROW("trustedProxies", CONFIG_STRING_LIST, proxyd_config, trusted_proxies_text, PLAIN, .max = 256),
 	ROW("workers", CONFIG_INT, proxyd_config, workers, PLAIN, .fallback = "0", .max = PROXYD_WORKERS_MAX),
 	ROW("user", CONFIG_STRING, proxyd_config, user, 0),
 	ROW("pidFile", CONFIG_STRING, proxyd_config, pid_file, PLAIN),

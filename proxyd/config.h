@@ -3,6 +3,7 @@
 #define PROXYD_CONFIG_H
 
 #include "oidc/id_token.h"
+#include "proxyd/forwarded_for.h"
 #include "proxyd/kubeconfig.h"
 #include "proxyd/token_file.h"
 #include "shared/address.h"
@@ -19,6 +20,7 @@ struct proxyd_listen {
 		int min_version; /* 0: 1.2, 1: 1.3 */
 		struct slice cert_pem, key_pem; /* as read and checked: chain, leaf first, and its key. Workers use these, never the files */
 	} tls;
+	bool proxy_protocol; /* each connection begins with a header that says who calls (proxy_protocol.h) */
 	struct address address;
 	int line;
 };
@@ -87,6 +89,8 @@ struct proxyd_config {
 	struct arena arena;
 	struct arena secrets;        /* private keys, and kubeconfigs as a whole: their trees hold keys and tokens */
 	struct config_list listen;   /* proxyd_listen */
+	struct config_strings trusted_proxies_text;
+	struct trusted_proxies trusted_proxies; /* whose word about who is calling is taken */
 	int64_t workers;             /* 0: one per CPU; 1..256 */
 	const char *user;            /* to become when started as root; NULL: stay */
 	bool reload_on_change;       /* a change of this file counts as HUP; of files that it names, it always does */

@@ -130,6 +130,22 @@ config_check_address(struct check *k, const char *key, const char *text, struct 
 }
 
 static enum err
+check_trusted_proxies(struct check *k)
+{
+	const struct config_strings *list = &k->c->trusted_proxies_text;
+	struct ip_block *blocks = arena_alloc(&k->c->arena, (list->n + 1) * sizeof(*blocks));
+
+	if (!blocks)
+		return config_check_no_memory(k);
+	for (size_t i = 0; i < list->n; i++)
+		if (ip_block_parse(slice_str(list->items[i]), &blocks[i]))
+			return REFUSE(k, KEY_OF("trustedProxies[%zu]", i), "expected a block of addresses like \"10.0.0.0/8\" or \"fd00::/8\", found \"%s\"",
+				list->items[i]);
+	k->c->trusted_proxies = (struct trusted_proxies){ blocks, list->n };
+	return OK;
+}
+
+static enum err
 check_listen(struct check *k, size_t i)
 {
 	struct proxyd_listen *all = k->c->listen.items, *l = &all[i];
@@ -140,6 +156,8 @@ check_listen(struct check *k, size_t i)
 	for (size_t j = 0; j < i && !e; j++)
 		if (same_address(&all[j].address, &l->address) && !any_port(&l->address))
 			e = REFUSE(k, KEY_OF("listen[%zu].address", i), "\"%s\" is the address of listen[%zu] too", l->address_text, j);
+	if (!e && l->proxy_protocol && k->c->trusted_proxies.n == 0 && l->address.u.sa.sa_family != AF_UNIX)
+		e = REFUSE(k, KEY_OF("listen[%zu].proxyProtocol", i), "needs trustedProxies: the addresses of those who write the header; anybody could say who is calling");
 	if (!e)
 		e = config_check_pem(k, &k->c->arena, KEY_OF("listen[%zu].tls.certFile", i), l->tls.cert_file, &l->tls.cert_pem);
 	if (!e)
@@ -483,6 +501,8 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 
 	if (!err)
 		err = check_sandbox(&k);
+	if (!err)
+		err = check_trusted_proxies(&k);
 	for (size_t i = 0; i < c->listen.n && !err; i++)
 		err = check_listen(&k, i);
 	if (!err)

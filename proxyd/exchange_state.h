@@ -35,6 +35,8 @@ struct exchange {
 	enum http_method method;
 	enum http_upgrade upgrade; /* asked for */
 	bool retried;
+	struct ip forwarded_ip;   /* who called the trusted proxy whose connection it is */
+	char forwarded_text[IP_TEXT_MAX];
 	bool in_flight;           /* counted, under flight_key */
 	uint64_t flight_key[2];
 	const char *late;         /* an answer that is held back until the timer is due; NULL: none */

@@ -33,6 +33,8 @@ static const char help[] =
 	"  listen:                                 # required\n"
 	"  - address: \"0.0.0.0:8443\"               # IP:PORT, [IPv6]:PORT, :PORT (all), unix:/path; port 0: any free one\n"
 	"    tls: {certFile: FILE, keyFile: FILE, minVersion: \"1.2\"}\n"
+	"    proxyProtocol: false                  # true: each connection begins with a header of the PROXY protocol, v1 or v2\n"
+	"  trustedProxies: [10.0.0.0/8]            # who may say who is calling: X-Forwarded-For, PROXY; default: nobody\n"
 	"  workers: 0                              # 0: one for each CPU\n"
 	"  user: NAME                              # to become when started as root\n"
 	"  sandbox: available                      # required: do not start where the kernel has no seccomp or no Landlock\n"

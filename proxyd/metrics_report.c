@@ -13,6 +13,7 @@ static const struct row rows[] = {
 	{ "gatehouse_connections_spoken", "protocol", "http/1.1", METRIC_CONNECTIONS_H1 },
 	{ "gatehouse_connections_spoken", "protocol", "h2", METRIC_CONNECTIONS_H2 },
 	{ "gatehouse_connections_refused", "reason", "address", METRIC_CONNECTIONS_REFUSED_ADDRESS },
+	{ "gatehouse_connections_refused", "reason", "proxyHeader", METRIC_CONNECTIONS_REFUSED_PROXY },
 	{ "gatehouse_connections_refused", "reason", "shed", METRIC_CONNECTIONS_SHED },
 	{ "gatehouse_connections_open", NULL, NULL, METRIC_CONNECTIONS_OPEN },
 	{ "gatehouse_tls_handshakes", "kind", "full", METRIC_HANDSHAKES_FULL },
@@ -48,7 +49,7 @@ static const struct {
 } families[] = {
 	{ "gatehouse_connections_accepted", "counter", NULL, "Client connections taken from the listeners." },
 	{ "gatehouse_connections_spoken", "counter", NULL, "Client connections by what was spoken on them after the handshake." },
-	{ "gatehouse_connections_refused", "counter", NULL, "Client connections closed by us for a limit: too many of an address, or shed for newer ones." },
+	{ "gatehouse_connections_refused", "counter", NULL, "Client connections closed by us: too many of an address, no PROXY header where one was due, or shed for newer ones." },
 	{ "gatehouse_connections_open", "gauge", NULL, "Client connections at this moment." },
 	{ "gatehouse_tls_handshakes", "counter", NULL, "TLS handshakes with clients, by how they ended." },
 	{ "gatehouse_tls_handshakes_open", "gauge", NULL, "Client connections whose handshake is not over." },

@@ -340,6 +340,34 @@ transport_discard(struct transport *t)
 	return IO_OK;
 }
 
+enum io
+transport_peek(struct transport *t, char *p, size_t n, size_t *got)
+{
+	ssize_t r = receive(t, p, n, MSG_PEEK);
+
+	*got = r > 0 ? (size_t)r : 0;
+	/* The bytes stay where they are: whether more comes is for the next event to say, whether these are taken, for the caller. */
+	t->drained = r < 0 && errno == EAGAIN;
+	if (r > 0)
+		return IO_OK;
+	return r == 0 ? IO_EOF : t->drained ? IO_AGAIN : fail(t, errno);
+}
+
+enum io
+transport_skip(struct transport *t, size_t n)
+{
+	char waste[512];
+
+	while (n) {
+		ssize_t r = receive(t, waste, n < sizeof(waste) ? n : sizeof(waste), 0);
+		if (r <= 0)
+			return r == 0 ? IO_EOF : fail(t, errno);
+		n -= (size_t)r;
+	}
+	t->drained = false;
+	return IO_OK;
+}
+
 void
 transport_send_raw(struct transport *t, struct slice bytes)
 {

@@ -62,6 +62,10 @@ void transport_end(struct transport *t);
 /* Throw away what the peer still sends, undecrypted: IO_AGAIN, IO_EOF, IO_FAILED. At most TRANSPORT_DISCARD_MAX bytes a call; IO_OK: there is more. */
 #define TRANSPORT_DISCARD_MAX (1u << 20)
 enum io transport_discard(struct transport *t);
+/* What stands in front of TLS: look at up to n bytes of it without taking them; *got is how many there are, with IO_OK. */
+enum io transport_peek(struct transport *t, char *p, size_t n, size_t *got);
+/* Take n bytes that have been looked at. */
+enum io transport_skip(struct transport *t, size_t n);
 /* Send raw bytes below TLS: the answer to plain HTTP on a TLS port. What does not fit at once is lost. */
 void transport_send_raw(struct transport *t, struct slice bytes);
 

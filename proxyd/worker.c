@@ -36,6 +36,7 @@ struct listener {
 	struct loop_watch watch;
 	struct worker *worker;
 	SSL_CTX *tls;
+	bool proxied;
 };
 
 struct worker {
@@ -113,7 +114,7 @@ take_connection(struct listener *l, int fd, const struct address *peer)
 		close(fd);
 		return;
 	}
-	enum err err = client_new(&w->gateway, fd, ssl, peer);
+	enum err err = client_new(&w->gateway, fd, ssl, peer, l->proxied);
 	if (err && err != E_LIMIT)
 		log_error("connection not taken: out of memory");
 }
@@ -404,6 +405,7 @@ listener_init(struct worker *w, size_t at)
 		.clock = w->start->clock };
 
 	l->worker = w;
+	l->proxied = from->proxy_protocol;
 	l->watch.fd = w->start->listen_fds[at];
 	l->watch.on_event = on_listener;
 	/* Inherited by what is accepted: one system call less for each connection. */

@@ -42,6 +42,14 @@ ip_block_parse(struct slice text, struct ip_block *out)
 	return OK;
 }
 
+const char *
+ip_format(const struct ip *ip, char out[IP_TEXT_MAX])
+{
+	bool v4 = is_v4(ip);
+
+	return inet_ntop(v4 ? AF_INET : AF_INET6, ip->bytes + (v4 ? sizeof(v4_prefix) : 0), out, IP_TEXT_MAX);
+}
+
 bool
 ip_block_has(const struct ip_block *b, const struct ip *ip)
 {

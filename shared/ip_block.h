@@ -18,6 +18,9 @@ struct ip_block {
 MUST_CHECK enum err ip_parse(struct slice text, struct ip *out);
 /* Bits behind the prefix may be set; they do not count. E_FORMAT. */
 MUST_CHECK enum err ip_block_parse(struct slice text, struct ip_block *out);
+/* "192.0.2.1", "2001:db8::1"; an IPv4 address as IPv4. Returns out. */
+#define IP_TEXT_MAX 46
+const char *ip_format(const struct ip *ip, char out[IP_TEXT_MAX]);
 bool ip_block_has(const struct ip_block *b, const struct ip *ip);
 
 #endif

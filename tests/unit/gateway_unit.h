@@ -344,6 +344,7 @@ struct rig {
 	SSL_CTX *front_tls, *back_tls, *client_tls;
 	struct clock clock;
 	int listen_fd, authd_fd, cluster_fd;
+	bool proxied; /* clients begin with a PROXY header */
 	struct loop_watch listener, orders;
 	int order_fds[2];
 	pthread_t thread;
@@ -398,7 +399,7 @@ rig_on_listener(struct loop_watch *w, uint32_t events)
 	SSL *ssl = SSL_new(r->front_tls);
 	if (!ssl)
 		close(fd); /* out of memory, in a test that wants it */
-	else if (client_new(&r->gateway, fd, ssl, &peer))
+	else if (client_new(&r->gateway, fd, ssl, &peer, r->proxied))
 		return;
 }
 

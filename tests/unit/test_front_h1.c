@@ -189,12 +189,12 @@ addresses_of_both_families_are_told_apart(void **state)
 	unsigned char out[16], none[16] = { 0 };
 
 	(void)state;
-	client_address(&v4, out);
+	client_peer_address(&v4, out);
 	assert_memory_equal(out, "\0\0\0\0\0\0\0\0\0\0\xff\xff\1\2\3\4", 16);
 	memset(&v6.u.in6.sin6_addr, 7, 16);
-	client_address(&v6, out);
+	client_peer_address(&v6, out);
 	assert_memory_equal(out, "\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7", 16);
-	client_address(&un, out);
+	client_peer_address(&un, out);
 	assert_memory_equal(out, none, 16);
 }
 

@@ -67,7 +67,7 @@ check_grants(struct config_check *k)
 		return authd_config_refuse(k, "oauth2.grantTypes", "expected authorization_code among them: authd does nothing without it");
 	if (!c->oauth2.password_connector)
 		c->oauth2.grants &= ~GRANT_BIT(GRANT_PASSWORD);
-	c->oauth2.grants &= ~(GRANT_BIT(GRANT_IMPLICIT) | GRANT_BIT(GRANT_TOKEN_EXCHANGE));
+	c->oauth2.grants &= ~GRANT_BIT(GRANT_IMPLICIT);
 	return OK;
 }
 

@@ -29,6 +29,8 @@ struct connector_ops {
 	enum err (*finish)(struct connector *c, const char *redirect_uri, const struct form *query, struct slice verifier, connector_done *done, void *arg);
 	/* Read the person again at refresh, from connector_data. Missing upstream: CONNECTOR_UNAVAILABLE, the old groups serve. */
 	enum err (*refresh)(struct connector *c, const struct record_user *user, connector_done *done, void *arg);
+	/* Whose access token of the upstream this is, if it was given to this connector's own application; one that was given to any other is CONNECTOR_DENIED. */
+	enum err (*exchange)(struct connector *c, struct slice access_token, connector_done *done, void *arg);
 	void (*free)(struct connector *c);
 };
 struct connector {

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,7 +21,7 @@ struct github {
 };
 
 /* The calls of one sign-in, in their order. */
-enum step { STEP_TOKEN, STEP_USER, STEP_EMAILS, STEP_MEMBER, STEP_TEAMS, STEP_ORGS, STEP_END };
+enum step { STEP_TOKEN, STEP_CHECK, STEP_USER, STEP_EMAILS, STEP_MEMBER, STEP_TEAMS, STEP_ORGS, STEP_END };
 
 struct signin {
 	struct github *g;
@@ -123,6 +124,7 @@ signin_advance(struct signin *s)
 	s->url = NULL;
 	switch (s->step) {
 	case STEP_TOKEN:
+	case STEP_CHECK:
 		s->step = STEP_USER;
 		break;
 	case STEP_USER:
@@ -184,9 +186,15 @@ step_read(struct signin *s, const struct fetch_result *r, struct slice *why)
 		s->member[s->org] = r->status == 204;
 		return OK;
 	}
+	if (s->step == STEP_CHECK && (r->status == 404 || r->status == 422)) {
+		*why = SLICE_LIT("it is not valid, or was given to another application.");
+		return E_DENIED;
+	}
 	if (r->status != 200)
 		return E_FORMAT;
 	switch (s->step) {
+	case STEP_CHECK:
+		return github_answer_check(body, s->g->c->client_id);
 	case STEP_TOKEN:
 		return github_answer_token(body, &s->arena, &s->token, why);
 	case STEP_USER:
@@ -206,7 +214,7 @@ step_read(struct signin *s, const struct fetch_result *r, struct slice *why)
 static void
 step_count(const struct signin *s, const struct fetch_result *r)
 {
-	static const char *const calls[] = { [STEP_TOKEN] = "access_token", [STEP_USER] = "user", [STEP_EMAILS] = "emails", [STEP_MEMBER] = "org_member",
+	static const char *const calls[] = { [STEP_TOKEN] = "access_token", [STEP_CHECK] = "check_token", [STEP_USER] = "user", [STEP_EMAILS] = "emails", [STEP_MEMBER] = "org_member",
 		[STEP_TEAMS] = "teams", [STEP_ORGS] = "orgs", [STEP_END] = "" };
 	const char *result = r->err == E_AGAIN ? "abandoned" : r->err == E_LIMIT ? "too_long" : r->err != OK ? "unreachable" :
 		r->status >= 500 ? "server_error" : rate_limit_s(r) >= 0 ? "rate_limited" : r->status == 401 ? "unauthorized" : "answered";
@@ -239,7 +247,7 @@ step_done(void *arg, struct fetch_result *r)
 		signin_fail(s, CONNECTOR_UNAVAILABLE, limited, text);
 		return;
 	}
-	if (r->status == 401 && s->step != STEP_TOKEN) {
+	if (r->status == 401 && s->step > STEP_CHECK) {
 		signin_fail(s, CONNECTOR_DENIED, 0, "The permission that you gave at GitHub has been withdrawn. Sign in again.");
 		return;
 	}
@@ -304,6 +312,11 @@ step_url(struct signin *s)
 	case STEP_ORGS:
 		buf_add_str(&b, "/user/orgs?per_page=100");
 		break;
+	case STEP_CHECK:
+		buf_add_str(&b, "/applications/");
+		buf_add_urlencoded(&b, slice_str(s->g->c->client_id));
+		buf_add_str(&b, "/token");
+		break;
 	case STEP_TOKEN:
 	case STEP_END:
 		break;
@@ -314,9 +327,53 @@ step_url(struct signin *s)
 	return url;
 }
 
+/* "Basic …" of the application itself. In the arena; NULL: no memory. */
+static char *
+application_authorization(struct signin *s)
+{
+	char *pair = arena_printf(&s->arena, "%s:%s", s->g->c->client_id, s->g->c->client_secret), *base64;
+	size_t n = pair ? strlen(pair) : 0;
+
+	base64 = arena_alloc(&s->arena, (n + 2) / 3 * 4 + 1);
+	if (!pair || !base64)
+		return NULL;
+	EVP_EncodeBlock((unsigned char *)base64, (const unsigned char *)pair, (int)n);
+	return arena_printf(&s->arena, "Authorization: Basic %s", base64);
+}
+
+/* "Check a token" (REST API, apps/oauth-applications): the one call that says which application a token was given to. */
+static void
+check_send(struct signin *s)
+{
+	char *authorization = application_authorization(s);
+	struct buf body;
+	enum err err = E_NOMEM;
+
+	if (!s->url)
+		s->url = step_url(s);
+	buf_init(&body, 8192);
+	buf_add_str(&body, "{\"access_token\":");
+	buf_add_json(&body, s->token);
+	buf_add_char(&body, '}');
+	if (authorization && s->url && buf_ok(&body)) {
+		const char *headers[] = { "Accept: application/vnd.github+json", "Content-Type: application/json", "X-GitHub-Api-Version: " GITHUB_API_VERSION, authorization,
+			NULL };
+		struct fetch_request req = { .method = "POST", .url = s->url, .headers = headers, .body = buf_slice(&body), .ca_file = s->g->c->root_ca,
+			.timeout_ms = GITHUB_TIMEOUT_MS, .body_bytes_max = GITHUB_ANSWER_BYTES_MAX };
+		err = fetch_start(s->g->fetcher, &req, step_done, s);
+	}
+	buf_fini_secret(&body);
+	if (err != OK)
+		signin_fail(s, CONNECTOR_UNAVAILABLE, 5, "Too many sign-ins with GitHub are under way. Try again in a little while.");
+}
+
 static void
 step_send(struct signin *s)
 {
+	if (s->step == STEP_CHECK) {
+		check_send(s);
+		return;
+	}
 	if (!s->url)
 		s->url = step_url(s);
 	if (!s->authorization)
@@ -438,6 +495,22 @@ github_refresh(struct connector *base, const struct record_user *user, connector
 	return OK;
 }
 
+static enum err
+github_exchange(struct connector *base, struct slice access_token, connector_done *done, void *arg)
+{
+	struct signin *s = signin_new((struct github *)base, done, arg);
+
+	if (!s)
+		return E_NOMEM;
+	s->token = arena_slice(&s->arena, access_token);
+	s->step = STEP_CHECK;
+	if (s->token.p)
+		step_send(s);
+	else
+		signin_fail(s, CONNECTOR_UNAVAILABLE, 5, "The server is short of memory. Try again.");
+	return OK;
+}
+
 static void
 github_free(struct connector *base)
 {
@@ -446,7 +519,7 @@ github_free(struct connector *base)
 	free(g);
 }
 
-static const struct connector_ops github_ops = { github_begin, github_finish, github_refresh, github_free };
+static const struct connector_ops github_ops = { github_begin, github_finish, github_refresh, github_exchange, github_free };
 
 struct connector *
 github_connector_new(const struct authd_connector_config *config, struct fetcher *f, struct counters *counters)

@@ -52,6 +52,18 @@ github_answer_token(struct slice json, struct arena *arena, struct slice *token,
 }
 
 enum err
+github_answer_check(struct slice json, const char *client_id)
+{
+	json_t *root = parse(json), *app = json_object_get(root, "app"), *id = json_object_get(app, "client_id");
+	enum err err = E_FORMAT;
+
+	if (json_is_string(id))
+		err = strcmp(json_string_value(id), client_id) == 0 ? OK : E_DENIED;
+	json_decref(root);
+	return err;
+}
+
+enum err
 github_answer_user(struct slice json, struct arena *arena, struct github_user *out)
 {
 	memset(out, 0, sizeof(*out));

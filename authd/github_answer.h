@@ -8,6 +8,9 @@
 /* The access_token answer. E_FORMAT: not JSON as documented; E_DENIED: GitHub's own error, whose error_description is in *why. */
 MUST_CHECK enum err github_answer_token(struct slice json, struct arena *arena, struct slice *token, struct slice *why);
 
+/* The answer to "check a token": E_DENIED unless it was given to this application; E_FORMAT: not JSON as documented. */
+MUST_CHECK enum err github_answer_check(struct slice json, const char *client_id);
+
 struct github_user {
 	int64_t id; /* > 0 */
 	struct slice login, name;

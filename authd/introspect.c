@@ -20,17 +20,6 @@ answer(struct request *r, const struct introspection *i)
 	client_endpoint_send(r, 200, &body);
 }
 
-static bool
-is_peer(const struct client *c, struct slice id)
-{
-	if (slice_eq_str(id, c->id))
-		return true;
-	for (size_t i = 0; i < c->trusted_peer_n; i++)
-		if (slice_eq_str(id, c->trusted_peers[i]))
-			return true;
-	return false;
-}
-
 static struct slice
 username_of(const struct record_user *u)
 {
@@ -47,7 +36,7 @@ look_at_access(struct request *r, struct slice token, const struct client *calle
 	const struct client *owner;
 	enum err e = own_token_open(r, token, "at+jwt", false, &own);
 
-	if (e == OK && !is_peer(caller, own.client_id))
+	if (e == OK && !client_is_peer(caller, own.client_id))
 		e = E_DENIED;
 	if (e == OK && !own.grant.n)
 		e = directory_client(&d, own.client_id, &owner);

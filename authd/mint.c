@@ -18,6 +18,12 @@ mint_expires_at(const struct request *r, const struct client *client)
 	return request_now_s(r) + lifetime_s(r, client);
 }
 
+static int64_t
+expires_at(const struct request *r, const struct mint *m)
+{
+	return m->expires_at ? m->expires_at : mint_expires_at(r, m->client);
+}
+
 /* Claims into a token in the arena. */
 static enum err
 mint(struct request *r, const char *typ, struct buf *claims, struct slice *token)
@@ -43,7 +49,7 @@ mint_access(struct request *r, const struct mint *m, struct slice *token)
 	struct token_person person = { 0 };
 	struct access_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = slice_str(m->client->id), .scope = m->scope,
 		.jti = request_secret(r, JTI_BYTES), .sid = m->sid, .grant = m->grant_id, .person = m->user ? &person : NULL,
-		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r, m->client) };
+		.issued_at = request_now_s(r), .expires_at = expires_at(r, m) };
 	struct buf claims;
 
 	if (!c.jti.p)
@@ -72,7 +78,7 @@ mint_id(struct request *r, const struct mint *m, struct slice access_token, stru
 	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = slice_str(m->client->id), .audiences = m->audiences.items,
 		.audience_n = m->audiences.n, .person = &person, .scopes = scope_bits(m->scope), .nonce = m->nonce, .sid = m->sid,
 		.jti = request_secret(r, JTI_BYTES), .access_token = access_token, .alg = signing_alg(r), .auth_time = m->auth_time,
-		.issued_at = request_now_s(r), .expires_at = mint_expires_at(r, m->client) };
+		.issued_at = request_now_s(r), .expires_at = expires_at(r, m) };
 	struct buf claims;
 
 	if (!c.jti.p)
@@ -129,9 +135,27 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 	return buf_ok(out) ? OK : E_NOMEM;
 }
 
+enum err
+mint_exchange_answer(struct request *r, const struct mint *m, bool id_token, struct buf *out)
+{
+	struct slice token;
+	enum err e = id_token ? mint_id(r, m, SLICE_NONE, &token) : mint_access(r, m, &token);
+
+	if (e != OK)
+		return e;
+	/* Section 2.2.1: N_A is the type of what cannot be used as an access token. */
+	buf_add_str(out, "{\"access_token\":");
+	buf_add_json(out, token);
+	buf_printf(out, ",\"issued_token_type\":\"urn:ietf:params:oauth:token-type:%s\",\"token_type\":\"%s\",\"expires_in\":%lld,\"scope\":",
+		id_token ? "id_token" : "access_token", id_token ? "N_A" : "Bearer", (long long)(expires_at(r, m) - request_now_s(r)));
+	buf_add_json(out, m->scope);
+	buf_add_char(out, '}');
+	return buf_ok(out) ? OK : E_NOMEM;
+}
+
 /* What a session says of its person, for a client; NULL: for the issuer itself. */
 static enum err
-mint_of_session(struct request *r, const struct record_session *s, const struct client *client, int64_t *expires_at, struct slice *token)
+mint_of_session(struct request *r, const struct record_session *s, const struct client *client, int64_t *until, struct slice *token)
 {
 	int64_t now_s = request_now_s(r);
 	const char *issuer = r->generation->config->issuer;
@@ -145,7 +169,7 @@ mint_of_session(struct request *r, const struct record_session *s, const struct 
 		return E_SYSTEM;
 	if (person_claims(&r->arena, client, &s->user, &person) != OK)
 		return E_NOMEM;
-	*expires_at = c.expires_at = now_s + MINT_SESSION_S < s->expires_at ? now_s + MINT_SESSION_S : s->expires_at;
+	*until = c.expires_at = now_s + MINT_SESSION_S < s->expires_at ? now_s + MINT_SESSION_S : s->expires_at;
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
 	enum err e = mint(r, "JWT", &claims, token);
@@ -163,7 +187,7 @@ mint_session(struct request *r, struct record_session *s)
 enum err
 mint_session_for(struct request *r, const struct record_session *s, const struct client *client, struct slice *token)
 {
-	int64_t expires_at;
+	int64_t until;
 
-	return mint_of_session(r, s, client, &expires_at, token);
+	return mint_of_session(r, s, client, &until, token);
 }

@@ -13,11 +13,14 @@ struct mint {
 	const struct record_user *user;
 	int64_t auth_time;
 	struct slice refresh_token; /* .n 0: none */
+	int64_t expires_at;         /* 0: by the client's lifetime */
 };
 /* When access and ID tokens that are minted now for a client expire. */
 int64_t mint_expires_at(const struct request *r, const struct client *client);
 /* Append the token endpoint's answer (RFC 6749 5.1, OpenID Connect Core 3.1.3.3). */
 MUST_CHECK enum err mint_answer(struct request *r, const struct mint *m, struct buf *out);
+/* The answer to a token exchange (RFC 8693 section 2.2.1): an ID token, or an access token. */
+MUST_CHECK enum err mint_exchange_answer(struct request *r, const struct mint *m, bool id_token, struct buf *out);
 /* The same for a client that acts for itself (RFC 6749 section 4.4.3): an access token, and nothing else. */
 MUST_CHECK enum err mint_client_answer(struct request *r, const struct client *client, struct buf *out);
 /* A session's JWT for proxyd: audience is the issuer itself. Sets s->jwt and s->jwt_expires_at; the text lives in the arena. */

@@ -1,6 +1,38 @@
 #include "authd/own_token.h"
+#include "oidc/authorization_request.h"
 #include "oidc/id_token.h"
 #include "oidc/strict_json.h"
+
+static enum err
+audiences_read(struct arena *arena, json_t *aud, struct record_strings *out)
+{
+	bool list = json_is_array(aud);
+
+	out->n = list ? json_array_size(aud) : 1;
+	out->items = arena_alloc(arena, (out->n + 1) * sizeof *out->items);
+	for (size_t i = 0; out->items && i < out->n; i++) {
+		out->items[i] = arena_slice(arena, strict_json_string(list ? json_array_get(aud, i) : aud));
+		if (!out->items[i].p)
+			return E_NOMEM;
+	}
+	return out->items ? OK : E_NOMEM;
+}
+
+static unsigned
+claims_shown(json_t *root)
+{
+	static const struct {
+		const char *claim;
+		unsigned scope;
+	} signs[] = { { "email_verified", SCOPE_EMAIL }, { "groups", SCOPE_GROUPS }, { "name", SCOPE_PROFILE }, { "preferred_username", SCOPE_PROFILE },
+		{ "federated_claims", SCOPE_FEDERATED_ID } };
+	unsigned shown = SCOPE_OPENID;
+
+	for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
+		if (json_object_get(root, signs[i].claim))
+			shown |= signs[i].scope;
+	return shown;
+}
 
 static enum err
 claims_read(struct arena *arena, struct slice claims, struct own_token *out)
@@ -21,6 +53,10 @@ claims_read(struct arena *arena, struct slice claims, struct own_token *out)
 		if (!wanted[i].to->p)
 			e = E_NOMEM;
 	}
+	if (e == OK)
+		e = audiences_read(arena, json_object_get(root, "aud"), &out->audiences);
+	out->shown = claims_shown(root);
+	out->auth_time = json_integer_value(json_object_get(root, "auth_time"));
 	/* integers, if there at all: id_token_open has seen to that */
 	out->issued_at = json_integer_value(json_object_get(root, "iat"));
 	out->expires_at = json_integer_value(json_object_get(root, "exp"));

@@ -21,8 +21,8 @@ token_refuse_grant(struct request *r, const struct token *t, enum grant_verdict 
 /* ---- answers ---- */
 
 /* body: taken. */
-static void
-answer_minted(struct request *r, enum err result, struct buf *body)
+void
+token_answer_minted(struct request *r, enum err result, struct buf *body)
 {
 	if (result == OK) {
 		counters_tokens(r->app->counters, grant_type_name(((const struct token *)r->state)->request.grant));
@@ -40,7 +40,7 @@ answer(struct request *r, const struct mint *m)
 	struct buf body;
 
 	buf_init(&body, 0);
-	answer_minted(r, mint_answer(r, m, &body), &body);
+	token_answer_minted(r, mint_answer(r, m, &body), &body);
 }
 
 void
@@ -236,13 +236,13 @@ client_credentials(struct request *r, const struct token *t)
 	}
 	buf_init(&body, 0);
 	log_info("client got a token for itself", LOG_SLICE("client", id), LOG_REQ(r->id));
-	answer_minted(r, mint_client_answer(r, t->client, &body), &body);
+	token_answer_minted(r, mint_client_answer(r, t->client, &body), &body);
 }
 
 /* ---- the request ---- */
 
 static void
-token_answer(struct request *r, struct token *t)
+token_answer(struct request *r, struct token *t, const struct form *form)
 {
 	if (!client_endpoint_grant(r, t->client, t->request.grant))
 		return;
@@ -262,8 +262,12 @@ token_answer(struct request *r, struct token *t)
 	case GRANT_CLIENT_CREDENTIALS:
 		client_credentials(r, t);
 		return;
-	default:
-		client_endpoint_refuse_with(r, 400, "unsupported_grant_type", "this grant type is not among those that are allowed here");
+	case GRANT_TOKEN_EXCHANGE:
+		token_exchange(r, t, form);
+		return;
+	case GRANT_IMPLICIT:
+	case GRANT_TYPES:
+		break; /* no grant of this endpoint, which the parser knows */
 	}
 }
 
@@ -301,5 +305,5 @@ token_request(struct request *r, struct slice rest)
 		return;
 	}
 	r->state = t;
-	token_answer(r, t);
+	token_answer(r, t, form);
 }

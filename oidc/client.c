@@ -99,6 +99,17 @@ pattern_matches(const char *pattern, struct slice text)
 }
 
 bool
+client_is_peer(const struct client *c, struct slice id)
+{
+	if (slice_eq_str(id, c->id))
+		return true;
+	for (size_t i = 0; i < c->trusted_peer_n; i++)
+		if (slice_eq_str(id, c->trusted_peers[i]))
+			return true;
+	return false;
+}
+
+bool
 client_group_wanted(const struct client *c, struct slice group)
 {
 	for (size_t i = 0; i < c->group_n; i++)

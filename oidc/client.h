@@ -51,6 +51,8 @@ bool client_redirect_uri_ok(const struct client *c, struct slice uri);
 #define CLIENT_DEVICE_CALLBACK "/device/callback"
 bool client_has_device_callback(const struct client *c);
 
+/* Whether id is the client itself, or one that it trusts as a peer: whose tokens are meant for it too. */
+bool client_is_peer(const struct client *c, struct slice id);
 /* Whether the client is told about a group. */
 bool client_group_wanted(const struct client *c, struct slice group);
 

@@ -30,6 +30,7 @@ class GitHub:
         self.client_id, self.client_secret = client_id, client_secret
         self.accounts, self.codes, self.tokens = {}, {}, {}
         self.next_user, self.deny, self.page_size = None, False, 100
+        self.others_tokens = set()  # good ones that were given to another application
         self.fail, self.delay, self.calls, self.lock = {}, None, [], threading.Lock()
         outer = self
 
@@ -83,6 +84,8 @@ class GitHub:
             return self._authorize(h, query)
         if url.path == "/login/oauth/access_token" and method == "POST":
             return self._access_token(h, dict(urllib.parse.parse_qsl(body.decode())))
+        if url.path.startswith("/applications/") and method == "POST":
+            return self._check_token(h, url.path, json.loads(body))
         scheme, _, token = h.headers.get("Authorization", "").partition(" ")
         account = self.tokens.get(token) if scheme.lower() in ("bearer", "token") else None
         if not account:
@@ -120,6 +123,15 @@ class GitHub:
             self.tokens[token] = account
             answer = {"access_token": token, "scope": scope.replace(" ", ","), "token_type": "bearer"}
         self._answer(h, 200, answer)
+
+    def _check_token(self, h, path, form):
+        pair = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
+        if h.headers.get("Authorization") != f"Basic {pair}":
+            return self._answer(h, 401, {"message": "Requires authentication"})
+        account = self.tokens.get(form["access_token"])
+        if path != f"/applications/{self.client_id}/token" or not account or form["access_token"] in self.others_tokens:
+            return self._answer(h, 404, {"message": "Not Found"})
+        return self._answer(h, 200, {"id": 1, "app": {"client_id": self.client_id, "name": "Gatehouse"}, "user": {"login": account.login, "id": account.id}})
 
     def _api(self, h, account, path, query):
         parts = path.strip("/").split("/")

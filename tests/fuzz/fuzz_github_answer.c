@@ -16,7 +16,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	int rank = 0;
 	enum err err = OK;
 	arena_init(&arena, 8u << 20);
-	switch (data[0] % 6) {
+	switch (data[0] % 7) {
 	case 0:
 		err = github_answer_token(json, &arena, &a, &b);
 		break;
@@ -31,6 +31,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		break;
 	case 4:
 		err = github_answer_orgs(json, &arena, &orgs);
+		break;
+	case 6:
+		err = github_answer_check(json, "client");
 		break;
 	default:
 		a = github_answer_next(json, SLICE_LIT("https://api.github.com"));

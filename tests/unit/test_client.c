@@ -89,6 +89,19 @@ a_logout_token_goes_over_https_or_stays_on_this_machine(void **state)
 		assert_false(client_backchannel_logout_uri_ok(bad[i]));
 }
 
+static void
+a_client_s_peers_are_itself_and_those_it_trusts(void **state)
+{
+	(void)state;
+	static const char *const peers[] = { "web", "ci" };
+	const struct client c = { .id = "api", .trusted_peers = peers, .trusted_peer_n = 2 };
+
+	assert_true(client_is_peer(&c, SLICE_LIT("api")));
+	assert_true(client_is_peer(&c, SLICE_LIT("ci")));
+	assert_false(client_is_peer(&c, SLICE_LIT("we")));
+	assert_false(client_is_peer(&c, SLICE_NONE));
+}
+
 static bool
 wanted(const char *pattern, const char *group)
 {
@@ -145,6 +158,7 @@ main(void)
 		cmocka_unit_test(a_registered_uri_matches_exactly_or_not_at_all),
 		cmocka_unit_test(a_public_client_may_use_any_loopback_port_with_its_path),
 		cmocka_unit_test(a_pattern_of_groups_has_stars_for_any_run_of_characters),
+		cmocka_unit_test(a_client_s_peers_are_itself_and_those_it_trusts),
 		cmocka_unit_test(a_pattern_of_many_stars_ends_soon),
 		cmocka_unit_test(the_mark_of_the_device_flow_is_no_place_to_be_sent_to),
 		cmocka_unit_test(a_public_client_without_uris_may_use_loopback_and_the_out_of_band_page),

@@ -231,11 +231,24 @@ damaged_team_and_org_lists_are_refused_and_long_ones_bounded(void **state)
 	}
 }
 
+static void
+a_token_counts_only_where_the_answer_names_our_application(void **state)
+{
+	(void)state;
+	assert_int_equal(github_answer_check(SLICE_LIT("{\"app\":{\"client_id\":\"ours\"},\"user\":{\"id\":1}}"), "ours"), OK);
+	assert_int_equal(github_answer_check(SLICE_LIT("{\"app\":{\"client_id\":\"Ours\"}}"), "ours"), E_DENIED);
+	assert_int_equal(github_answer_check(SLICE_LIT("{\"app\":{\"client_id\":1}}"), "ours"), E_FORMAT);
+	assert_int_equal(github_answer_check(SLICE_LIT("{\"app\":\"ours\"}"), "ours"), E_FORMAT);
+	assert_int_equal(github_answer_check(SLICE_LIT("[]"), "ours"), E_FORMAT);
+	assert_int_equal(github_answer_check(SLICE_LIT("{\"app\":{\"client_id\":\"other\",\"client_id\":\"ours\"}}"), "ours"), E_FORMAT);
+}
+
 int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(token_is_read_and_github_errors_are_passed_on), T(token_answers_that_are_not_as_documented_are_refused),
+		T(a_token_counts_only_where_the_answer_names_our_application),
 		T(user_needs_a_numeric_id_and_a_login), T(only_verified_addresses_count_and_the_preferred_domain_comes_first),
 		T(a_star_in_the_preferred_domain_stands_for_one_label), T(damaged_email_lists_are_refused), T(next_page_is_followed_only_at_the_api_itself),
 		T(groups_of_listed_orgs_match_without_case_and_keep_the_configured_name), T(legacy_org_gives_bare_team_names),

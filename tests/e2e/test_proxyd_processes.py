@@ -129,6 +129,9 @@ def test_the_example_in_help_is_a_configuration(tmp_path, ca):
             ("tokenFile: FILE", f"tokenFile: {tokens}"),
             ("file: LOG", f"file: {tmp_path}/proxyd.log"),
             ("file: AUDIT", f"file: {tmp_path}/audit.log"),
+            ("https://HOST:PORT/BASE", "https://127.0.0.1:8444/base"),
+            ("allowedOrigins: [https://HOST]", "allowedOrigins: [https://app.example.com]"),
+            ("serverName: NAME", "serverName: app.example.com"),
             ("user: NAME", f"user: {pwd.getpwuid(os.geteuid()).pw_name}"),
         ):
             assert word in example

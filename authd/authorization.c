@@ -67,13 +67,42 @@ authorization_record(struct request *r, const struct authorization_request *a)
 	};
 }
 
+#define SPARED_MAX 256 /* for one that comes: each is read and written again, 10 us, and then stands behind all others */
+
+/* The sign-in that expires first makes room, unless the person has proved who they are and is about to agree: those are as few as there are people, and
+ * whoever floods us with sign-ins that nobody finishes must not push them out. */
+static enum err
+make_room(struct store_txn *t, int64_t newest_at, struct arena *arena, unsigned *spared)
+{
+	struct record_auth_request a;
+	struct slice key;
+	enum err e = store_first(t, RECORD_AUTH_REQUEST, arena, &key), found;
+
+	if (e != OK)
+		return e;
+	found = store_get(t, RECORD_AUTH_REQUEST, key, arena, &a);
+	if (found != OK && found != E_EMPTY)
+		return found;
+	if (found == OK && a.logged_in && (*spared)++ < SPARED_MAX) {
+		a.expires_at = newest_at + 1;
+		return store_put(t, RECORD_AUTH_REQUEST, key, &a);
+	}
+	return store_delete(t, RECORD_AUTH_REQUEST, key);
+}
+
 enum err
 authorization_put(struct store_txn *t, struct slice id, const struct record_auth_request *a)
 {
-	size_t gone;
+	struct arena arena;
+	unsigned spared = 0;
 	enum err e = store_put(t, RECORD_AUTH_REQUEST, id, a);
 
-	return e == OK ? store_trim(t, RECORD_AUTH_REQUEST, AUTH_REQUESTS_MAX, &gone) : e;
+	arena_init(&arena, REQUEST_ARENA_BYTES_MAX);
+	while (e == OK && store_count(t, RECORD_AUTH_REQUEST) > AUTH_REQUESTS_MAX) {
+		e = make_room(t, a->expires_at, &arena, &spared);
+		arena_fini_secret(&arena);
+	}
+	return e;
 }
 
 enum err

@@ -66,6 +66,9 @@ size_t store_count(struct store_txn *t, enum record_kind kind);
 #define STORE_TRIM_MAX 10000
 MUST_CHECK enum err store_trim(struct store_txn *t, enum record_kind kind, size_t max, size_t *gone);
 
+/* Key of the record that expires first, or has expired and is not purged yet, in arena. E_EMPTY: there is none. */
+MUST_CHECK enum err store_first(struct store_txn *t, enum record_kind kind, struct arena *arena, struct slice *key);
+
 /* Call fn(arg) on the writer thread after each commit in which a record of that kind was put, before the writers of that group hear of it. fn must be
  * short. One watch per store; set before the first write. */
 void store_watch(struct store *s, enum record_kind kind, void (*fn)(void *arg), void *arg);

@@ -361,6 +361,18 @@ delete_expiring(struct store_txn *t, enum record_kind kind, int64_t at, struct s
 }
 
 enum err
+store_first(struct store_txn *t, enum record_kind kind, struct arena *arena, struct slice *key)
+{
+	char bytes[EXPIRY_KEY_BYTES_MAX];
+	int64_t at;
+	enum err e = first_to_expire(t, kind, &at, bytes, key);
+
+	if (e == OK)
+		*key = arena_slice(arena, *key);
+	return e != OK || key->p ? e : E_NOMEM;
+}
+
+enum err
 store_trim(struct store_txn *t, enum record_kind kind, size_t max, size_t *gone)
 {
 	char bytes[EXPIRY_KEY_BYTES_MAX];

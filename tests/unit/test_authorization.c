@@ -91,6 +91,54 @@ sign_ins_under_way_are_bounded_and_the_oldest_go_first(void **state)
 	assert_int_equal(got("id-50", COOKIE), OK);
 }
 
+static enum err
+put_signed_in(struct store_txn *t, void *arg)
+{
+	unsigned char hash[32];
+	char id[24];
+	int n = *(int *)arg;
+
+	for (int i = 0; i < n; i++) {
+		struct record_auth_request a = request_for(STORE_UNIT_NOW + 900, hash);
+		a.logged_in = true;
+		enum err e = authorization_put(t, slice_of(id, (size_t)snprintf(id, sizeof id, "signed-in-%d", i)), &a);
+		if (e != OK)
+			return e;
+	}
+	return OK;
+}
+
+static void
+who_has_signed_in_and_is_asked_for_approval_is_not_pushed_out(void **state)
+{
+	int people = 200, flood = 3 * AUTH_REQUESTS_MAX;
+	size_t there = 0;
+	char id[24];
+
+	(void)state;
+	assert_int_equal(store_write_wait(store, put_signed_in, &people), OK);
+	assert_int_equal(store_write_wait(store, put_many, &flood), OK);
+	assert_int_equal(store_read(store, count, &there), OK);
+	assert_int_equal(there, AUTH_REQUESTS_MAX);
+	for (int i = 0; i < people; i++) {
+		snprintf(id, sizeof id, "signed-in-%d", i);
+		assert_int_equal(got(id, COOKIE), OK);
+	}
+}
+
+/* A table of nothing but signed-in people stays as bounded as any other. */
+static void
+even_signed_in_ones_are_bounded(void **state)
+{
+	int people = AUTH_REQUESTS_MAX + 500;
+	size_t there = 0;
+
+	(void)state;
+	assert_int_equal(store_write_wait(store, put_signed_in, &people), OK);
+	assert_int_equal(store_read(store, count, &there), OK);
+	assert_int_equal(there, AUTH_REQUESTS_MAX);
+}
+
 /* CVE-2022-39222: who knows the id of somebody else's sign-in must gain nothing by it. */
 static void
 an_id_is_worth_nothing_without_the_cookie_of_its_browser(void **state)
@@ -173,6 +221,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		AUTHORIZATION_TEST(sign_ins_under_way_are_bounded_and_the_oldest_go_first),
+		AUTHORIZATION_TEST(who_has_signed_in_and_is_asked_for_approval_is_not_pushed_out),
+		AUTHORIZATION_TEST(even_signed_in_ones_are_bounded),
 		AUTHORIZATION_TEST(an_id_is_worth_nothing_without_the_cookie_of_its_browser),
 		AUTHORIZATION_TEST(approval_covers_what_was_approved_for_that_person_and_client),
 		AUTHORIZATION_TEST(a_person_with_an_endless_id_is_asked_each_time),

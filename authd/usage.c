@@ -102,6 +102,7 @@ const char authd_usage[] =
 	"      baseURL: URL                        # default: https://github.com\n"
 	"      apiURL: URL                         # default: https://api.github.com\n"
 	"  console: {clientID: ID, clusters: [default], gateway: URL, certificateAuthority: FILE}\n"
+	"  revocations: {secretFile: FILE}         # a proxyd on another machine hears of ended sessions by it, over https\n"
 	"  user: NAME                              # to become when started as root\n"
 	"  sandbox: available                      # required: do not start where the kernel has no seccomp or no Landlock\n"
 	"\n"

@@ -42,7 +42,7 @@ def test_the_example_in_authds_help_is_one(tmp_path):
     web = config["web"]
     for key in ("https", "tlsCert", "tlsKey", "ctl", "headers"):
         del web[key]
-    del config["frontend"]["dir"], config["user"], config["console"]
+    del config["frontend"]["dir"], config["user"], config["console"], config["revocations"]
     config["enablePasswordDB"] = True
     config["storage"]["config"] = {"path": str(tmp_path / "store")}
     config["staticPasswords"][0] |= {"hash": password_hash("x")}

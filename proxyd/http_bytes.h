@@ -10,7 +10,7 @@
 #define HTTP_BYTE_QUERY 0x08u      /* visible ASCII but '#': browsers send {|}^ there as they are */
 #define HTTP_BYTE_UNRESERVED 0x10u /* RFC 3986 section 2.3: what a host name is made of */
 #define HTTP_BYTE_HEX 0x20u
-#define HTTP_BYTE_FOLDS 0x40u      /* '_' and '.': some readers take them for '-' in a header's name */
+#define HTTP_BYTE_FOLDS 0x40u      /* a token's bytes but letters, digits and '-': in a header's name some readers take '_', '.' or any of them for '-' (CGI: "_") */
 #define HTTP_BYTE_PLAIN 0x80u      /* of a path: means nothing but itself */
 extern const unsigned char http_byte_class[256];
 

@@ -86,7 +86,7 @@ http_field_folded(struct slice name)
 	size_t n = name.n < sizeof(folded) ? name.n : sizeof(folded);
 
 	for (size_t i = 0; i < n; i++)
-		folded[i] = name.p[i] == '_' || name.p[i] == '.' ? '-' : name.p[i];
+		folded[i] = http_byte_is(name.p[i], HTTP_BYTE_FOLDS) ? '-' : name.p[i];
 	return http_field_of(slice_of(folded, n));
 }
 

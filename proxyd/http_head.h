@@ -24,7 +24,7 @@ enum http_field {
 	FIELD_N
 };
 enum http_field http_field_of(struct slice name);
-/* What a reader that takes '_' and '.' for '-' (CGI, WSGI and others do) would see in the name. */
+/* What a reader that takes '_', '.' or whatever is no letter or digit for '-' (CGI, WSGI and others do) would see in the name. */
 enum http_field http_field_folded(struct slice name);
 /* A field that says how the message is framed, where it goes or who sent it: never in a trailer, never named by a Connection header,
  * never in a folded spelling. */
@@ -41,7 +41,7 @@ struct http_header {
 	struct slice name, value; /* value without edge blanks */
 	enum http_field field;
 	bool hop;                 /* hop-by-hop, or named by a Connection header: never forwarded */
-	bool folds;               /* the name has '_' or '.': look at http_field_folded too */
+	bool folds;               /* the name has such bytes: look at http_field_folded too */
 };
 
 struct http_head {

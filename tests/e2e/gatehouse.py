@@ -350,10 +350,14 @@ class Upstream:
             head += line
         recorded = Recorded(head[:-4], b"", None if self.plain else tls.getpeercert())
         if recorded.values("Transfer-Encoding"):
-            while size := int(stream.readline().split(b";")[0], 16):
+            while line := stream.readline():
+                size = int(line.split(b";")[0], 16)
                 recorded.body += stream.read(size)
                 stream.readline()
-            stream.readline()
+                if size == 0:
+                    break
+            if not line:
+                return None  # given up in the middle
         elif recorded.values("Content-Length"):
             recorded.body = stream.read(int(recorded.values("Content-Length")[0]))
         return recorded

@@ -1,5 +1,5 @@
 /* The page that asks whether a client may have what it wants, and the answer to it. */
-#include "authd/authorization.h"
+#include "authd/authorization_answer.h"
 #include "authd/browser.h"
 #include "authd/device.h"
 #include "authd/pages.h"
@@ -13,7 +13,7 @@ struct approval {
 	struct request *r;
 	struct slice id, login_cookie;
 	struct record_auth_request a;
-	struct authorization_code code;
+	struct authorization_answer answer;
 	bool approve;
 	bool gone; /* result */
 };
@@ -84,7 +84,7 @@ answer_store(struct store_txn *t, void *arg)
 	if (e == OK && p->approve)
 		e = authorization_approve(t, &p->a, &p->a.user, &p->r->arena, now_s);
 	if (e == OK && p->approve)
-		e = grant_put_code(t, authorization_code_key(&p->code), &p->a, &p->a.user, p->a.auth_time, p->a.sid, now_s);
+		e = authorization_answer_put(t, p->r, &p->a, &p->a.user, p->a.auth_time, p->a.sid, &p->answer);
 	return e;
 }
 
@@ -105,7 +105,7 @@ answer_stored(struct request *r, enum err result)
 	if (p->a.device_key.n)
 		page_redirect_to(r, CLIENT_DEVICE_CALLBACK, p->approve ? NULL : "error", SLICE_LIT("access_denied"));
 	else if (p->approve)
-		authorization_answer_code(r, &p->a, p->code.text);
+		authorization_answer_send(r, &p->a, &p->answer);
 	else
 		authorization_answer_error(r, &p->a, "access_denied", "the person refused");
 }
@@ -130,7 +130,7 @@ approval_submit(struct request *r, struct slice rest)
 		page_expired(r);
 	else if (!p->approve && !slice_eq_str(choice, "deny"))
 		page_bad_request(r, "The form that was sent has no answer in it.");
-	else if (authorization_code_make(r, &p->code) != OK)
+	else if (authorization_answer_prepare(r, &p->answer) != OK)
 		page_unavailable(r);
 	else {
 		r->state = p;

@@ -7,18 +7,6 @@
 #include "oidc/token_claims.h"
 
 #define APPROVAL_KEPT_S (365 * 86400)
-#define OUT_OF_BAND "urn:ietf:wg:oauth:2.0:oob"
-
-static const char *const mode_words[] = { "", "query", "fragment", "form_post" };
-
-static enum response_mode
-mode_of(struct slice word)
-{
-	for (size_t i = 0; i < sizeof mode_words / sizeof mode_words[0]; i++)
-		if (slice_eq_str(word, mode_words[i]))
-			return (enum response_mode)i;
-	return RESPONSE_MODE_DEFAULT;
-}
 
 static const struct client *
 client_find(void *arg, struct slice id)
@@ -53,7 +41,7 @@ authorization_record(struct request *r, const struct authorization_request *a)
 		.state = a->state,
 		.nonce = a->nonce,
 		.scope = a->scope,
-		.response_mode = slice_str(mode_words[a->response_mode]),
+		.response_mode = authorization_mode_word(a->response_mode),
 		.code_challenge = a->code_challenge,
 		.audiences = { (struct slice *)(uintptr_t)a->audiences, a->audience_n },
 		.response_type = a->response_type,
@@ -234,75 +222,4 @@ authorization_approve(struct store_txn *t, const struct record_auth_request *a, 
 	given.expires_at = now_s + APPROVAL_KEPT_S;
 	e = store_put(t, RECORD_APPROVAL, key, &given);
 	return e == E_LIMIT ? OK : e; /* a subject too long to be a key is asked again each time */
-}
-
-/* ---- answers ---- */
-
-enum err
-authorization_code_make(struct request *r, struct authorization_code *code)
-{
-	code->text = request_secret(r, GRANT_CODE_BYTES);
-	return code->text.p && store_hash(code->text, code->hash).n ? OK : E_NOMEM;
-}
-
-static void
-parameter(struct buf *b, const char *name, struct slice value)
-{
-	if (!value.p)
-		return;
-	if (b->n)
-		buf_add_char(b, '&');
-	buf_printf(b, "%s=", name);
-	buf_add_urlencoded(b, value);
-}
-
-static void
-answer(struct request *r, const struct record_auth_request *a, struct buf *parameters)
-{
-	struct buf location;
-
-	if (a->state.n)
-		parameter(parameters, "state", a->state);
-	parameter(parameters, "iss", slice_str(r->generation->config->issuer));
-	if (buf_ok(parameters) && mode_of(a->response_mode) == RESPONSE_MODE_FORM_POST) {
-		sign_in_page_form_post(r, a->redirect_uri, buf_slice(parameters));
-		buf_fini_secret(parameters);
-		return;
-	}
-	buf_init(&location, 0);
-	authorization_redirect_add(&location, a->redirect_uri, mode_of(a->response_mode), buf_slice(parameters));
-	if (!buf_ok(&location) || !buf_ok(parameters))
-		r->answer_failed = true;
-	page_redirect(r, buf_slice(&location));
-	buf_fini_secret(&location);
-	buf_fini_secret(parameters);
-}
-
-void
-authorization_answer_code(struct request *r, const struct record_auth_request *a, struct slice code)
-{
-	struct buf parameters;
-
-	if (slice_eq_str(a->redirect_uri, OUT_OF_BAND)) {
-		sign_in_page_code(r, code);
-		return;
-	}
-	buf_init(&parameters, 0);
-	parameter(&parameters, "code", code);
-	answer(r, a, &parameters);
-}
-
-void
-authorization_answer_error(struct request *r, const struct record_auth_request *a, const char *error, const char *description)
-{
-	struct buf parameters;
-
-	if (slice_eq_str(a->redirect_uri, OUT_OF_BAND)) {
-		page_bad_request(r, description);
-		return;
-	}
-	buf_init(&parameters, 0);
-	parameter(&parameters, "error", slice_str(error));
-	parameter(&parameters, "error_description", slice_str(description));
-	answer(r, a, &parameters);
 }

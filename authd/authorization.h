@@ -29,6 +29,8 @@ MUST_CHECK enum err authorization_lookup(struct request *r, struct slice id, str
 /* The client of a record that authorization_lookup found; NULL: the console. */
 const struct client *authorization_client(struct request *r, const struct record_auth_request *a);
 
+/* A response mode as a record keeps it. */
+struct slice authorization_mode_word(enum response_mode mode);
 /* GRANT_BITs of what the person signs in for; 0: the console. */
 unsigned authorization_grants(const struct record_auth_request *a);
 
@@ -40,23 +42,6 @@ MUST_CHECK enum err authorization_approved(struct store_txn *t, const struct rec
 /* Remember that they agree. Inside a write. */
 MUST_CHECK enum err authorization_approve(struct store_txn *t, const struct record_auth_request *a, const struct record_user *user,
 	struct arena *arena, int64_t now_s);
-
-/* ---- answers ---- */
-
-struct authorization_code {
-	struct slice text;
-	unsigned char hash[32];
-};
-MUST_CHECK enum err authorization_code_make(struct request *r, struct authorization_code *code);
-static inline struct slice
-authorization_code_key(const struct authorization_code *c)
-{
-	return slice_of((const char *)c->hash, sizeof c->hash);
-}
-
-/* Send the browser back to the client. */
-void authorization_answer_code(struct request *r, const struct record_auth_request *a, struct slice code);
-void authorization_answer_error(struct request *r, const struct record_auth_request *a, const char *error, const char *description);
 
 /* ---- somebody has proved who they are ---- */
 

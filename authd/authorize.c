@@ -1,6 +1,6 @@
 /* The authorization endpoint (OpenID Connect Core 3.1.2.1): read the request, look at the browser's session, and take the one step that
  * oidc/sign_in.h decides on. */
-#include "authd/authorization.h"
+#include "authd/authorization_answer.h"
 #include "authd/browser.h"
 #include "authd/counters.h"
 #include "authd/grant.h"
@@ -24,7 +24,7 @@ struct authorize {
 	struct slice id, login_secret;
 	struct slice device_key, user_code; /* .n 0: it is not for a device */
 	unsigned char browser_hash[32];
-	struct authorization_code code;
+	struct authorization_answer answer;
 };
 
 /* ---- facts ---- */
@@ -90,8 +90,7 @@ answer_store(struct store_txn *t, void *arg)
 
 	if (e != OK)
 		return e;
-	return grant_put_code(t, authorization_code_key(&a->code), &a->record, &s->record.user, s->record.auth_time, s->record.sid,
-		request_now_s(a->r));
+	return authorization_answer_put(t, a->r, &a->record, &s->record.user, s->record.auth_time, s->record.sid, &a->answer);
 }
 
 static void
@@ -105,7 +104,7 @@ answer_stored(struct request *r, enum err result)
 	}
 	counters_login(r->app->counters, a->session.record.user.connector_id, "session");
 	log_info("signed in by session", LOG_SLICE("client", a->record.client_id), LOG_SLICE("sid", a->session.record.sid), LOG_REQ(r->id));
-	authorization_answer_code(r, &a->record, a->code.text);
+	authorization_answer_send(r, &a->record, &a->answer);
 }
 
 static enum err
@@ -166,7 +165,7 @@ take_step(struct authorize *a, const struct sign_in_facts *facts)
 		authorization_answer_error(r, &a->record, error, "prompt=none, but the person would have to be asked");
 		return;
 	case SIGN_IN_ANSWER:
-		if (authorization_code_make(r, &a->code) == OK)
+		if (authorization_answer_prepare(r, &a->answer) == OK)
 			request_write(r, answer_store, a, answer_stored);
 		else
 			page_unavailable(r);

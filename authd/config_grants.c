@@ -67,14 +67,43 @@ check_grants(struct config_check *k)
 		return authd_config_refuse(k, "oauth2.grantTypes", "expected authorization_code among them: authd does nothing without it");
 	if (!c->oauth2.password_connector)
 		c->oauth2.grants &= ~GRANT_BIT(GRANT_PASSWORD);
+	return OK;
+}
+
+/* As dex has it, words of which every combination may be asked for; or a combination by itself, as in "code id_token". */
+static enum err
+check_response_types(struct config_check *k)
+{
+	static const char *const words[] = { "code", "id_token", "token" };
+	const unsigned code_alone = 1u << RESPONSE_CODE, token_alone = 1u << RESPONSE_TOKEN;
+	struct authd_config *c = &k->f->c;
+	unsigned all = 0, allowed = 0;
+
+	for (size_t i = 0; i < k->f->response_types.n; i++) {
+		const char *item = k->f->response_types.items[i];
+		unsigned bits = authorization_response_type(slice_str(item));
+		if (!bits)
+			return refuse_word(k, KEY("oauth2.responseTypes[%zu]", i), words, 3, item);
+		if (strchr(item, ' '))
+			allowed |= 1u << bits;
+		else
+			all |= bits;
+	}
+	for (unsigned combination = 1; combination <= (RESPONSE_CODE | RESPONSE_ID_TOKEN | RESPONSE_TOKEN); combination++)
+		if (!(combination & ~all))
+			allowed |= 1u << combination;
+	c->oauth2.response_types = allowed & ~token_alone; /* OAuth's own, which says nothing about who signed in: dex has it neither */
+	if (!(allowed & code_alone))
+		return authd_config_refuse(k, "oauth2.responseTypes", "expected code among them: authd does nothing without it");
 	c->oauth2.grants &= ~GRANT_BIT(GRANT_IMPLICIT);
+	if (c->oauth2.response_types != code_alone)
+		c->oauth2.grants |= GRANT_BIT(GRANT_IMPLICIT);
 	return OK;
 }
 
 enum err
 authd_config_check_oauth2(struct config_check *k)
 {
-	static const char *const responses[] = { "code" };
 	static const char *const methods[] = { "S256", "plain" };
 	struct config_file *f = k->f;
 
@@ -86,12 +115,11 @@ authd_config_check_oauth2(struct config_check *k)
 		return authd_config_refuse(k, "oauth2.passwordConnector", "needs enablePasswordDB: true");
 	enum err e = check_grants(k);
 	if (e == OK)
-		e = check_words(k, "oauth2.responseTypes", &f->response_types, responses, 1);
+		e = check_response_types(k);
 	if (e == OK)
 		e = check_words(k, "oauth2.pkce.codeChallengeMethodsSupported", &f->pkce_methods, methods, 2);
 	if (e != OK)
 		return e;
-	f->c.oauth2.response_types = 1u << RESPONSE_CODE;
 	f->c.oauth2.pkce_plain = contains(&f->pkce_methods, "plain");
 	return OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "authd/app.h"
 #include "authd/github.h"
+#include "oidc/authorization_request.h"
 #include "oidc/discovery.h"
 
 #define HOST_PREFIX "__Host-"
@@ -21,10 +22,14 @@ cookie_name(const struct generation *g, const char *name)
 static enum err
 discovery_prepare(struct generation *g)
 {
-	static const char *const response_types[] = { "code", NULL };
+	static const char *const response_names[] = { [RESPONSE_CODE] = "code", [RESPONSE_ID_TOKEN] = "id_token", [RESPONSE_ID_TOKEN | RESPONSE_TOKEN] = "id_token token",
+		[RESPONSE_CODE | RESPONSE_ID_TOKEN] = "code id_token", [RESPONSE_CODE | RESPONSE_TOKEN] = "code token",
+		[RESPONSE_CODE | RESPONSE_ID_TOKEN | RESPONSE_TOKEN] = "code id_token token" };
+	const char *response_types[sizeof response_names / sizeof response_names[0] + 1] = { NULL };
+	size_t response_type_n = 0;
 	static const char *const response_modes[] = { "query", "fragment", "form_post", NULL };
 	static const char *const scopes[] = { "openid", "email", "profile", "groups", "offline_access", "federated:id", NULL };
-	static const char *const claims[] = { "iss", "sub", "aud", "azp", "exp", "iat", "jti", "nonce", "auth_time", "sid", "at_hash", "email",
+	static const char *const claims[] = { "iss", "sub", "aud", "azp", "exp", "iat", "jti", "nonce", "auth_time", "sid", "at_hash", "c_hash", "email",
 		"email_verified", "groups", "name", "preferred_username", "federated_claims", NULL };
 	const char *grant_types[GRANT_TYPES + 1] = { NULL };
 	size_t grant_type_n = 0;
@@ -36,6 +41,9 @@ discovery_prepare(struct generation *g)
 		.scopes = scopes, .claims = claims, .response_modes = response_modes, .backchannel_logout = true };
 	struct buf out;
 
+	for (size_t i = 0; i < sizeof response_names / sizeof response_names[0]; i++)
+		if (response_names[i] && (g->config->oauth2.response_types >> i & 1))
+			response_types[response_type_n++] = response_names[i];
 	for (size_t i = 0; i < GRANT_TYPES; i++)
 		if (g->config->oauth2.grants & GRANT_BIT(i))
 			grant_types[grant_type_n++] = grant_type_name((enum grant_type)i);

@@ -72,12 +72,12 @@ signing_alg(struct request *r)
 }
 
 static enum err
-mint_id(struct request *r, const struct mint *m, struct slice access_token, struct slice *token)
+mint_id(struct request *r, const struct mint *m, struct slice access_token, struct slice code, struct slice *token)
 {
 	struct token_person person;
 	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = slice_str(m->client->id), .audiences = m->audiences.items,
 		.audience_n = m->audiences.n, .person = &person, .scopes = scope_bits(m->scope), .nonce = m->nonce, .sid = m->sid,
-		.jti = request_secret(r, JTI_BYTES), .access_token = access_token, .alg = signing_alg(r), .auth_time = m->auth_time,
+		.jti = request_secret(r, JTI_BYTES), .access_token = access_token, .code = code, .alg = signing_alg(r), .auth_time = m->auth_time,
 		.issued_at = request_now_s(r), .expires_at = expires_at(r, m) };
 	struct buf claims;
 
@@ -119,7 +119,7 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 	enum err e = mint_access(r, m, &access);
 
 	if (e == OK)
-		e = mint_id(r, m, access, &id);
+		e = mint_id(r, m, access, SLICE_NONE, &id);
 	if (e != OK)
 		return e;
 	answer_begin(r, m->client, access, out);
@@ -136,10 +136,30 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 }
 
 enum err
+mint_front_access(struct request *r, const struct mint *m, struct slice *token)
+{
+	enum err e = mint_access(r, m, token);
+
+	if (e == OK)
+		counters_tokens(r->app->counters, grant_type_name(GRANT_IMPLICIT));
+	return e;
+}
+
+enum err
+mint_front_id(struct request *r, const struct mint *m, struct slice access_token, struct slice code, struct slice *token)
+{
+	enum err e = mint_id(r, m, access_token, code, token);
+
+	if (e == OK && !access_token.n)
+		counters_tokens(r->app->counters, grant_type_name(GRANT_IMPLICIT));
+	return e;
+}
+
+enum err
 mint_exchange_answer(struct request *r, const struct mint *m, bool id_token, struct buf *out)
 {
 	struct slice token;
-	enum err e = id_token ? mint_id(r, m, SLICE_NONE, &token) : mint_access(r, m, &token);
+	enum err e = id_token ? mint_id(r, m, SLICE_NONE, SLICE_NONE, &token) : mint_access(r, m, &token);
 
 	if (e != OK)
 		return e;

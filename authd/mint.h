@@ -19,6 +19,9 @@ struct mint {
 int64_t mint_expires_at(const struct request *r, const struct client *client);
 /* Append the token endpoint's answer (RFC 6749 5.1, OpenID Connect Core 3.1.3.3). */
 MUST_CHECK enum err mint_answer(struct request *r, const struct mint *m, struct buf *out);
+/* The tokens of an authorization response, in the arena: an access token; an ID token that names it and the code by their hashes (.n 0: there is none). */
+MUST_CHECK enum err mint_front_access(struct request *r, const struct mint *m, struct slice *token);
+MUST_CHECK enum err mint_front_id(struct request *r, const struct mint *m, struct slice access_token, struct slice code, struct slice *token);
 /* The answer to a token exchange (RFC 8693 section 2.2.1): an ID token, or an access token. */
 MUST_CHECK enum err mint_exchange_answer(struct request *r, const struct mint *m, bool id_token, struct buf *out);
 /* The same for a client that acts for itself (RFC 6749 section 4.4.3): an access token, and nothing else. */

@@ -1,5 +1,5 @@
 /* Somebody has proved who they are: one store write starts their session and takes the authorization one step further, then the browser follows. */
-#include "authd/authorization.h"
+#include "authd/authorization_answer.h"
 #include "authd/browser.h"
 #include "authd/counters.h"
 #include "authd/grant.h"
@@ -15,7 +15,7 @@ struct signed_in {
 	struct slice id, login_cookie;
 	struct record_user user;
 	struct session session;
-	struct authorization_code code;
+	struct authorization_answer answer;
 	const bool *remember; /* NULL: as the authorization says */
 	/* results */
 	enum outcome outcome;
@@ -67,7 +67,7 @@ step_to_client(struct store_txn *t, struct signed_in *s)
 	s->outcome = OUTCOME_CLIENT;
 	if (e != OK)
 		return e;
-	return grant_put_code(t, authorization_code_key(&s->code), &s->a, &s->user, s->session.record.auth_time, s->a.sid, request_now_s(s->r));
+	return authorization_answer_put(t, s->r, &s->a, &s->user, s->session.record.auth_time, s->a.sid, &s->answer);
 }
 
 static enum err
@@ -119,7 +119,7 @@ signed_in_stored(struct request *r, enum err result)
 	else if (s->outcome == OUTCOME_APPROVAL)
 		page_redirect_to(r, "/approval", "req", s->id);
 	else
-		authorization_answer_code(r, &s->a, s->code.text);
+		authorization_answer_send(r, &s->a, &s->answer);
 }
 
 void
@@ -128,7 +128,7 @@ authorization_signed_in(struct request *r, struct slice id, const struct record_
 	struct signed_in *s = arena_alloc(&r->arena, sizeof *s);
 
 	if (!s || person_copy(&r->arena, user, &s->user) != OK || session_prepare(r, &s->user, &s->session) != OK ||
-		authorization_code_make(r, &s->code) != OK) {
+		authorization_answer_prepare(r, &s->answer) != OK) {
 		page_unavailable(r);
 		return;
 	}

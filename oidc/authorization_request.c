@@ -192,13 +192,21 @@ parse_client(const struct form *f, const struct authorization_rules *rules, stru
 	return AUTHORIZATION_OK;
 }
 
+unsigned
+authorization_response_type(struct slice text)
+{
+	static const struct word response_types[] = { { "code", RESPONSE_CODE }, { "id_token", RESPONSE_ID_TOKEN }, { "token", RESPONSE_TOKEN }, { NULL, 0 } };
+	unsigned bits;
+
+	return parse_words(text, response_types, &bits) ? bits : 0;
+}
+
 /* response_type, response_mode and state decide how even an error is sent, so they are read before anything is refused. */
 static enum authorization_outcome
 parse_way_back(const struct form *f, struct authorization_request *out, struct authorization_error *e)
 {
-	static const struct word response_types[] = { { "code", RESPONSE_CODE }, { "id_token", RESPONSE_ID_TOKEN }, { "token", RESPONSE_TOKEN }, { NULL, 0 } };
 	struct slice response_type = get(f, "response_type"), state = get(f, "state");
-	bool type_ok = parse_words(response_type, response_types, &out->response_type);
+	out->response_type = authorization_response_type(response_type);
 	bool mode_ok = parse_response_mode(get(f, "response_mode"), out->response_type, &out->response_mode);
 	struct slice twice = form_duplicate(f, (const char *const[]){ "resource", "audience", NULL });
 
@@ -216,7 +224,7 @@ parse_way_back(const struct form *f, struct authorization_request *out, struct a
 		return fail(e, AUTHORIZATION_REDIRECT, "request_uri_not_supported", "request_uri is not supported");
 	if (!response_type.p)
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_type is missing");
-	if (!type_ok)
+	if (!out->response_type)
 		return fail(e, AUTHORIZATION_REDIRECT, "unsupported_response_type", "response_type is not supported");
 	if (!mode_ok)
 		return fail(e, AUTHORIZATION_REDIRECT, "invalid_request", "response_mode must be query (for a code alone), fragment or form_post");

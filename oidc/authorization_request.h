@@ -53,6 +53,8 @@ struct authorization_error {
 enum authorization_outcome authorization_request_parse(const struct form *f, const struct authorization_rules *rules,
 	struct authorization_request *out, const struct client **client, struct authorization_error *e);
 
+/* RESPONSE_* of "code id_token" …; 0: a word that is none, or one twice, or no word. */
+unsigned authorization_response_type(struct slice text);
 /* Space-separated scopes of a request that comes without a browser: scope, scopes, audiences of *out. False: *refused is a word that is unknown, or an audience
  * that this client may not ask for. */
 bool authorization_scope_parse(struct slice scope, const struct client *client, const struct authorization_rules *rules, struct authorization_request *out,

@@ -150,20 +150,20 @@ digest_of(enum jws_alg alg)
 	}
 }
 
-/* Core 3.1.3.6: the left half of the digest that the token's alg uses. */
+/* Core 3.1.3.6, 3.3.2.11: the left half of the digest that the token's alg uses. */
 static void
-member_at_hash(struct buf *out, struct slice access_token, enum jws_alg alg)
+member_hash(struct buf *out, const char *name, struct slice value, enum jws_alg alg)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	if (access_token.n == 0)
+	if (value.n == 0)
 		return;
-	if (EVP_Digest(access_token.p, access_token.n, digest, &n, digest_of(alg), NULL) != 1) {
+	if (EVP_Digest(value.p, value.n, digest, &n, digest_of(alg), NULL) != 1) {
 		out->failed = true;
 		return;
 	}
-	member(out, "at_hash");
+	member(out, name);
 	buf_add_char(out, '"');
 	base64url_add(out, digest, n / 2);
 	buf_add_char(out, '"');
@@ -183,7 +183,8 @@ id_token_claims_print(const struct id_token_claims *c, struct buf *out)
 	member_text(out, "nonce", c->nonce);
 	member_text(out, "sid", c->sid);
 	member_text(out, "jti", c->jti);
-	member_at_hash(out, c->access_token, c->alg);
+	member_hash(out, "at_hash", c->access_token, c->alg);
+	member_hash(out, "c_hash", c->code, c->alg);
 	members_person(out, c->person, c->scopes);
 	buf_add_char(out, '}');
 }

@@ -32,7 +32,7 @@ struct id_token_claims {
 	const struct token_person *person;
 	unsigned scopes;       /* SCOPE_*: which of the person's claims go in */
 	struct slice nonce, sid, jti; /* empty: left out */
-	struct slice access_token;    /* issued with it, for at_hash; empty: none */
+	struct slice access_token, code; /* issued with it, for at_hash and c_hash; empty: none */
 	enum jws_alg alg;             /* that will sign: at_hash uses its digest */
 	int64_t auth_time, issued_at, expires_at;
 };

@@ -71,7 +71,6 @@ def test_the_distributed_configuration_moves_by_what_it_is_told(tmp_path):
     moved(tmp_path, "dex-distribution.yaml", [
         ("web.tlsCert: expected a readable file, found $TLS_FOLDER/tls.crt: No such file or directory", certificates),  # dex expands no variable here either
         ("storage.type: expected `type: lmdb`", LMDB),
-        ('oauth2.responseTypes[1]: expected code, found "token"', put(["code"], "oauth2", "responseTypes")),
         (f'connectors[0].type: "ldap" {KNOWN}: remove this connector', drop("connectors")),
         ("connectors: expected a connector, or enablePasswordDB: true", put(True, "enablePasswordDB")),
     ])

@@ -1,5 +1,6 @@
 #include "tests/unit/authd_config_unit.h"
 #include "authd/config_internal.h"
+#include "oidc/authorization_request.h"
 #include "oidc/token_request.h"
 
 static void
@@ -133,7 +134,10 @@ protocol_settings_are_checked(void **state)
 		{ CLIENT(", grantTypes: [refresh_tokens]"), ":6: staticClients[0].grantTypes[0]: expected authorization_code, refresh_token, urn:" },
 		{ CLIENT(", redirectURIs: [/device/callbacks]"), ":6: staticClients[0].redirectURIs[0]: expected an absolute URI: the one path that means something" },
 		{ CLIENT(", postLogoutRedirectURIs: [/device/callback]"), ":6: staticClients[0].postLogoutRedirectURIs[0]: expected an absolute URI: the one path" },
-		{ BASE "oauth2: {responseTypes: [Code]}\n", ":5: oauth2.responseTypes[0]: expected code, found \"Code\"" },
+		{ BASE "oauth2: {responseTypes: [Code]}\n", ":5: oauth2.responseTypes[0]: expected code, id_token or token, found \"Code\"" },
+		{ BASE "oauth2: {responseTypes: [code, code id_token id_token]}\n", ":5: oauth2.responseTypes[1]: expected code, id_token or token" },
+		{ BASE "oauth2: {responseTypes: [id_token]}\n", ":5: oauth2.responseTypes: expected code among them" },
+		{ BASE "oauth2: {responseTypes: []}\n", ":5: oauth2.responseTypes: expected code among them" },
 		{ BASE "oauth2: {passwordConnector: ldap}\n", ":5: oauth2.passwordConnector: expected \"local\", found \"ldap\"" },
 		{ ISSUER STORAGE WEB "connectors: []\noauth2: {passwordConnector: local}\n", ":5: oauth2.passwordConnector: needs enablePasswordDB: true" },
 		{ BASE "oauth2: {pkce: {codeChallengeMethodsSupported: [plain]}}\n",
@@ -276,6 +280,35 @@ connectors_are_checked(void **state)
 	EXPECT_REFUSALS(rows);
 }
 
+static unsigned
+response_types(const char *list)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), BASE "oauth2: {responseTypes: [%s]}\n", list);
+	struct authd_config *c = config_unit_load_ok(text);
+	unsigned types = c->oauth2.response_types;
+	assert_int_equal(!!(c->oauth2.grants & GRANT_BIT(GRANT_IMPLICIT)), types != 1u << RESPONSE_CODE);
+	authd_config_free(c);
+	return types;
+}
+
+static void
+response_types_are_words_to_combine_or_combinations(void **state)
+{
+	(void)state;
+	const unsigned code = 1u << RESPONSE_CODE, id = 1u << RESPONSE_ID_TOKEN, id_token = 1u << (RESPONSE_ID_TOKEN | RESPONSE_TOKEN);
+	const unsigned code_id = 1u << (RESPONSE_CODE | RESPONSE_ID_TOKEN), code_token = 1u << (RESPONSE_CODE | RESPONSE_TOKEN);
+	const unsigned everything = 1u << (RESPONSE_CODE | RESPONSE_ID_TOKEN | RESPONSE_TOKEN);
+
+	assert_int_equal(response_types("code"), code);
+	assert_int_equal(response_types("code, id_token"), code | id | code_id);
+	assert_int_equal(response_types("code, token"), code | code_token); /* a token alone says nothing about who signed in */
+	assert_int_equal(response_types("code, token, id_token"), code | id | id_token | code_id | code_token | everything);
+	assert_int_equal(response_types("code, code id_token"), code | code_id);
+	assert_int_equal(response_types("code, token id_token"), code | id_token);
+}
+
 static void
 what_is_set_for_one_client_alone_is_taken_over(void **state)
 {
@@ -381,6 +414,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(people_are_checked, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(connectors_are_checked, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(what_is_set_for_one_client_alone_is_taken_over, config_unit_setup, config_unit_teardown),
+		cmocka_unit_test_setup_teardown(response_types_are_words_to_combine_or_combinations, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(variables_are_replaced_only_where_dex_does_it, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(no_error_shows_a_secret, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_is_a_system_error, config_unit_setup, config_unit_teardown),

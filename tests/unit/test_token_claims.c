@@ -77,6 +77,13 @@ at_hash_is_the_left_half_of_the_digest_of_the_access_token(void **state)
 	buf_init(&out, 0);
 	id_token_claims_print(&c, &out);
 	assert_non_null(strstr(buf_slice(&out).p, "\"at_hash\":\"77QmUPtjPfzWtF2AnpK9RQ\""));
+	assert_null(strstr(buf_slice(&out).p, "c_hash"));
+	buf_fini(&out);
+	/* Appendix A.4, A.6. */
+	c.code = SLICE_LIT("Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk");
+	buf_init(&out, 0);
+	id_token_claims_print(&c, &out);
+	assert_non_null(strstr(buf_slice(&out).p, "\"at_hash\":\"77QmUPtjPfzWtF2AnpK9RQ\",\"c_hash\":\"LDktKdoQak3Pk0cnXxCltA\""));
 	buf_fini(&out);
 }
 

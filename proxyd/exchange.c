@@ -123,9 +123,19 @@ exchange_id(const struct exchange *x)
 	return slice_of(x->id, sizeof(x->id));
 }
 
+/* What a pod behind a proxy subresource, or anything else in a cluster, shows to a browser that came with a cookie or a certificate would be a page of this origin: its
+ * scripts could ask for whatever the visitor may. */
+static bool
+is_foreign_page(const struct exchange *x)
+{
+	return x->to && x->to->forward.kind == FORWARD_CLUSTER && x->principal &&
+		(x->principal->identity.how == IDENTITY_SESSION || x->principal->identity.how == IDENTITY_CLIENT_CERTIFICATE);
+}
+
 void
 exchange_describe(const struct exchange *x, struct response_context *c)
 {
+	c->sandbox = is_foreign_page(x);
 	c->request_id = exchange_id(x);
 	c->hsts = exchange_wants_hsts(x);
 	c->session_cookie = SLICE_LIT("");

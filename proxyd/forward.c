@@ -306,6 +306,8 @@ put_response_extras(struct writer *w, const struct http_head *h, const struct re
 		PUT_LIT(w, "Connection: keep-alive\r\n");
 	if (c->hsts && !has_hsts)
 		put(w, HSTS);
+	if (c->sandbox)
+		PUT_LIT(w, "Content-Security-Policy: " FORWARD_SANDBOX "\r\n");
 	if (c->request_id.n)
 		put_header(w, SLICE_LIT("X-Request-Id"), c->request_id);
 }
@@ -314,6 +316,9 @@ bool
 forward_response_passes(const struct http_header *f, const struct response_context *c)
 {
 	if (f->hop || response_drops >> f->field & 1)
+		return false;
+	/* Below one path nobody speaks for the whole origin: our pages, and other backends, are there, too. */
+	if (f->field == FIELD_WHOLE_ORIGIN && c->session_cookie.n)
 		return false;
 	/* A pod behind a proxy subresource would choose whose session its visitors have. */
 	return f->field != FIELD_SET_COOKIE || !cookie_is_ours(cookie_name(f->value), c->session_cookie);

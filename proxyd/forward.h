@@ -56,9 +56,11 @@ struct response_context {
 	unsigned minor; /* of the client's HTTP version */
 	struct slice request_id;
 	bool hsts;
+	bool sandbox;                /* add a policy that makes a page of it one of no origin, without scripts */
 	struct slice session_cookie; /* as in forward_target: an upstream that is not ours must not set it; empty: anything may be set (authd) */
 };
 MUST_CHECK enum err forward_response(const struct http_head *h, const struct response_context *c, struct buf *out);
+#define FORWARD_SANDBOX "sandbox" /* Content-Security-Policy, CSP Level 3, 6.3.3; with others of the upstream's the stricter holds */
 /* Which headers of an answer pass, for whoever writes its head in another form (HTTP/2). */
 bool forward_response_passes(const struct http_header *f, const struct response_context *c);
 #define FORWARD_HSTS "max-age=31536000" /* RFC 6797, a year */

@@ -340,6 +340,8 @@ h2_head_answer(const struct http_head *h, const struct response_context *c, stru
 		put_length(out, h->content_length);
 	if (c->hsts && !has_hsts)
 		put_field(out, SLICE_LIT("strict-transport-security"), SLICE_LIT(FORWARD_HSTS), false);
+	if (c->sandbox)
+		put_field(out, SLICE_LIT("content-security-policy"), SLICE_LIT(FORWARD_SANDBOX), false);
 	if (c->request_id.n)
 		put_field(out, SLICE_LIT("x-request-id"), c->request_id, true);
 }

@@ -36,7 +36,7 @@ struct h2_field {
 	struct slice name, value; /* the name in any case: the encoder folds it */
 	bool once;                /* differs every time: not worth a place in the peer's table */
 };
-#define H2_ANSWER_FIELDS_MAX (HTTP_HEADERS_MAX + 4) /* :status, content-length, strict-transport-security, x-request-id */
+#define H2_ANSWER_FIELDS_MAX (HTTP_HEADERS_MAX + 5) /* :status, content-length, strict-transport-security, content-security-policy, x-request-id */
 struct h2_answer {
 	struct h2_field fields[H2_ANSWER_FIELDS_MAX];
 	size_t n;

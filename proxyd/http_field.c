@@ -22,12 +22,12 @@ static const struct known by_length[NAME_BYTES_MAX + 1][6] = {
 	[13] = { { "authorization", FIELD_AUTHORIZATION } },
 	[14] = { { "content-length", FIELD_CONTENT_LENGTH }, { "sec-fetch-mode", FIELD_SEC_FETCH_MODE },
 		{ "http2-settings", FIELD_HTTP2_SETTINGS } },
-	[15] = { { "accept-encoding", FIELD_ACCEPT_ENCODING } },
+	[15] = { { "accept-encoding", FIELD_ACCEPT_ENCODING }, { "clear-site-data", FIELD_WHOLE_ORIGIN } },
 	[16] = { { "proxy-connection", FIELD_PROXY_CONNECTION }, { "x-requested-with", FIELD_X_REQUESTED_WITH } },
 	[17] = { { "transfer-encoding", FIELD_TRANSFER_ENCODING } },
 	[18] = { { "proxy-authenticate", FIELD_PROXY_AUTHENTICATE } },
 	[19] = { { "proxy-authorization", FIELD_PROXY_AUTHORIZATION } },
-	[22] = { { "sec-websocket-protocol", FIELD_SEC_WEBSOCKET_PROTOCOL } },
+	[22] = { { "sec-websocket-protocol", FIELD_SEC_WEBSOCKET_PROTOCOL }, { "service-worker-allowed", FIELD_WHOLE_ORIGIN } },
 	[25] = { { "strict-transport-security", FIELD_STRICT_TRANSPORT_SECURITY } },
 };
 

@@ -20,6 +20,7 @@ enum http_field {
 	FIELD_FORWARDED, FIELD_X_FORWARDED, /* any X-Forwarded-* */ FIELD_X_REAL_IP, FIELD_X_REMOTE, /* any X-Remote-* */ FIELD_X_GATEHOUSE, /* any X-Gatehouse-*: between our own programs */
 	FIELD_IMPERSONATE, /* anything that starts with "impersonate", '-' '_' '.' folded */
 	FIELD_SEC_WEBSOCKET_PROTOCOL, FIELD_X_REQUEST_ID, FIELD_X_REQUESTED_WITH, FIELD_SEC_FETCH_MODE, FIELD_ACCEPT_ENCODING, FIELD_USER_AGENT,
+	FIELD_WHOLE_ORIGIN, /* Clear-Site-Data, Service-Worker-Allowed */
 	FIELD_PROXY, /* Proxy, and any other Proxy-* */ FIELD_STRICT_TRANSPORT_SECURITY,
 	FIELD_N
 };

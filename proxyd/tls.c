@@ -327,7 +327,7 @@ client_setup(struct tls_client *c, const struct kubeconfig *k, struct tls_error 
 		return E_FORMAT;
 	}
 	if (k->ca_pem.n == 0 && system_authorities_load(store) == 0) {
-		snprintf(e->text, sizeof(e->text), "%s: the kubeconfig names no certificate-authority, and this machine trusts none", k->server);
+		snprintf(e->text, sizeof(e->text), "%s: no certificate authority is named, and this machine trusts none", k->server);
 		return E_FORMAT;
 	}
 	if (k->cert_pem.n && !use_certificate(c->ctx, k->cert_pem, k->key_pem)) {

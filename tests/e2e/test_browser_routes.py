@@ -232,6 +232,18 @@ def test_a_dashboard_asks_the_cluster_with_the_token_that_it_gets(tmp_path, chro
                 assert text(chromium, "groups") == "dev, system:authenticated"
 
 
+def test_a_pods_page_runs_no_script_as_the_visitor(tmp_path, chromium):
+    ca = CA(tmp_path / "ca")
+    with Upstream(ca) as cluster:
+        page = b"<!DOCTYPE html><title>pod</title><link rel=icon href='data:,'><p id=p>shown</p><script>document.title = 'script ran in ' + origin</script>"
+        cluster.answer = lambda r: (200, {"Content-Type": "text/html"}, page)
+        with Gateway(tmp_path / "gateway", {EMAIL: PASSWORD}, clusters=[{"name": "default", "kubeconfig": str(cluster.kubeconfig())}]) as gateway:
+            chromium.get(gateway.url + "/api/v1/namespaces/a/pods/b/proxy/")
+            sign_in(chromium)
+            wait(chromium, lambda d: d.find_elements(By.ID, "p"))
+            assert chromium.title == "pod" and text(chromium, "p") == "shown"
+
+
 # ---- the README's section
 
 

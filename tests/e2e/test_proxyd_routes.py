@@ -300,6 +300,25 @@ def test_cookies_of_ours_stay_here_and_no_backend_sets_them(stage):
         assert backend.requests[-1].values("Cookie") == ["x=1; y=2"]
 
 
+# ---- one origin
+
+
+def test_what_a_pod_shows_to_a_browser_is_no_page_of_this_origin(stage):
+    """Below …/proxy anybody's program answers; its scripts would be the visitor's."""
+    html = {"Content-Type": "text/html", "Clear-Site-Data": '"*"', "Service-Worker-Allowed": "/"}
+    stage.cluster.answer = lambda r: (200, html, b"<script>alert(document.domain)</script>")
+    path = "/api/v1/namespaces/a/pods/b/proxy/"
+    answer = stage.ask(path, headers=stage.as_cookie())
+    assert answer.headers["Content-Security-Policy"] == "sandbox" and "Clear-Site-Data" not in answer.headers and "Service-Worker-Allowed" not in answer.headers
+    with stage.h2() as h2:
+        fields = h2.answer(h2.request("GET", path, headers=[("cookie", stage.cookies[ANN])])).headers
+        assert fields["content-security-policy"] == "sandbox" and "clear-site-data" not in fields
+    assert "Content-Security-Policy" not in stage.ask(path, headers=stage.as_token()).headers, "no browser sends that by itself"
+    stage.plain.answer = lambda r: (200, html, b"")
+    answer = stage.ask("/session", headers=stage.as_cookie())
+    assert not {"Content-Security-Policy", "Clear-Site-Data", "Service-Worker-Allowed"} & set(answer.headers)
+
+
 # ---- pages of others
 
 
@@ -395,6 +414,26 @@ def test_websockets_are_opened_by_pages_of_ours_and_of_listed_origins(stage):
 
 
 # ---- what goes wrong
+
+
+@pytest.mark.parametrize("how, reason", [("other ca", "certificate verify failed"), ("other name", "certificate verify failed"), ("no certificate", "alert")])
+def test_a_backend_that_is_not_the_right_one_gets_nothing(stage, tmp_path, how, reason):
+    proxyd, before = stage.gateway.proxyd, stage.gateway.proxyd.config
+    changed = json.loads(json.dumps(before))
+    tls = {"certificateAuthority": str((CA(tmp_path, "other") if how == "other ca" else stage.ca).file)}
+    tls |= {"serverName": "other.example"} if how == "other name" else {}
+    changed["routes"].append({"path": "/wrong", "to": f"https://127.0.0.1:{stage.tls.address[1]}", "kind": "bearer", "tls": tls})
+    proxyd.write_config(changed)
+    proxyd.reload()
+    try:
+        deadline = time.monotonic() + 20
+        while (answer := stage.ask("/wrong", headers=stage.as_cookie())).status_code in (404, 200):  # the old worker's, which has no such route
+            assert time.monotonic() < deadline
+        assert reason in status_of(answer, 502) or "closed" in answer.text
+        assert not stage.tls.requests
+    finally:
+        proxyd.write_config(before)
+        proxyd.reload()
 
 
 def test_errors_are_pages_for_browsers_and_objects_for_others(stage):

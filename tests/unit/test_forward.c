@@ -394,6 +394,19 @@ upstream_that_is_not_ours_sets_no_cookie_of_ours(void **state)
 }
 
 static void
+nobody_below_one_path_speaks_for_the_whole_origin(void **state)
+{
+	struct response_context c = { .framing = FRAMING_LENGTH, .minor = 1, .session_cookie = SLICE_LIT("gate"), .sandbox = true };
+	static const char text[] = "HTTP/1.1 200 OK\r\nClear-Site-Data: \"*\"\r\nservice-worker-allowed: /\r\nContent-Security-Policy: default-src 'self'\r\n"
+				   "Content-Length: 0\r\n\r\n";
+
+	(void)state;
+	answer_is(text, &c, "HTTP/1.1 200 OK\r\nContent-Security-Policy: default-src 'self'\r\nContent-Length: 0\r\nContent-Security-Policy: sandbox\r\n\r\n");
+	c = (struct response_context){ .framing = FRAMING_LENGTH, .minor = 1 };
+	answer_is(text, &c, text);
+}
+
+static void
 chunks_are_not_promised_to_http_1_0(void **state)
 {
 	static struct parsed p;
@@ -429,6 +442,7 @@ main(void)
 		cmocka_unit_test(answer_is_framed_for_this_client),
 		cmocka_unit_test(interim_answers_pass_without_additions_but_an_upgrades_has_the_request_id),
 		cmocka_unit_test(upstream_that_is_not_ours_sets_no_cookie_of_ours),
+		cmocka_unit_test(nobody_below_one_path_speaks_for_the_whole_origin),
 		cmocka_unit_test(chunks_are_not_promised_to_http_1_0),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -339,7 +339,7 @@ without_a_ca_the_systems_are_trusted_and_there_has_to_be_one(void **state)
 	struct kubeconfig k = kubeconfig_for("api.test");
 	k.ca_pem = SLICE_NONE;
 	assert_int_equal(tls_client_new(&k, &c, &e), E_FORMAT);
-	assert_string_equal(e.text, "https://api.test: the kubeconfig names no certificate-authority, and this machine trusts none");
+	assert_string_equal(e.text, "https://api.test: no certificate authority is named, and this machine trusts none");
 	unit_file_write(file, ca_pem, strlen(ca_pem));
 	assert_true(trusts("api.test", ""));
 	unlink(file);

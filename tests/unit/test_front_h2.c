@@ -290,6 +290,29 @@ a_body_that_is_not_as_long_as_announced_never_looks_whole_upstream(void **state)
 		assert_true(id == 1 || end_read(&cluster, rest, 1) <= 0);
 		end_close(&cluster);
 	}
+	/* As long as announced, but not at its end: its last byte stays here until that has come, or shows that there is more. */
+	for (uint32_t id = 5; id < 11; id += 2) {
+		h2_say_headers(&c, id, FLAG_END_HEADERS, H2_TARGET("POST", "/x") H2_ALICE "content-length: 10\n");
+		h2_say(&c, FRAME_DATA, 0, id, "helloworld", 10);
+		struct end cluster = rig_cluster(&rig);
+		end_hear_head(&cluster, head, sizeof(head));
+		end_hear(&cluster, "helloworl");
+		if (id == 5) {
+			h2_say(&c, FRAME_DATA, FLAG_END_STREAM, id, "", 0);
+			end_hear(&cluster, "d");
+			end_say(&cluster, OK_ABC);
+			h2_hear_answer(&c, id, "200", "abc");
+		} else {
+			if (id == 7)
+				h2_say(&c, FRAME_DATA, 0, id, "!", 1);
+			else
+				h2_say_headers(&c, id, FLAGS_WHOLE, "impersonate-user: root\n");
+			h2_hear_reset(&c, id, NGHTTP2_PROTOCOL_ERROR);
+			char byte;
+			assert_true(end_read(&cluster, &byte, 1) <= 0);
+		}
+		end_close(&cluster);
+	}
 	h2_close(&c);
 }
 

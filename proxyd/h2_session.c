@@ -286,6 +286,7 @@ take_request(struct h2 *h, const nghttp2_frame *frame)
 		return reset(h, id, err == E_FORMAT ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_INTERNAL_ERROR);
 	}
 	s->head_only = s->request->head.method == METHOD_HEAD;
+	s->length_left = s->request->head.framing == FRAMING_LENGTH ? s->request->head.content_length : UINT64_MAX;
 	if (err) {
 		request_put(g, s->request);
 		s->request = NULL;

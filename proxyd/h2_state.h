@@ -52,6 +52,7 @@ struct h2_stream {
 	char *text;                            /* what its slices point to */
 	struct h2_refusal refusal;             /* .code: not to be begun, answered */
 	struct h2_chunk *body, *body_last;
+	uint64_t length_left;                  /* of a body whose length was announced: what has not been taken of it; UINT64_MAX: none was */
 	bool head_only, body_ended;
 
 	/* the answer */
@@ -114,7 +115,8 @@ void h2_stream_due(struct h2_stream *s, enum h2_due what);
 unsigned h2_stream_take_due(struct h2 *h, struct h2_stream **out);
 /* Keep a copy of body bytes. False: no memory. */
 bool h2_stream_keep(struct h2_stream *s, const char *p, size_t n);
-/* Up to n bytes of what is kept: how many. */
+/* Up to n bytes of what is kept: how many. The last byte of an announced length stays until the client has ended the stream: with it the message would be
+ * whole upstream, while more than was announced, or a malformed trailer, may still show that it is none. */
 size_t h2_stream_take(struct h2_stream *s, char *p, size_t n);
 /* Everything that is kept is dropped: how many bytes. */
 size_t h2_stream_drop(struct h2_stream *s);

@@ -116,6 +116,8 @@ h2_stream_take(struct h2_stream *s, char *p, size_t n)
 {
 	size_t got = 0;
 
+	if (!s->body_ended && n >= s->length_left)
+		n = s->length_left ? (size_t)s->length_left - 1 : 0;
 	while (s->body && got < n) {
 		struct h2_chunk *c = s->body;
 		size_t some = c->to - c->from < n - got ? c->to - c->from : n - got;
@@ -125,6 +127,8 @@ h2_stream_take(struct h2_stream *s, char *p, size_t n)
 		if (c->from == c->to)
 			drop_first(s);
 	}
+	if (s->length_left != UINT64_MAX)
+		s->length_left -= got;
 	return got;
 }
 

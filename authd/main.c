@@ -89,6 +89,10 @@ on_signal(struct authd *app, const char *config_path, int signal)
 		return true;
 	case SIGUSR1:
 		return true; /* the log is the standard error: there is no file to open again */
+	case SIGTTIN:
+	case SIGTTOU:
+		log_info("signal without a meaning for authd: it has no workers", LOG_STR("signal", strsignal(signal)));
+		return true;
 	case SIGUSR2:
 		if (app_rotate(app) == OK)
 			log_info("signing key rotated: the new one is published and will sign once every cache has it");
@@ -123,7 +127,7 @@ run(struct authd *app, const char *config_path, int signals)
 static int
 serve(const char *config_path)
 {
-	static const int wanted[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, 0 };
+	static const int wanted[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, 0 };
 	struct authd app = { .clock = &clock_system, .rng = &rng_system };
 	char why[WHY_BYTES] = "";
 	uint32_t seed;

@@ -109,4 +109,5 @@ const char authd_usage[] =
 	"SIGNALS\n"
 	"  HUP         read CONFIG anew; if anything is wrong nothing changes, and the log says why\n"
 	"  USR2        rotate the signing key: the new one is published first and signs ten minutes later\n"
-	"  TERM, INT   finish what is under way, then end\n";
+	"  TERM, INT, QUIT   finish what is under way, then end\n"
+	"  USR1        nothing: authd logs to standard error\n";

@@ -210,10 +210,10 @@ authenticator_recall(struct authenticator *a, const unsigned char digest[CREDENT
 bool
 authenticator_has_ended(struct authenticator *a, const struct principal *p)
 {
-	const struct issuer *session = a->keys.session;
+	const struct issuer *revoking = a->keys.revoking;
 
 	issuer_keys_follow(&a->keys);
-	return session && p->identity.sid.n && slice_eq_str(p->identity.issuer, session->bearer.issuer) && issuer_keys_session_ended(&a->keys, p->identity.sid);
+	return revoking && p->identity.sid.n && slice_eq_str(p->identity.issuer, revoking->bearer.issuer) && issuer_keys_session_ended(&a->keys, p->identity.sid);
 }
 
 /* What is known of a credential by its digest. False: nothing, or no longer. */

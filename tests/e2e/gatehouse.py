@@ -18,6 +18,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -453,6 +454,11 @@ class Program:
         with self.changed:
             return len(self.lines)
 
+    def forget_log(self):
+        """All but the newest lines, right after a reload: a long run's log is no use to anybody."""
+        with self.changed:
+            del self.lines[: -500 if len(self.lines) > 1000 else 0]
+
     def find_log(self, msg, after=0, **fields):
         """Lines with this message and these fields; a value may be a function that judges it."""
         def fits(line):
@@ -515,6 +521,22 @@ class Program:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def wait_text(file, pattern):
+    """The first match in a file, as soon as it is there."""
+    tail = subprocess.Popen(["tail", "-F", "-n", "+1", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    timer = threading.Timer(30, tail.kill)
+    timer.start()
+    try:
+        for line in tail.stdout:
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"{pattern!r} is not in {file}:\n{pathlib.Path(file).read_text()[-3000:]}")
+    finally:
+        timer.cancel()
+        tail.kill()
+        tail.wait()
 
 
 class Adopted:

@@ -225,6 +225,14 @@ def test_usr1_is_harmless_and_usr2_rotates_the_signing_key(tmp_path):
         authd.verified(authd.browser().tokens()["id_token"], CLI)  # still by the old key: caches do not have the new one yet
 
 
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+def test_signals_for_workers_do_not_halt_it(tmp_path, number):
+    with Authd(tmp_path) as authd:
+        authd.program.send_signal(number)
+        authd.wait_log("signal without a meaning for authd")
+        assert authd.get("/oidc/keys").status_code == 200
+
+
 # ---- TLS ----
 
 

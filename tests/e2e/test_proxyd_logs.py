@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request
+from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request, wait_text
 from load import Load
 
 
@@ -113,22 +113,6 @@ def test_the_text_format_has_the_same_fields(tmp_path, ca, issuer, upstream):
         request(proxyd.address, "GET", "/api/v1/pods", ca, token=issuer.mint())
         line = wait_text(log, r"msg=request .*")
     assert re.search(r"method=GET path=/api/v1/pods verb=list resource=pods status=200 user=jane groups=0 how=jwt cluster=default ", line)
-
-
-def wait_text(file, pattern):
-    """The first match in a file, as soon as it is there."""
-    tail = subprocess.Popen(["tail", "-F", "-n", "+1", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    timer = threading.Timer(30, tail.kill)
-    timer.start()
-    try:
-        for line in tail.stdout:
-            if re.search(pattern, line):
-                return line
-        raise AssertionError(f"{pattern!r} is not in {file}:\n{pathlib.Path(file).read_text()[-3000:]}")
-    finally:
-        timer.cancel()
-        tail.kill()
-        tail.wait()
 
 
 # ---- USR1

@@ -1,10 +1,13 @@
 """Operating proxyd by signals while clients send requests: not one of them may notice."""
+import re
 import signal
+import subprocess
 import threading
+import types
 
 import pytest
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, connect, free_port, proxyd_config, request
+from gatehouse import CA, ROOT, Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, free_port, proxyd_config, request, wait_text
 from load import Load
 
 
@@ -84,6 +87,42 @@ def test_a_change_of_workers_waits_for_a_reload_that_runs(tmp_path, ca, issuer):
         slow.hold.set()
         assert proxyd.wait_log("reload: done")["workers"] == 1
         assert proxyd.wait_log("one worker more")["workers"] == 2
+
+
+# ---- README
+
+
+def test_the_commands_of_the_readme_do_what_it_says(tmp_path, ca, issuer, upstream):
+    section = re.search(r"^## Operate by signals\n(.*?)^## ", (ROOT / "README.md").read_text(), re.S | re.M).group(1)
+    commands = re.search(r"^```sh\n(.*?)^```", section, re.S | re.M).group(1).splitlines()
+    assert len(commands) == 7
+    pid, log = tmp_path / "proxyd.pid", tmp_path / "proxyd.log"
+    adopt_orphans()
+    proxyd = Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream, pidFile=str(pid), log={"file": str(log)}, limits={"drainTimeout": "5s"}))
+    proxyd.start(wait=False)
+    wait_text(log, "proxyd ready")
+    port = int(re.search(r'"proxyd ready".*?"addresses":"127.0.0.1:(\d+)"', log.read_text()).group(1))
+    target = types.SimpleNamespace(port=port, ca=ca.file)
+    with Load(target, "/api/v1/pods", {"Authorization": "Bearer " + issuer.mint()}, clients=4) as clients:
+        for command in commands:
+            command, _, said = command.partition("#")
+            if "QUIT" in command:
+                clients.stop.set()
+                new = Adopted(int(pid.read_text()))
+            real = command.replace("/run/proxyd.pid", str(pid)).replace("/var/log/gatehouse", str(tmp_path))
+            subprocess.run(["sh", "-c", real], check=True)
+            if said:
+                wait_text(log, f'"msg":"{said.strip()}"')
+    assert clients.failed == []
+    assert proxyd.wait() == new.wait(30) == 0
+
+
+def test_the_log_says_what_the_readme_says_it_says():
+    section = re.search(r"^## Operate by signals\n(.*?)^## ", (ROOT / "README.md").read_text(), re.S | re.M).group(1)
+    source = "".join(f.read_text() for f in (ROOT / "proxyd").glob("*.c"))
+    lines = [text for text in re.findall(r"`([a-z][^`]*)`", section) if re.match(r"(upgrade|reload): |log file |no worker |tunnels go on|file changed", text)]
+    assert len(lines) >= 10
+    assert [text for text in lines if f'"{text}"' not in source] == []
 
 
 # ---- addresses

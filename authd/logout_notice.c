@@ -104,7 +104,7 @@ logout_notice_search(struct store_txn *t, void *search)
 	struct searching g = { .s = search };
 	char after[LOGOUT_NOTICE_KEY_BYTES];
 	struct slice from = SLICE_NONE;
-	enum err e;
+	enum err e = OK;
 
 	g.s->n = 0;
 	g.s->next_due_at = 0;

@@ -161,7 +161,7 @@ person_session_client_note(struct store_txn *t, const struct record_user *user, 
 	struct arena *arena)
 {
 	struct record_session_client c = { .connector_id = user->connector_id, .user_id = user->user_id, .since = now_s, .expires_at = ends_at };
-	struct record_session_client before;
+	struct record_session_client before = { .since = now_s };
 	struct record_person_session noted;
 	char bytes[PERSON_SESSION_KEY_BYTES];
 	struct slice key, client_key;

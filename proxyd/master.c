@@ -34,7 +34,7 @@ master_run(const char *path, struct proxyd_config *config, struct inheritance *i
 {
 	struct master m = { .clock = clock, .path = path, .inheritance = inheritance };
 
-	inheritance->master = &m;
+	inheritance->master = &m; /* cppcheck-suppress autoVariables ; main holds it no longer than this runs */
 
 	log_setup("proxyd", 2, (enum log_level)config->log.level, (enum log_format)config->log.format);
 	if (!start_up(&m, config)) {

@@ -1,5 +1,4 @@
 """System calls that a running process is made to do, as an attacker's code in it would: what comes back is what the kernel says to that very process."""
-import contextlib
 import ctypes
 import os
 import pathlib

@@ -9,7 +9,7 @@ import urllib.parse
 import jwt
 import pytest
 
-from authd_client import CLI, CLI_URI, OTHER, OTHER_SECRET, PASSWORD, WEB, WEB_SECRET, WEB_URI, Authd, fields, person, query_of
+from authd_client import CLI, OTHER, OTHER_SECRET, PASSWORD, WEB, WEB_SECRET, WEB_URI, Authd, fields, person, query_of
 
 BACK = "https://app.example/bye"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"

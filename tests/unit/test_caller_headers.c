@@ -3,6 +3,7 @@
 #include "proxyd/principal.h"
 
 static struct buf scratch;
+static const struct proxyd_config no_clusters;
 static struct slice groups[] = { SLICE_LIT("dev") };
 
 static struct principal *
@@ -27,7 +28,7 @@ told(enum forward_kind kind, const char *audience, size_t at, const struct princ
 	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", lines);
 	if (parse_both_ways(slice_str(text), true, METHOD_OTHER, &p) != HTTP_OK)
 		fail_msg("%s: %s", text, p.why);
-	enum err e = caller_headers(&to, who, &p.head, &scratch, &out);
+	enum err e = caller_headers(&no_clusters, &to, who, &p.head, &scratch, &out);
 	if (e)
 		return err_name(e);
 	snprintf(text, sizeof(text), "%.*s", SLICE_FMT(out));

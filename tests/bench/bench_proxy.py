@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import urllib.request
 
+import bench_more
 import parts
 
 # h2: as many connections as h1, one stream each; h2x10: a tenth of them with ten streams each.
@@ -28,6 +29,10 @@ def options():
     p.add_argument("--connections", type=int, default=50)
     p.add_argument("--only", nargs="*", choices=CASES, default=CASES)
     p.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=PROTOCOLS)
+    p.add_argument("--rows", nargs="*", choices=bench_more.ROWS, default=bench_more.ROWS, help="what else is measured (bench_more.py)")
+    p.add_argument("--slowloris", type=int, default=5000, help="connections of that attack")
+    p.add_argument("--watches", type=int, default=10000)
+    p.add_argument("--handshakes", type=int, default=500, help="per kind and round")
     return p.parse_args()
 
 
@@ -141,14 +146,18 @@ def show(rows, idle_kib, busy_kib):
 def main():
     o = options()
     folder = tempfile.mkdtemp(prefix="gatehouse-bench-")
+    rows, more = [], []
     try:
-        rows, idle_kib, busy_kib = run(o, folder)
+        if o.only and o.protocols:
+            rows, idle_kib, busy_kib = run(o, folder)
+            show(rows, idle_kib, busy_kib)
+        if o.rows:
+            more = bench_more.run(o, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    show(rows, idle_kib, busy_kib)
     os.makedirs("build/bench", exist_ok=True)
     with open("build/bench/proxy.json", "w") as f:
-        json.dump(rows, f, indent=1)
+        json.dump(rows + more, f, indent=1)
     if any(r["failed"] for r in rows):
         raise SystemExit("bench: some requests failed")
 

@@ -1,4 +1,5 @@
 """What the benchmark runs: keys and certificates, an nginx that answers as apiserver, and each proxy with its config."""
+import base64
 import datetime
 import http.server
 import json
@@ -25,6 +26,10 @@ def tool(name):
     if not found:
         raise SystemExit(f"bench: {name} is not installed")
     return found
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def free_port():
@@ -115,10 +120,10 @@ class Issuer:
         self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def token(self, alg):
+    def token(self, alg, **more):
         now = int(time.time())
         claims = {"iss": self.url, "aud": "bench", "sub": "CgVhbGljZRIFbG9jYWw", "exp": now + 86400, "iat": now, "email": "alice@example.com",
-                  "email_verified": True, "name": "Alice Example", "groups": ["acme:dev", "acme:ops", "acme:on-call"], "at_hash": "x" * 22, "sid": "s" * 22}
+                  "email_verified": True, "name": "Alice Example", "groups": ["acme:dev", "acme:ops", "acme:on-call"], "at_hash": "x" * 22, "sid": "s" * 22} | more
         return jwt.encode(claims, self.keys[alg], algorithm=alg, headers={"kid": alg})
 
 
@@ -154,14 +159,15 @@ class Program:
         return found
 
     def cpu_s(self):
+        """Of all threads, in nanoseconds as the scheduler counts them."""
         total = 0
         for pid in self.pids():
             try:
-                fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-                total += int(fields[11]) + int(fields[12])
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    total += int(open(f"/proc/{pid}/task/{task}/schedstat").read().split()[0])
             except OSError:
                 pass
-        return total / os.sysconf("SC_CLK_TCK")
+        return total / 1e9
 
     def resident_kib(self):
         """Largest resident set of one process of the tree: a worker's."""
@@ -200,9 +206,11 @@ def start_upstream(pki, cpu):
     """nginx as apiserver: mTLS, 1 KiB of JSON per answer."""
     port = free_port()
     body = '{"kind":"PodList","pad":"' + "x" * (ANSWER_BYTES - 27) + '"}'
-    conf = NGINX_HEAD.format(dir=pki.folder, name="upstream") + f"""
+    for name, size in (("64k", 65536), ("1m", 1 << 20)):
+        write(pki[name], "x" * size)
+    conf = ("user root;\n" if os.geteuid() == 0 else "") + NGINX_HEAD.format(dir=pki.folder, name="upstream") + f"""
 server {{ listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {pki['server.pem']}; ssl_certificate_key {pki['server.key']};
-ssl_client_certificate {pki['ca.pem']}; ssl_verify_client on; default_type application/json; location / {{ return 200 '{body}'; }} }} }}
+ssl_client_certificate {pki['ca.pem']}; ssl_verify_client on; default_type application/json; location = /api/64k {{ alias {pki['64k']}; }} location = /api/1m {{ alias {pki['1m']}; }} location / {{ return 200 '{body}'; }} }} }}
 """
     return Program("upstream", [tool("nginx"), "-p", pki.folder, "-c", write(pki["upstream.conf"], conf)], port, cpu, pki["upstream.log"])
 
@@ -210,9 +218,11 @@ ssl_client_certificate {pki['ca.pem']}; ssl_verify_client on; default_type appli
 def start_nginx(pki, upstream, cpu):
     port = free_port()
     conf = NGINX_HEAD.format(dir=pki.folder, name="nginx") + f"""
+map $http_upgrade $connection_word {{ default upgrade; "" ""; }}
 upstream api {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
 server {{ listen 127.0.0.1:{port} ssl http2 backlog=4096; ssl_certificate {pki['server.pem']}; ssl_certificate_key {pki['server.key']}; ssl_session_cache shared:s:10m;
-location / {{ proxy_pass https://api; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_ssl_certificate {pki['client.pem']};
+location / {{ proxy_pass https://api; proxy_http_version 1.1; proxy_set_header Connection $connection_word; proxy_set_header Upgrade $http_upgrade;
+client_max_body_size 0; proxy_request_buffering off; proxy_ssl_certificate {pki['client.pem']};
 proxy_ssl_certificate_key {pki['client.key']}; proxy_ssl_trusted_certificate {pki['ca.pem']}; proxy_ssl_verify on; proxy_ssl_name localhost; proxy_ssl_session_reuse on; }} }} }}
 """
     return Program("nginx", [tool("nginx"), "-p", pki.folder, "-c", write(pki["nginx.conf"], conf)], port, cpu, pki["nginx.log"])

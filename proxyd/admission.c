@@ -117,7 +117,7 @@ answer_forbidden(struct exchange *x, const char *why)
 	buf_printf(&message, "User \"%.*s\" cannot use %s \"%s\": %s", SLICE_FMT(user), x->to->forward.kind == FORWARD_CLUSTER ? "cluster" : "route",
 		x->to->name, why);
 	x->why = why;
-	exchange_answer(x, 403, buf_ok(&message) ? message.p : why);
+	exchange_forbid(x, buf_ok(&message) ? message.p : why);
 	buf_fini(&message);
 }
 
@@ -186,7 +186,7 @@ admit(struct exchange *x)
 	case FORWARD_IMPERSONATES:
 		if (x->to && x->to->impersonation_reviewed && x->principal)
 			break;
-		exchange_answer(x, 403, x->why);
+		exchange_forbid(x, x->why);
 		return;
 	}
 	if (!x->to && cluster_list_is_asked(h)) {

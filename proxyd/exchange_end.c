@@ -149,6 +149,14 @@ exchange_limit(struct exchange *x, enum limit limit)
 }
 
 void
+exchange_forbid(struct exchange *x, const char *message)
+{
+	struct status_answer a = { .code = 403, .message = message, .warning = true };
+
+	answer_with(x, &a);
+}
+
+void
 exchange_answer_json(struct exchange *x, struct slice json)
 {
 	struct status_answer a = { .code = 200, .message = "", .json = json };

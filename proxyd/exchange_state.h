@@ -79,6 +79,8 @@ struct exchange {
 void exchange_finish(struct exchange *x);
 void exchange_answer(struct exchange *x, unsigned code, const char *message);
 void exchange_redirect(struct exchange *x, const char *location);
+/* 403, in words that kubectl shows whatever it asked for. */
+void exchange_forbid(struct exchange *x, const char *message);
 /* 200 with a body of our own. */
 void exchange_answer_json(struct exchange *x, struct slice json);
 /* A limit says no: 429, at once or, as long as not too many wait, a while later. Whoever asks again and again as soon as there is an answer is slowed

@@ -137,6 +137,19 @@ add_page(const struct status_answer *a, struct buf *out)
 	buf_add_str(out, "</body></html>\n");
 }
 
+/* As kube-apiserver writes it: 299, no agent, a quoted string (RFC 7234 section 5.5). */
+static void
+add_warning(const char *text, struct buf *out)
+{
+	buf_add_str(out, "Warning: 299 - \"");
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			buf_add_char(out, '\\');
+		buf_add_char(out, (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
+	}
+	buf_add_str(out, "\"\r\n");
+}
+
 static void
 add_head(const struct status_answer *a, bool page, unsigned minor, size_t body_n, struct buf *out)
 {
@@ -148,6 +161,8 @@ add_head(const struct status_answer *a, bool page, unsigned minor, size_t body_n
 				 "form-action 'none'\r\nReferrer-Policy: no-referrer\r\n");
 	if (a->code == 401)
 		buf_add_str(out, "WWW-Authenticate: Bearer\r\n");
+	if (a->warning)
+		add_warning(a->message, out);
 	if (a->location)
 		buf_printf(out, "Location: %s\r\n", a->location);
 	if (a->retry_after_s > 0)

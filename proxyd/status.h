@@ -9,6 +9,7 @@ struct status_answer {
 	unsigned code;           /* 200, 302, 303, 400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 500, 501, 502, 503, 504, 505 */
 	const char *message;     /* for people; no foreign bytes are put into it without escaping */
 	int retry_after_s;       /* 0: no header */
+	bool warning;            /* the message as a Warning header, too: kubectl prints those, also of answers whose Status it does not read (discovery) */
 	bool close;
 	const char *location;    /* with code 302/303: where to, visible ASCII only (else a 500 is written); NULL otherwise */
 	struct slice request_id;

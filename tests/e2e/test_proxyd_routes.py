@@ -266,7 +266,9 @@ def test_allowed_groups_of_a_route_and_of_a_cluster(stage):
         assert message == f'User "{BOB}" cannot use route "/socket": they are in none of its allowedGroups'
         message = status_of(stage.ask("/api", headers=headers), 403)
         assert message == f'User "{BOB}" cannot use cluster "default": they are in none of its allowedGroups'
-        assert status_of(stage.ask("/clusters/default/api", headers=headers), 403) == message
+        answer = stage.ask("/clusters/default/api", headers=headers)
+        assert status_of(answer, 403) == message
+        assert answer.headers["Warning"] == '299 - "' + message.replace('"', '\\"') + '"', "what kubectl prints where it reads no Status"
     page = stage.ask("/socket", headers=stage.as_cookie(BOB) | BROWSER)
     assert page.status_code == 403 and page.headers["Content-Type"].startswith("text/html") and "allowedGroups" in page.text
     assert not stage.socket.requests and not stage.cluster.requests

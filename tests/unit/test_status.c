@@ -234,6 +234,20 @@ only_a_browser_that_navigates_gets_a_page(void **state)
 }
 
 static void
+a_warning_is_a_quoted_string(void **state)
+{
+	const struct status_answer a = { .code = 403, .message = "User \"a\\b\r\nX: y\" cannot", .warning = true };
+	static struct parsed p;
+	struct buf out;
+
+	(void)state;
+	write_and_parse(&a, false, false, 1, &out, &p);
+	assert_true(header_is(&p, "Warning", "299 - \"User \\\"a\\\\b  X: y\\\" cannot\""));
+	assert_true(header_is(&p, "X", NULL));
+	buf_fini(&out);
+}
+
+static void
 what_was_asked_for_is_sent_as_it_is_to_browsers_too(void **state)
 {
 	const struct status_answer a = { .code = 200, .message = "", .json = SLICE_LIT("{\"a\":[]}\n"), .request_id = SLICE_LIT("rid") };
@@ -268,6 +282,7 @@ main(void)
 		cmocka_unit_test(http_1_0_is_told_that_the_connection_stays),
 		cmocka_unit_test(date_is_an_imf_fixdate),
 		cmocka_unit_test(memory_that_runs_out_marks_the_buffer),
+		cmocka_unit_test(a_warning_is_a_quoted_string),
 		cmocka_unit_test(what_was_asked_for_is_sent_as_it_is_to_browsers_too),
 		cmocka_unit_test(only_a_browser_that_navigates_gets_a_page),
 	};

@@ -266,7 +266,8 @@ read_fields(struct reader *r, bool ended, const struct http_limits *limits)
 		return err;
 	if (ended && h->framing == FRAMING_LENGTH && h->content_length > 0)
 		return malformed(r, "Content-Length without a body");
-	if (!ended && h->framing == FRAMING_NONE)
+	/* With the length 0 the message would be whole upstream before the stream's end shows whether it is (RFC 9113 section 8.1.1). */
+	if (!ended && (h->framing == FRAMING_NONE || h->content_length == 0))
 		h->framing = FRAMING_CHUNKED;
 	return OK;
 }

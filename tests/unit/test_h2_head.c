@@ -81,6 +81,8 @@ framing_follows_from_content_length_and_from_whether_a_body_comes(void **state)
 	assert_int_equal(build(FIELDS(TARGET, { "content-length", "12" }), false), OK);
 	assert_int_equal(head.framing, FRAMING_LENGTH);
 	assert_int_equal(head.content_length, 12);
+	assert_int_equal(build(FIELDS(TARGET, { "content-length", "0" }), false), OK);
+	assert_int_equal(head.framing, FRAMING_CHUNKED); /* whole when its stream ends */
 	assert_int_equal(build(FIELDS(TARGET, { "content-length", "0" }), true), OK);
 	assert_int_equal(head.framing, FRAMING_LENGTH);
 	assert_int_equal(build(FIELDS(TARGET, { "content-length", "12" }), true), E_FORMAT);

@@ -39,13 +39,15 @@ lost(struct cluster_call *c)
 {
 	char why[TRANSPORT_WHY_MAX];
 
-	if (c->call.kept && !c->retried && c->answer.n == 0) {
+	transport_why(c->call.transport, why);
+	upstream_lost(&c->call, why);
+	if ((c->call.kept || upstream_has_others(c->to->upstream)) && !c->retried) {
 		c->retried = true;
 		upstream_finish(&c->call, false);
 		connect_upstream(c, true);
 		return;
 	}
-	fail(c, transport_why(c->call.transport, why));
+	fail(c, why);
 }
 
 static void

@@ -3,6 +3,7 @@
 #include "proxyd/config_check.h"
 #include "proxyd/config_unsupported.h"
 #include "proxyd/keycache.h"
+#include "proxyd/upstream_servers.h"
 #include "proxyd/rate_table.h"
 
 /* PEM files and kubeconfigs are kept in arenas: 64 clusters of four files at most 1 MiB each would be more than anybody has. */
@@ -101,6 +102,7 @@ ITEMS(cluster_table, proxyd_cluster,
 	ROW("name", CONFIG_STRING, proxyd_cluster, name, NEEDED),
 	ROW("kubeconfig", CONFIG_STRING, proxyd_cluster, kubeconfig, NEEDED_FILE),
 	ROW("context", CONFIG_STRING, proxyd_cluster, context, PLAIN),
+	ROW("servers", CONFIG_STRING_LIST, proxyd_cluster, servers, PLAIN, .max = UPSTREAM_SERVERS_MAX),
 	ROW("impersonateOthers", CONFIG_ENUM, proxyd_cluster, impersonate_others, PLAIN, .fallback = "refuse", .words = impersonate_words),
 	ROW("allowedGroups", CONFIG_STRING_LIST, proxyd_cluster, allowed_groups, PLAIN, .max = GROUPS_MAX));
 

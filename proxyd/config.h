@@ -51,6 +51,8 @@ struct proxyd_cluster {
 	int impersonate_others;    /* PROXYD_IMPERSONATE_* */
 	struct config_strings allowed_groups; /* one of them is needed; none: everybody who is known */
 	struct kubeconfig target;  /* read from the file */
+	struct config_strings servers;  /* HOST:PORT to connect to instead of the kubeconfig's server; none: that one */
+	struct proxyd_server { const char *host; uint16_t port; } *server_items; /* of servers */
 	int line;
 };
 #define PROXYD_CLUSTERS_MAX 64

@@ -393,6 +393,36 @@ is_dns_label(const char *s)
 	return n > 0 && n <= 63 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == n && s[0] != '-' && s[n - 1] != '-';
 }
 
+/* HOST:PORT, [IPv6]:PORT: the authority of a URL, by whose rules it is judged, that says its port. */
+static enum err
+check_servers(struct check *k, size_t i, struct proxyd_cluster *cluster)
+{
+	const struct config_strings *s = &cluster->servers;
+	struct buf text;
+	struct url u;
+
+	cluster->server_items = arena_alloc(&k->c->arena, (s->n + 1) * sizeof(*cluster->server_items));
+	if (!cluster->server_items)
+		return config_check_no_memory(k);
+	for (size_t j = 0; j < s->n; j++) {
+		buf_init(&text, 0);
+		buf_printf(&text, "https://%s", s->items[j]);
+		bool good = buf_ok(&text) && url_parse(buf_slice(&text), &u) == OK && u.path.n == 0 && u.query.n == 0 && u.host.n &&
+			memchr(u.authority.p + u.host.n, ':', u.authority.n - u.host.n) && u.authority.p[u.authority.n - 1] != ']';
+		if (good)
+			cluster->server_items[j] = (struct proxyd_server){ arena_strndup(&k->c->arena, u.host.p, u.host.n), u.port };
+		buf_fini(&text);
+		if (!good)
+			return REFUSE(k, KEY_OF("clusters[%zu].servers", i), "expected HOST:PORT or [IPv6]:PORT, found \"%s\"", s->items[j]);
+		if (!cluster->server_items[j].host)
+			return config_check_no_memory(k);
+		for (size_t m = 0; m < j; m++)
+			if (cluster->server_items[m].port == cluster->server_items[j].port && strcmp(cluster->server_items[m].host, cluster->server_items[j].host) == 0)
+				return REFUSE(k, KEY_OF("clusters[%zu].servers", i), "\"%s\" occurs twice", s->items[j]);
+	}
+	return OK;
+}
+
 static enum err
 check_cluster(struct check *k, size_t i)
 {
@@ -415,7 +445,8 @@ check_cluster(struct check *k, size_t i)
 	if (t->cert_pem.n && certificate_check_pair(t->cert_pem, t->key_pem, k->now_s, &part, why))
 		return REFUSE(k, KEY_OF("clusters[%zu].kubeconfig", i), "%s: %s %s", cluster->kubeconfig,
 			part == CERTIFICATE_CHAIN ? "client-certificate" : "client-key", why);
-	return config_check_groups(k, KEY_OF("clusters[%zu].allowedGroups", i), &cluster->allowed_groups);
+	e = check_servers(k, i, cluster);
+	return e ? e : config_check_groups(k, KEY_OF("clusters[%zu].allowedGroups", i), &cluster->allowed_groups);
 }
 
 static enum err

@@ -506,8 +506,12 @@ start_tunnel(struct exchange *x)
 static void
 retry_or_fail(struct exchange *x)
 {
-	char why[TRANSPORT_WHY_MAX];
+	char why[TRANSPORT_WHY_MAX] = "connection closed";
 
+	if (x->call.transport)
+		transport_why(x->call.transport, why);
+	if (!x->down_any)
+		upstream_lost(&x->call, why);
 	if (relay_may_retry(x)) {
 		upstream_count(x->to->upstream, METRIC_UPSTREAM_RETRIES);
 		upstream_finish(&x->call, false);
@@ -515,10 +519,8 @@ retry_or_fail(struct exchange *x)
 		connect_upstream(x, true);
 		return;
 	}
-	if (x->call.transport)
-		transport_why(x->call.transport, why);
 	upstream_count(x->to->upstream, METRIC_UPSTREAM_BROKEN);
-	answer_upstream(x, 502, x->call.transport ? why : "connection closed");
+	answer_upstream(x, 502, why);
 }
 
 static void

@@ -494,7 +494,8 @@ relay_may_retry(const struct exchange *x)
 {
 	bool safe = x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_OPTIONS;
 
-	if (x->retried || x->down_any || !x->call.kept || !x->request)
+	/* One that served before may have been closed meanwhile; a new one that ends says that its server is not well, and another may be. */
+	if (x->retried || x->down_any || !x->request || !(x->call.kept || upstream_has_others(x->to->upstream)))
 		return false;
 	return !x->up_written || (safe && x->up_framing == FRAMING_NONE);
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "proxyd/route.h"
+#include "proxyd/upstream_servers.h"
 #include "proxyd/route_rules.h"
 #include "shared/log.h"
 
@@ -60,29 +61,45 @@ route_set_token(struct router *r, size_t cluster, struct slice token)
 
 /* ---- building ---- */
 
+/* Where the servers of one destination are. */
+struct places {
+	struct address addresses[UPSTREAM_SERVERS_MAX * UPSTREAM_ADDRESSES_MAX];
+	size_t address_n;
+	size_t server_address_n[UPSTREAM_SERVERS_MAX], server_n;
+};
+
 /* what: "cluster" or "route", and which. */
 static enum err
-url_upstream(struct loop *loop, const struct proxyd_config *config, const char *what, const char *name, const struct kubeconfig *to, bool plain,
+add_place(struct places *p, const char *what, const char *name, const char *host, uint16_t port, struct tls_error *e)
+{
+	size_t n = 0;
+	enum err err = address_resolve(host, port, p->addresses + p->address_n, UPSTREAM_ADDRESSES_MAX, &n);
+
+	if (err == E_EMPTY) {
+		log_error("upstream's name does not resolve", LOG_STR(what, name), LOG_STR("host", host));
+		n = 0;
+	} else if (err) {
+		snprintf(e->text, sizeof(e->text), "%s %s: %s cannot be resolved now: %s", what, name, host,
+			err == E_AGAIN ? "the name service does not answer" : err == E_SYSTEM ? strerrordesc_np(errno) : err_name(err));
+		return err;
+	}
+	p->address_n += n;
+	p->server_address_n[p->server_n++] = n;
+	return OK;
+}
+
+static enum err
+url_upstream(struct loop *loop, const struct proxyd_config *config, const char *name, const struct places *places, const struct kubeconfig *to, bool plain,
 	struct upstream **out, struct tls_error *e)
 {
-	struct address addresses[UPSTREAM_ADDRESSES_MAX];
-	struct upstream_options o = { .name = name, .addresses = addresses,
+	struct upstream_options o = { .name = name, .addresses = places->addresses, .address_n = places->address_n,
+		.server_address_n = places->server_address_n, .server_n = places->server_n,
 		.connect_timeout_ms = (uint64_t)config->limits.upstream_connect_timeout_ms,
 		.idle_timeout_ms = (uint64_t)config->limits.upstream_idle_timeout_ms };
 	enum err err = plain ? OK : tls_client_new(to, &o.tls, e);
 
 	if (err)
 		return err;
-	err = address_resolve(to->host, to->port, addresses, UPSTREAM_ADDRESSES_MAX, &o.address_n);
-	if (err == E_EMPTY) {
-		log_error("upstream's name does not resolve", LOG_STR(what, name), LOG_STR("host", to->host));
-		o.address_n = 0;
-	} else if (err) {
-		snprintf(e->text, sizeof(e->text), "%s %s: %s cannot be resolved now: %s", what, name, to->host,
-			err == E_AGAIN ? "the name service does not answer" : err == E_SYSTEM ? strerrordesc_np(errno) : err_name(err));
-		tls_client_free(o.tls);
-		return err;
-	}
 	err = upstream_new(loop, &o, out);
 	if (err)
 		snprintf(e->text, sizeof(e->text), "out of memory");
@@ -90,9 +107,22 @@ url_upstream(struct loop *loop, const struct proxyd_config *config, const char *
 }
 
 static enum err
+cluster_upstream(struct loop *loop, const struct proxyd_config *config, const struct proxyd_cluster *from, struct upstream **out, struct tls_error *e)
+{
+	struct places p = { .server_n = 0 };
+	enum err err = OK;
+
+	for (size_t i = 0; i < from->servers.n && !err; i++)
+		err = add_place(&p, "cluster", from->name, from->server_items[i].host, from->server_items[i].port, e);
+	if (!err && from->servers.n == 0)
+		err = add_place(&p, "cluster", from->name, from->target.host, from->target.port, e);
+	return err ? err : url_upstream(loop, config, from->name, &p, &from->target, false, out, e);
+}
+
+static enum err
 cluster_init(struct loop *loop, const struct proxyd_config *config, const struct proxyd_cluster *from, struct cluster *c, struct tls_error *e)
 {
-	enum err err = url_upstream(loop, config, "cluster", from->name, &from->target, false, &c->upstream, e);
+	enum err err = cluster_upstream(loop, config, from, &c->upstream, e);
 
 	if (err)
 		return err;
@@ -177,8 +207,11 @@ route_init(struct router *r, struct loop *loop, size_t at, struct tls_error *e)
 		.audience_at = from->audience_at,
 		.local = from->address.len || from->plain,
 	};
-	return from->address.len ? socket_upstream(r, loop, at, e)
-				 : url_upstream(loop, r->config, "route", from->path, &from->target, from->plain, &d->upstream, e);
+	if (from->address.len)
+		return socket_upstream(r, loop, at, e);
+	struct places p = { .server_n = 0 };
+	enum err err = add_place(&p, "route", from->path, from->target.host, from->target.port, e);
+	return err ? err : url_upstream(loop, r->config, from->path, &p, &from->target, from->plain, &d->upstream, e);
 }
 
 static enum err

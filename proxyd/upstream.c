@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "proxyd/upstream.h"
+#include "proxyd/upstream_servers.h"
 #include "shared/log.h"
 
 enum connection_state { CONNECTION_DIALLING, CONNECTION_BUSY, CONNECTION_IDLE, CONNECTION_CLOSED };
@@ -14,7 +15,10 @@ struct upstream_connection {
 	struct upstream_connection *next, *prev; /* idle: newest first */
 	enum connection_state state;
 	bool kept;
-	size_t address_first, address_at; /* being dialled: the at-th from first */
+	size_t server;
+	uint32_t tried;                   /* bit i: server i */
+	bool timed_out;                   /* at a server before */
+	size_t address_first, address_at; /* being dialled: the at-th from first, of the server's */
 	uint64_t idle_since_ms;
 	struct loop_timer timer; /* dialling */
 	struct loop_deferred deferred;
@@ -23,8 +27,9 @@ struct upstream_connection {
 struct upstream {
 	struct loop *loop;
 	const char *name;
-	struct address addresses[UPSTREAM_ADDRESSES_MAX];
-	size_t address_n, address_first; /* first: the one that answered last */
+	struct address *addresses;
+	size_t address_n;
+	struct upstream_servers servers;
 	struct tls_client *tls;
 	uint64_t connect_timeout_ms, idle_timeout_ms;
 	struct upstream_connection *newest, *oldest;
@@ -37,20 +42,37 @@ static void on_transport(struct transport *t);
 static void on_dial_timeout(struct loop_timer *timer);
 static void on_sweep(struct loop_timer *timer);
 
+static void
+servers_init(struct upstream_servers *s, const struct upstream_options *o)
+{
+	size_t at = 0;
+
+	assert(o->server_n <= UPSTREAM_SERVERS_MAX);
+	s->n = o->server_address_n ? o->server_n : 1;
+	for (size_t i = 0; i < s->n; i++) {
+		size_t n = o->server_address_n ? o->server_address_n[i] : o->address_n;
+		s->items[i] = (struct upstream_server){ .first = at, .n = n };
+		at += n;
+	}
+	assert(at == o->address_n);
+}
+
 enum err
 upstream_new(struct loop *loop, const struct upstream_options *o, struct upstream **out)
 {
 	struct upstream *u = calloc(1, sizeof(*u));
 
-	if (!u) {
+	if (!u || !(u->addresses = calloc(o->address_n + 1, sizeof(*u->addresses)))) {
+		free(u);
 		tls_client_free(o->tls);
 		return E_NOMEM;
 	}
 	u->loop = loop;
 	u->name = o->name;
-	u->address_n = o->address_n < UPSTREAM_ADDRESSES_MAX ? o->address_n : UPSTREAM_ADDRESSES_MAX;
+	u->address_n = o->address_n;
 	for (size_t i = 0; i < u->address_n; i++)
 		u->addresses[i] = o->addresses[i];
+	servers_init(&u->servers, o);
 	u->tls = o->tls;
 	u->connect_timeout_ms = o->connect_timeout_ms;
 	u->idle_timeout_ms = o->idle_timeout_ms;
@@ -67,6 +89,7 @@ upstream_free(struct upstream *u)
 	upstream_flush(u);
 	loop_timer_clear(u->loop, &u->sweep);
 	tls_client_free(u->tls);
+	free(u->addresses);
 	free(u);
 }
 
@@ -102,10 +125,54 @@ upstream_addresses(const struct upstream *u, size_t *n)
 	return u->addresses;
 }
 
+bool
+upstream_has_others(const struct upstream *u)
+{
+	return u->servers.n > 1;
+}
+
 size_t
 upstream_idle_n(const struct upstream *u)
 {
 	return u->idle_n;
+}
+
+/* ---- servers ---- */
+
+static struct upstream_server *
+server_of(const struct upstream_connection *c)
+{
+	return &c->upstream->servers.items[c->server];
+}
+
+static const char *
+server_text(const struct upstream_connection *c, char out[ADDRESS_TEXT_MAX])
+{
+	const struct upstream_server *server = server_of(c);
+
+	return address_format(&c->upstream->addresses[server->first + (c->address_first + c->address_at) % server->n], out);
+}
+
+static void
+server_failed(struct upstream_connection *c, const char *why)
+{
+	struct upstream *u = c->upstream;
+	bool known = server_of(c)->failures > 0;
+	uint64_t pause_ms = upstream_servers_failed(&u->servers, c->server, loop_now_ms(u->loop));
+	char text[ADDRESS_TEXT_MAX];
+
+	if (u->servers.n > 1 && !known)
+		log_warn("upstream server is passed over", LOG_STR("upstream", u->name), LOG_STR("server", server_text(c, text)), LOG_STR("reason", why), LOG_UINT("ms", pause_ms));
+}
+
+static void
+server_worked(struct upstream_connection *c)
+{
+	struct upstream *u = c->upstream;
+	char text[ADDRESS_TEXT_MAX];
+
+	if (upstream_servers_worked(&u->servers, c->server) && u->servers.n > 1)
+		log_info("upstream server serves again", LOG_STR("upstream", u->name), LOG_STR("server", server_text(c, text)));
 }
 
 /* ---- one connection ---- */
@@ -116,13 +183,23 @@ connection_recycle(struct loop_deferred *d)
 	free((char *)d - offsetof(struct upstream_connection, deferred));
 }
 
+static void
+set_state(struct upstream_connection *c, enum connection_state state)
+{
+	struct upstream_server *server = server_of(c);
+
+	server->dialling += (state == CONNECTION_DIALLING) - (unsigned)(c->state == CONNECTION_DIALLING);
+	server->busy += (state == CONNECTION_DIALLING || state == CONNECTION_BUSY) - (unsigned)(c->state == CONNECTION_DIALLING || c->state == CONNECTION_BUSY);
+	c->state = state;
+}
+
 /* Its memory stays until the event batch is over: we may be below its own callback. */
 static void
 connection_close(struct upstream_connection *c)
 {
 	assert(c->state != CONNECTION_CLOSED && c->state != CONNECTION_IDLE);
 	count(c->upstream, METRIC_UPSTREAM_OPEN, -1);
-	c->state = CONNECTION_CLOSED;
+	set_state(c, CONNECTION_CLOSED);
 	c->call = NULL;
 	loop_timer_clear(c->upstream->loop, &c->timer);
 	transport_close(&c->transport);
@@ -130,15 +207,16 @@ connection_close(struct upstream_connection *c)
 	loop_defer(c->upstream->loop, &c->deferred);
 }
 
-/* Start connecting to the next address that takes it. E_SYSTEM: none did, errno is the last one's. */
+/* Start connecting to the server's next address that takes it. E_SYSTEM: none did, errno is the last one's. */
 static enum err
-connection_dial(struct upstream_connection *c)
+dial_server(struct upstream_connection *c)
 {
 	struct upstream *u = c->upstream;
+	const struct upstream_server *server = server_of(c);
 	enum err err = E_SYSTEM;
 
-	for (; c->address_at < u->address_n; c->address_at++) {
-		const struct address *a = &u->addresses[(c->address_first + c->address_at) % u->address_n];
+	for (; c->address_at < server->n; c->address_at++) {
+		const struct address *a = &u->addresses[server->first + (c->address_first + c->address_at) % server->n];
 		SSL *ssl = NULL;
 		int fd;
 
@@ -158,8 +236,43 @@ connection_dial(struct upstream_connection *c)
 	return err;
 }
 
+/* False: every one has been tried. */
+static bool
+next_server(struct upstream_connection *c)
+{
+	struct upstream *u = c->upstream;
+	int i = upstream_servers_choose(&u->servers, loop_now_ms(u->loop), c->tried);
+
+	if (i < 0)
+		return false;
+	if (c->tried)
+		set_state(c, CONNECTION_CLOSED);
+	c->server = (size_t)i;
+	c->tried |= 1u << i;
+	c->address_first = server_of(c)->answered;
+	c->address_at = 0;
+	set_state(c, CONNECTION_DIALLING);
+	return true;
+}
+
 static enum err
-connection_new(struct upstream *u, struct upstream_call *call)
+connection_dial(struct upstream_connection *c)
+{
+	enum err err;
+
+	while ((err = dial_server(c)) == E_SYSTEM) {
+		int saved = errno;
+		server_failed(c, strerrordesc_np(saved));
+		bool more = next_server(c);
+		errno = saved;
+		if (!more)
+			break;
+	}
+	return err;
+}
+
+static enum err
+connection_new(struct upstream *u, struct upstream_call *call, size_t server)
 {
 	struct upstream_connection *c = calloc(1, sizeof(*c));
 	enum err err;
@@ -168,12 +281,16 @@ connection_new(struct upstream *u, struct upstream_call *call)
 		return E_NOMEM;
 	c->upstream = u;
 	c->call = call;
-	c->address_first = u->address_first;
-	c->state = CONNECTION_DIALLING;
+	c->state = CONNECTION_CLOSED;
 	c->timer.on_due = on_dial_timeout;
+	c->server = server;
+	c->tried = 1u << server;
+	c->address_first = server_of(c)->answered;
+	set_state(c, CONNECTION_DIALLING);
 	err = connection_dial(c);
 	if (err) {
 		int saved = errno;
+		set_state(c, CONNECTION_CLOSED);
 		free(c);
 		if (err == E_SYSTEM)
 			upstream_count(u, METRIC_UPSTREAM_REFUSED);
@@ -204,12 +321,35 @@ connection_fail(struct upstream_connection *c, enum upstream_failure failure, co
 	call->on_failed(call, failure, why);
 }
 
+/* Nothing has been sent: another server may do. False: there is none, or none that takes it. */
+static bool
+dial_another(struct upstream_connection *c, enum upstream_failure failure, const char *why)
+{
+	struct upstream *u = c->upstream;
+
+	server_failed(c, why);
+	if (!next_server(c))
+		return false;
+	upstream_count(u, METRIC_UPSTREAM_REFUSED + failure);
+	transport_close(&c->transport);
+	return connection_dial(c) == OK && loop_timer_set(u->loop, &c->timer, u->connect_timeout_ms) == OK;
+}
+
+/* A caller waits for two of them at most. */
 static void
 on_dial_timeout(struct loop_timer *timer)
 {
 	struct upstream_connection *c = (struct upstream_connection *)((char *)timer - offsetof(struct upstream_connection, timer));
+	const char *why = c->transport.connecting ? "connect timed out" : "TLS handshake timed out";
 
-	connection_fail(c, UPSTREAM_TIMEOUT, c->transport.connecting ? "connect timed out" : "TLS handshake timed out");
+	if (!c->timed_out) {
+		c->timed_out = true;
+		if (dial_another(c, UPSTREAM_TIMEOUT, why))
+			return;
+	} else {
+		server_failed(c, why);
+	}
+	connection_fail(c, UPSTREAM_TIMEOUT, why);
 }
 
 static void
@@ -222,9 +362,11 @@ connection_proceed(struct upstream_connection *c)
 	if (io == IO_AGAIN)
 		return;
 	if (io == IO_OK) {
-		u->address_first = (c->address_first + c->address_at) % u->address_n;
+		struct upstream_server *server = server_of(c);
+		server->answered = (c->address_first + c->address_at) % server->n;
+		server_worked(c);
 		loop_timer_clear(u->loop, &c->timer);
-		c->state = CONNECTION_BUSY;
+		set_state(c, CONNECTION_BUSY);
 		upstream_count(u, METRIC_UPSTREAM_OPENED);
 		c->call->transport = &c->transport;
 		c->call->on_connected(c->call);
@@ -232,13 +374,16 @@ connection_proceed(struct upstream_connection *c)
 	}
 	bool refused = c->transport.connecting;
 	transport_why(&c->transport, why);
-	if (refused && c->address_at + 1 < u->address_n) {
+	enum upstream_failure failure = refused ? UPSTREAM_REFUSED : UPSTREAM_TLS;
+	if (refused && c->address_at + 1 < server_of(c)->n) {
 		transport_close(&c->transport);
 		c->address_at++;
 		if (connection_dial(c) == OK)
 			return;
+	} else if (dial_another(c, failure, why)) {
+		return;
 	}
-	connection_fail(c, refused ? UPSTREAM_REFUSED : UPSTREAM_TLS, why);
+	connection_fail(c, failure, why);
 }
 
 /* ---- the idle ones ---- */
@@ -252,7 +397,7 @@ idle_unlink(struct upstream_connection *c)
 	*(c->next ? &c->next->prev : &u->oldest) = c->prev;
 	c->next = c->prev = NULL;
 	u->idle_n--;
-	c->state = CONNECTION_BUSY;
+	set_state(c, CONNECTION_BUSY);
 }
 
 static void
@@ -306,7 +451,7 @@ idle_push(struct upstream_connection *c)
 {
 	struct upstream *u = c->upstream;
 
-	c->state = CONNECTION_IDLE;
+	set_state(c, CONNECTION_IDLE);
 	c->call = NULL;
 	c->kept = true;
 	c->idle_since_ms = loop_now_ms(u->loop);
@@ -348,11 +493,14 @@ upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)
 	call->connection = NULL;
 	call->transport = NULL;
 	call->kept = false;
-	if (u->address_n == 0)
+	int server = upstream_servers_choose(&u->servers, loop_now_ms(u->loop), 0);
+	if (server < 0)
 		return E_EMPTY;
 	struct upstream_connection *c = fresh ? NULL : u->newest;
+	while (c && c->server != (size_t)server)
+		c = c->next;
 	if (!c)
-		return connection_new(u, call);
+		return connection_new(u, call, (size_t)server);
 	idle_unlink(c);
 	c->call = call;
 	call->connection = c;
@@ -360,6 +508,13 @@ upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)
 	call->kept = true;
 	upstream_count(u, METRIC_UPSTREAM_REUSED);
 	return OK;
+}
+
+void
+upstream_lost(struct upstream_call *call, const char *why)
+{
+	if (call->connection && !call->kept)
+		server_failed(call->connection, why);
 }
 
 void

@@ -10,7 +10,7 @@
 #include "proxyd/transport.h"
 #include "shared/address.h"
 
-#define UPSTREAM_ADDRESSES_MAX 8
+#define UPSTREAM_ADDRESSES_MAX 8 /* of one server */
 #define UPSTREAM_IDLE_MAX 256 /* kept per worker and destination; past it the oldest goes */
 
 struct upstream;
@@ -35,8 +35,10 @@ struct upstream_call {
 
 struct upstream_options {
 	const char *name; /* for logs; outlives the upstream */
-	const struct address *addresses; /* tried in order; copied */
+	const struct address *addresses; /* of a server, tried in order; of several, one behind the other; copied */
 	size_t address_n;
+	const size_t *server_address_n;  /* how many are each server's, 0: its name does not resolve; NULL: there is one server */
+	size_t server_n;                 /* <= UPSTREAM_SERVERS_MAX */
 	struct tls_client *tls; /* NULL: plain. Owned by the upstream from now on, also when making it fails */
 	uint64_t connect_timeout_ms, idle_timeout_ms;
 };
@@ -54,7 +56,12 @@ const char *upstream_name(const struct upstream *u);
 const struct address *upstream_addresses(const struct upstream *u, size_t *n);
 size_t upstream_idle_n(const struct upstream *u);
 
-/* fresh: not a kept one. OK: call->transport is there. E_AGAIN: on_connected or on_failed follows. E_SYSTEM (errno), E_NOMEM, E_EMPTY (no address): nothing
+/* There are several servers: what failed at one may be tried at another. */
+bool upstream_has_others(const struct upstream *u);
+/* The connection of this call ended before it brought an answer. One that was new says something about its server: others are asked before it. Before upstream_finish. */
+void upstream_lost(struct upstream_call *call, const char *why);
+
+/* A server that cannot be reached leaves the request to the next one, for nothing has been sent yet. fresh: not a kept one. OK: call->transport is there. E_AGAIN: on_connected or on_failed follows. E_SYSTEM (errno), E_NOMEM, E_EMPTY (no address): nothing
  * is held. */
 MUST_CHECK enum err upstream_start(struct upstream *u, struct upstream_call *call, bool fresh);
 /* The call is over, at any point after upstream_start. keep: the exchange ended cleanly and nothing is left on the connection. No-op without one. */

@@ -61,6 +61,8 @@ static const char help[] =
 	"    howExtra: true                        # say upstream how a caller was proven: extra gatehouse/how\n"
 	"  clusters:                               # the one called \"default\", or the first, is served at /\n"
 	"  - {name: default, kubeconfig: FILE, context: NAME,\n"
+	"     servers: [\"10.0.0.1:6443\", \"10.0.0.2:6443\"],   # to connect to instead of the kubeconfig's server, whose name,\n"
+	"                                          # authority and credential stay; default: that one\n"
 	"     impersonateOthers: refuse,           # or subjectAccessReview: the cluster is asked whom the caller may be (--as);\n"
 	"                                          # role gatehouse-reviewer\n"
 	"     allowedGroups: [GROUP]}              # one of them is needed; default: everybody who is known\n"

@@ -20,10 +20,15 @@ static const char config_text[] =
 	"storage: {type: lmdb, config: {path: %s/store}}\n"
 	"web: {http: \"127.0.0.1:0\"}\n"
 	"logger: {level: error}\n"
-	"oauth2: {skipApprovalScreen: true}\n"
+	"oauth2:\n"
+	"  skipApprovalScreen: true\n"
+	"  passwordConnector: local\n"
+	"  responseTypes: [code, token, id_token]\n"
+	"  grantTypes: [authorization_code, refresh_token, password, \"urn:ietf:params:oauth:grant-type:device_code\", \"urn:ietf:params:oauth:grant-type:token-exchange\"]\n"
 	"enablePasswordDB: true\n"
 	"staticPasswords: [{email: j@example.com, hash: \"$2a$10$33EMT0cVYVlPy6WAMCLsceLYjWhuHpbz5yuZxu/GAFj03J9Lytjuy\", username: j, userID: u1, groups: [a, b]}]\n"
-	"staticClients: [{id: cli, name: cli, public: true, redirectURIs: [\"http://127.0.0.1/cb\"]}]\n"
+	"staticClients:\n"
+	"- {id: cli, name: cli, public: true, redirectURIs: [\"http://127.0.0.1/cb\", /device/callback], groups: [\"*\"], claims: [{name: t, value: v}, {name: g, from: groups}]}\n"
 	"console: {clientID: cli}\n";
 
 static struct authd app;
@@ -114,7 +119,7 @@ begin(void **state)
 	snprintf(config_path, sizeof config_path, "%s/c.yaml", folder);
 	snprintf(text, sizeof text, config_text, folder);
 	unit_file_write(config_path, text, strlen(text));
-	app = (struct authd){ .clock = &clock_system, .rng = &rng_system };
+	app = (struct authd){ .clock = &clock_system, .rng = &rng_system, .unconfined = true };
 	if (app_start(&app, config_path, why, sizeof why) != OK)
 		fail_msg("%s", why);
 	log_set_level(LOG_LEVEL_ERROR + 1); /* thousands of lines say that memory is out */
@@ -229,6 +234,55 @@ wrong_code(void)
 }
 
 static int
+device_starts(void)
+{
+	return post("/oidc/device/code", "client_id=cli&scope=openid+email", "");
+}
+
+static int
+device_page_shown(void)
+{
+	return get("/oidc/device?user_code=BCDF-GHJK", "");
+}
+
+static int
+wrong_device_form(void)
+{
+	return post("/oidc/device/auth/verify_code", "user_code=BCDF-GHJK&csrf=x", "");
+}
+
+static int
+wrong_device_code(void)
+{
+	int status = post("/oidc/token", "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=cli&device_code=x", "");
+
+	assert_null(strstr(answer, "access_token"));
+	return status;
+}
+
+static int
+wrong_subject(void)
+{
+	int status = post("/oidc/token", "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&client_id=cli&subject_token=a.b.c"
+		"&subject_token_type=urn:ietf:params:oauth:token-type:access_token", "");
+
+	assert_null(strstr(answer, "issued_token_type"));
+	return status;
+}
+
+static int
+everything_at_once(void)
+{
+	int status = get("/oidc/auth?client_id=cli&redirect_uri=http://127.0.0.1/cb&response_type=code+id_token+token&scope=openid+email+groups&nonce=n"
+		"&code_challenge_method=S256&code_challenge=" CHALLENGE, "Cookie: gatehouse=" COOKIE "\r\n");
+
+	/* All that was asked for, or an error. */
+	bool some = strstr(answer, "code=") || strstr(answer, "access_token=") || strstr(answer, "id_token=");
+	assert_true(!some || (strstr(answer, "#code=") && strstr(answer, "&access_token=") && strstr(answer, "&id_token=")));
+	return status;
+}
+
+static int
 wrong_bearer(void)
 {
 	return get("/oidc/userinfo", "Authorization: Bearer a.b.c\r\n");
@@ -248,6 +302,12 @@ requests_are_refused_or_served_but_never_wrongly(void **state)
 	under_pressure(wrong_form, 400);
 	under_pressure(wrong_code, 400);
 	under_pressure(wrong_bearer, 401);
+	under_pressure(device_starts, 200);
+	under_pressure(device_page_shown, 200);
+	under_pressure(wrong_device_form, 400);
+	under_pressure(wrong_device_code, 400);
+	under_pressure(wrong_subject, 400);
+	under_pressure(everything_at_once, 303);
 }
 
 static int

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include "tests/unit/failing_malloc.h"
 #include "tests/unit/store_unit.h"
+#include "tests/unit/unconfined.h"
 #include "authd/admin.h"
 #include "authd/directory.h"
 #include "oidc/strict_json.h"

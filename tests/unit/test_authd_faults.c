@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include "tests/unit/failing_malloc.h"
 #include "tests/unit/store_unit.h"
+#include "tests/unit/unconfined.h"
 #include "authd/app.h"
 #include "authd/grant.h"
 #include "authd/session.h"

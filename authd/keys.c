@@ -52,6 +52,7 @@ held_release(struct held *h)
 		return;
 	jwk_set_fini(&h->set.verify);
 	EVP_PKEY_free(h->set.active_key);
+	token_memory_free(h->set.verified);
 	buf_fini(&h->json);
 	free(h);
 }
@@ -345,6 +346,7 @@ held_new(struct plan *p, int64_t now_s, struct held **out)
 	if (!h)
 		return E_NOMEM;
 	atomic_init(&h->refs, 1);
+	h->set.verified = token_memory_new();
 	buf_init(&h->json, JWK_SET_BYTES_MAX);
 	enum err err = active ? OK : E_EMPTY;
 	for (size_t i = 0; i < p->n && err == OK; i++) {

@@ -6,6 +6,7 @@
 #define AUTHD_KEYS_H
 
 #include "authd/store.h"
+#include "authd/token_memory.h"
 #include "oidc/jwk_set.h"
 #include "shared/rng.h"
 
@@ -49,6 +50,7 @@ struct key_set {
 	char active_kid[JWK_KID_BYTES_MAX + 1];
 	enum jws_alg active_alg;
 	EVP_PKEY *active_key;
+	struct token_memory *verified; /* tokens that these keys have verified; may be NULL */
 };
 const struct key_set *keys_acquire(struct keys *k);
 void keys_release(struct keys *k, const struct key_set *set);

@@ -69,8 +69,13 @@ own_token_open(struct request *r, struct slice token, const char *typ, bool allo
 {
 	const struct key_set *set = keys_acquire(r->app->keys);
 	struct slice claims;
-	enum id_token_verdict verdict = id_token_open(token, r->generation->config->issuer, typ, &set->verify, request_now_s(r), 0, allow_expired,
-		&r->arena, &claims);
+	unsigned char digest[TOKEN_MEMORY_DIGEST_BYTES];
+	bool digested = store_hash(token, digest).n, known = digested && token_memory_has(set->verified, digest);
+	enum id_token_verdict verdict = (known ? id_token_reopen : id_token_open)(token, r->generation->config->issuer, typ, &set->verify,
+		request_now_s(r), 0, allow_expired, &r->arena, &claims);
+
+	if (verdict == ID_TOKEN_OK && digested && !known)
+		token_memory_add(set->verified, digest);
 
 	keys_release(r->app->keys, set);
 	if (verdict != ID_TOKEN_OK)

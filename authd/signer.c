@@ -1,5 +1,7 @@
 #include <jwt.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -9,24 +11,117 @@
 #define SIGNATURE_BYTES_MAX 1024 /* RSA of 8192 bits */
 #define ES256_PART_BYTES 32
 
-/* Header and claims as JSON, from malloc. The jwt_t is left without an alg of its own: with one, libjwt 1.10 writes typ "JWT" whatever was
- * set, and wants a key, which it would parse anew for each token. */
+/* What a thread keeps between two tokens: the header of each kind that it mints, which is the same for every token of a key, and a digest context that
+ * knows its key already. */
+#define KINDS_MAX 4
+#define HEADER_BYTES_MAX 256
+struct kept {
+	char kid[JWK_KID_BYTES_MAX + 1];
+	enum jws_alg alg;
+	struct {
+		char typ[16], text[HEADER_BYTES_MAX]; /* text: in base64url */
+		size_t n;
+	} headers[KINDS_MAX];
+	size_t header_n;
+	EVP_MD_CTX *ctx; /* signs with EVP_PKEY `key`, to which it has a reference */
+	const EVP_PKEY *key;
+};
+static pthread_key_t kept_key;
+static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
+
+static void
+kept_free(void *p)
+{
+	struct kept *k = p;
+
+	EVP_MD_CTX_free(k->ctx);
+	free(k);
+}
+
+static void
+kept_prepare(void)
+{
+	if (pthread_key_create(&kept_key, kept_free) != 0)
+		abort(); /* before the first token of the first thread */
+}
+
+/* This thread's, of this key. NULL: no memory. */
+static struct kept *
+kept_of(const struct key_set *set)
+{
+	pthread_once(&kept_once, kept_prepare);
+	struct kept *k = pthread_getspecific(kept_key);
+
+	if (!k) {
+		k = calloc(1, sizeof(*k));
+		if (!k || pthread_setspecific(kept_key, k) != 0) {
+			free(k);
+			return NULL;
+		}
+	}
+	if (k->key != set->active_key || k->alg != set->active_alg || strcmp(k->kid, set->active_kid) != 0) {
+		EVP_MD_CTX_free(k->ctx);
+		*k = (struct kept){ .key = set->active_key, .alg = set->active_alg };
+		memcpy(k->kid, set->active_kid, sizeof(k->kid));
+	}
+	return k;
+}
+
+/* The jwt_t is left without an alg of its own: with one, libjwt 1.10 writes typ "JWT" whatever was set, and wants a key, which it would parse
+ * anew for each token. *out: from malloc. */
 static enum err
-build(const struct key_set *set, const char *typ, const char *claims, char **header, char **payload)
+header_build(const struct key_set *set, const char *typ, char **out)
 {
 	jwt_t *jwt = NULL;
-	enum err err = E_NOMEM;
 
 	if (jwt_new(&jwt) != 0)
 		return E_NOMEM;
-	if (jwt_add_header(jwt, "alg", jws_alg_name(set->active_alg)) == 0 && jwt_add_header(jwt, "kid", set->active_kid) == 0 &&
-		jwt_add_header(jwt, "typ", typ) == 0)
-		err = jwt_add_grants_json(jwt, claims) == 0 ? OK : E_FORMAT;
-	if (err == OK) {
-		*header = jwt_get_headers_json(jwt, NULL);
-		*payload = jwt_get_grants_json(jwt, NULL);
-		err = *header && *payload ? OK : E_NOMEM;
+	*out = jwt_add_header(jwt, "alg", jws_alg_name(set->active_alg)) == 0 && jwt_add_header(jwt, "kid", set->active_kid) == 0 &&
+			jwt_add_header(jwt, "typ", typ) == 0
+		? jwt_get_headers_json(jwt, NULL) : NULL;
+	jwt_free(jwt);
+	return *out ? OK : E_NOMEM;
+}
+
+static enum err
+header_add(struct kept *k, const struct key_set *set, const char *typ, struct buf *token)
+{
+	char *json;
+	size_t start = token->n, n;
+
+	for (size_t i = 0; i < k->header_n; i++)
+		if (strcmp(k->headers[i].typ, typ) == 0) {
+			buf_add(token, k->headers[i].text, k->headers[i].n);
+			return OK;
+		}
+	enum err err = header_build(set, typ, &json);
+	if (err != OK)
+		return err;
+	base64url_add(token, json, strlen(json));
+	free(json);
+	n = token->n - start;
+	if (buf_ok(token) && k->header_n < KINDS_MAX && n <= HEADER_BYTES_MAX && strlen(typ) < sizeof(k->headers[0].typ)) {
+		strcpy(k->headers[k->header_n].typ, typ);
+		memcpy(k->headers[k->header_n].text, token->p + start, n);
+		k->headers[k->header_n++].n = n;
 	}
+	return OK;
+}
+
+static enum err
+claims_add(const char *claims, struct buf *token)
+{
+	jwt_t *jwt = NULL;
+	char *json = NULL;
+
+	if (jwt_new(&jwt) != 0)
+		return E_NOMEM;
+	enum err err = jwt_add_grants_json(jwt, claims) == 0 ? OK : E_FORMAT;
+	if (err == OK && !(json = jwt_get_grants_json(jwt, NULL)))
+		err = E_NOMEM;
+	if (err == OK)
+		base64url_add(token, json, strlen(json));
+	free(json);
 	jwt_free(jwt);
 	return err;
 }
@@ -44,18 +139,30 @@ ecdsa_raw(const unsigned char *der, size_t der_n, unsigned char raw[2 * ES256_PA
 	return ok ? OK : E_SYSTEM;
 }
 
+/* A context that has signed begins anew with the key that it has, which spares looking up what it is made of. */
 static enum err
-sign(const struct key_set *set, struct slice input, struct buf *token)
+digest_sign(struct kept *k, const struct key_set *set, struct slice input, unsigned char *signature, size_t *n)
+{
+	bool fresh = !k->ctx;
+
+	if (fresh && !(k->ctx = EVP_MD_CTX_new()))
+		return E_NOMEM;
+	if (EVP_DigestSignInit(k->ctx, NULL, fresh ? EVP_sha256() : NULL, NULL, fresh ? set->active_key : NULL) == 1 &&
+		EVP_DigestSign(k->ctx, signature, n, (const unsigned char *)input.p, input.n) == 1)
+		return OK;
+	EVP_MD_CTX_free(k->ctx);
+	k->ctx = NULL;
+	ERR_clear_error();
+	return E_SYSTEM;
+}
+
+static enum err
+sign(struct kept *k, const struct key_set *set, struct slice input, struct buf *token)
 {
 	unsigned char signature[SIGNATURE_BYTES_MAX], raw[2 * ES256_PART_BYTES];
 	size_t n = sizeof(signature);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	enum err err = ctx ? OK : E_NOMEM;
+	enum err err = digest_sign(k, set, input, signature, &n);
 
-	if (ctx && (EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, set->active_key) != 1 ||
-			   EVP_DigestSign(ctx, signature, &n, (const unsigned char *)input.p, input.n) != 1))
-		err = E_SYSTEM;
-	EVP_MD_CTX_free(ctx);
 	if (err == OK && set->active_alg == JWS_ES256) {
 		err = ecdsa_raw(signature, n, raw);
 		memcpy(signature, raw, sizeof(raw));
@@ -73,8 +180,8 @@ sign(const struct key_set *set, struct slice input, struct buf *token)
 enum err
 signer_mint(struct keys *k, const char *typ, struct slice claims, struct buf *token)
 {
-	char *json, *header = NULL, *payload = NULL;
 	size_t start = token->n;
+	char *json;
 
 	if (claims.n == 0 || memchr(claims.p, '\0', claims.n))
 		return E_FORMAT;
@@ -82,15 +189,16 @@ signer_mint(struct keys *k, const char *typ, struct slice claims, struct buf *to
 	if (!json)
 		return E_NOMEM;
 	const struct key_set *set = keys_acquire(k);
-	enum err err = build(set, typ, json, &header, &payload);
+	struct kept *kept = kept_of(set);
+	enum err err = kept ? header_add(kept, set, typ, token) : E_NOMEM;
 	if (err == OK) {
-		base64url_add(token, header, strlen(header));
 		buf_add_char(token, '.');
-		base64url_add(token, payload, strlen(payload));
-		err = buf_ok(token) ? sign(set, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
+		err = claims_add(json, token);
 	}
-	free(header);
-	free(payload);
+	if (err == OK)
+		err = buf_ok(token) ? sign(kept, set, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
+	if (err != OK && token->p)
+		token->p[token->n = start] = '\0'; /* half a token is none */
 	free(json);
 	keys_release(k, set);
 	return err;

@@ -273,6 +273,25 @@ an_issuer_opens_its_own_tokens(void **state)
 	assert_int_equal(id_token_open(buf_slice(&token), ISSUER, NULL, &keys, NOW, 0, true, &arena, &claims), ID_TOKEN_MALFORMED);
 }
 
+static void
+a_token_that_was_verified_before_is_looked_at_again_but_for_its_signature(void **state)
+{
+	const char *header = "{\"alg\":\"RS256\",\"kid\":\"a\",\"typ\":\"at+jwt\"}", *other = "{\"alg\":\"RS256\",\"kid\":\"gone\",\"typ\":\"at+jwt\"}";
+	struct slice claims = SLICE_NONE;
+
+	(void)state;
+	assert_int_equal(open_as(header, "at+jwt", &claims), ID_TOKEN_OK);
+	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "at+jwt", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_OK);
+	assert_true(slice_eq(claims, buf_slice(&payload)));
+	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER "/", "at+jwt", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_WRONG_ISSUER);
+	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "JWT", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_MALFORMED);
+	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "at+jwt", &keys, NOW + 300, 0, false, &arena, &claims), ID_TOKEN_EXPIRED);
+	print_claims((struct claims){ 0 });
+	token_sign(&token, key, JWS_RS256, other, buf_slice(&payload));
+	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "at+jwt", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_UNKNOWN_KEY);
+	assert_int_equal(id_token_reopen(SLICE_LIT("a.b.c"), ISSUER, "at+jwt", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_MALFORMED);
+}
+
 /* Every bound of the arena, from nothing to enough: refused without a crash until it suffices. */
 static void
 an_exhausted_arena_is_a_failure_and_never_an_identity(void **state)
@@ -320,6 +339,7 @@ main(void)
 		T(a_payload_with_bom_trailing_junk_array_or_depth_over_16_is_refused),
 		T(the_issuer_can_be_read_before_anything_is_verified),
 		T(an_issuer_opens_its_own_tokens),
+		T(a_token_that_was_verified_before_is_looked_at_again_but_for_its_signature),
 		T(an_exhausted_arena_is_a_failure_and_never_an_identity),
 	};
 	return cmocka_run_group_tests(tests, make_keys, free_keys);

@@ -219,7 +219,62 @@ authorization_approve(struct store_txn *t, const struct record_auth_request *a, 
 		given.scope = slice_trim(slice_str(both));
 	}
 	given.approved_at = now_s;
-	given.expires_at = now_s + APPROVAL_KEPT_S;
+	/* What was withdrawn stays so. */
+	given.expires_at = given.withdrawn_at && (given.expires_at == 0 || given.expires_at > now_s + APPROVAL_KEPT_S) ? given.expires_at : now_s + APPROVAL_KEPT_S;
 	e = store_put(t, RECORD_APPROVAL, key, &given);
 	return e == E_LIMIT ? OK : e; /* a subject too long to be a key is asked again each time */
+}
+
+struct approvals_visit {
+	size_t prefix_n;
+	enum err (*visit)(void *arg, struct slice client_id, const struct record_approval *a);
+	void *arg;
+};
+
+static enum err
+approval_visited(void *arg, struct slice key, const void *record)
+{
+	const struct approvals_visit *v = arg;
+	const struct record_approval *a = record;
+
+	return a->scope.n ? v->visit(v->arg, slice_of(key.p + v->prefix_n, key.n - v->prefix_n), a) : OK;
+}
+
+enum err
+authorization_approvals(struct store_txn *t, const struct record_user *user, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice client_id, const struct record_approval *a), void *arg)
+{
+	struct slice prefix = approval_key(arena, user, SLICE_NONE);
+	struct approvals_visit v = { prefix.n, visit, arg };
+
+	if (!prefix.p)
+		return E_NOMEM;
+	return prefix.n < STORE_KEY_BYTES_MAX ? store_each_prefix(t, RECORD_APPROVAL, prefix, arena, approval_visited, &v) : OK;
+}
+
+enum err
+authorization_withdraw(struct store_txn *t, const struct record_user *user, struct slice client_id, struct arena *arena, int64_t now_s, int64_t kept_until)
+{
+	struct slice key = approval_key(arena, user, client_id);
+	struct record_approval given;
+	enum err e = key.p ? store_get(t, RECORD_APPROVAL, key, arena, &given) : E_NOMEM;
+
+	if (e != OK || given.scope.n == 0)
+		return e == OK ? E_EMPTY : e;
+	given.scope = SLICE_NONE;
+	given.withdrawn_at = now_s;
+	given.expires_at = kept_until;
+	return store_put(t, RECORD_APPROVAL, key, &given);
+}
+
+enum err
+authorization_withdrawn_check(struct store_txn *t, const struct record_user *user, struct slice client_id, int64_t granted_at, struct arena *arena)
+{
+	struct slice key = approval_key(arena, user, client_id);
+	struct record_approval given;
+	enum err e = key.p ? store_get(t, RECORD_APPROVAL, key, arena, &given) : E_NOMEM;
+
+	if (e != OK)
+		return e == E_EMPTY ? OK : e;
+	return given.withdrawn_at && granted_at <= given.withdrawn_at ? E_EMPTY : OK;
 }

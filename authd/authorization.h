@@ -43,6 +43,17 @@ MUST_CHECK enum err authorization_approved(struct store_txn *t, const struct rec
 MUST_CHECK enum err authorization_approve(struct store_txn *t, const struct record_auth_request *a, const struct record_user *user,
 	struct arena *arena, int64_t now_s);
 
+/* Visit what a person has allowed: not what they have withdrawn. client_id and the record are gone when visit returns. */
+MUST_CHECK enum err authorization_approvals(struct store_txn *t, const struct record_user *user, struct arena *arena,
+	enum err (*visit)(void *arg, struct slice client_id, const struct record_approval *a), void *arg);
+/* Take back what a client was allowed: it is asked about again, and what it was granted until now has ended. kept_until: as long as such a grant might have been
+ * used; 0: for ever. Inside a write. E_EMPTY: nothing was allowed. */
+MUST_CHECK enum err authorization_withdraw(struct store_txn *t, const struct record_user *user, struct slice client_id, struct arena *arena, int64_t now_s,
+	int64_t kept_until);
+/* Whether a client still has what it was granted at a time. OK; E_EMPTY: it was withdrawn since. */
+MUST_CHECK enum err authorization_withdrawn_check(struct store_txn *t, const struct record_user *user, struct slice client_id, int64_t granted_at,
+	struct arena *arena);
+
 /* ---- somebody has proved who they are ---- */
 
 /* Start their session and go on with authorization id: to the client, to the approval page, or back to the console. Answers r. user is copied. remember: what

@@ -122,6 +122,7 @@ home_send(struct request *r, const struct session *s)
 	console_clusters_add(&p, &clusters);
 	kubectl_part(&p, &clusters);
 	page_html(&p, "<hr><div class=\"stack\"><a class=\"button quiet\" href=\"" CONSOLE_SESSIONS_PATH "\">Your sessions</a>"
+		"<a class=\"button quiet\" href=\"" CONSOLE_APPLICATIONS_PATH "\">Applications you allowed</a>"
 		"<form method=\"post\" action=\"/console/signout\">");
 	page_hidden(&p, "csrf", browser_form_token(r, s->secret, SIGN_OUT_PURPOSE, s->record.sid));
 	page_html(&p, "<button class=\"quiet\" type=\"submit\">Sign out</button></form></div>");

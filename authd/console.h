@@ -6,6 +6,7 @@
 
 #define CONSOLE_PATH "/console/"
 #define CONSOLE_SESSIONS_PATH CONSOLE_PATH "sessions"
+#define CONSOLE_APPLICATIONS_PATH CONSOLE_PATH "applications"
 
 struct page;
 

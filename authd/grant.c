@@ -1,5 +1,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include "authd/authorization.h"
 #include "authd/grant.h"
 #include "authd/person.h"
 #include "authd/person_session.h"
@@ -30,6 +31,8 @@ grant_verdict_text(enum grant_verdict v)
 		return "code was used before: its tokens are ended";
 	case GRANT_REPLAYED:
 		return "refresh token was rotated away: its family is ended";
+	case GRANT_WITHDRAWN:
+		return "the person has taken back what they had allowed: the family is ended";
 	case GRANT_STALE:
 		return "the connector cannot be asked, and what it said last is older than expiry.staleGroups";
 	case GRANT_PERSON_GONE:
@@ -306,11 +309,13 @@ refresh_person(struct store_txn *t, struct grant_refreshment *g)
 		g->record.read_at = g->now_s;
 	}
 	e = g->end ? E_DENIED : person_refresh(&d, &g->record.user);
-	if (e == E_DENIED)
-		g->verdict = GRANT_PERSON_GONE;
-	else if (e == OK && too_old(g))
+	if (e == OK && too_old(g))
 		g->verdict = GRANT_STALE;
-	return e == E_DENIED ? OK : e;
+	else if (e == OK && (e = authorization_withdrawn_check(t, &g->record.user, g->record.client_id, g->record.created_at, g->arena)) == E_EMPTY)
+		g->verdict = GRANT_WITHDRAWN;
+	else if (e == E_DENIED)
+		g->verdict = GRANT_PERSON_GONE;
+	return g->verdict == GRANT_OK ? e : OK;
 }
 
 static enum err
@@ -358,7 +363,7 @@ grant_refresh(struct store_txn *t, void *refreshment)
 	g->verdict = refresh_verdict(g, hash, &rotated);
 	if (g->verdict == GRANT_OK && (e = refresh_person(t, g)) != OK)
 		return e;
-	if (g->verdict == GRANT_REPLAYED || g->verdict == GRANT_PERSON_GONE)
+	if (g->verdict == GRANT_REPLAYED || g->verdict == GRANT_PERSON_GONE || g->verdict == GRANT_WITHDRAWN)
 		return family_put_ended(t, key, &g->record, g->now_s);
 	return g->verdict == GRANT_OK ? refresh_use(t, g, key, handle, secret, rotated) : OK;
 }
@@ -396,6 +401,24 @@ grant_peek_refresh(struct store *s, struct slice token, struct slice client_id, 
 	return hash_is(at.hash, out->current_hash) || hash_is(at.hash, out->previous_hash) ? OK : E_EMPTY;
 }
 
+struct family_look {
+	struct slice key;
+	struct arena *arena;
+	struct record_refresh *out;
+};
+
+/* E_EMPTY: it has ended. */
+static enum err
+look_at_family(struct store_txn *t, void *arg)
+{
+	const struct family_look *l = arg;
+	enum err e = store_get(t, RECORD_REFRESH, l->key, l->arena, l->out);
+
+	if (e == OK && l->out->ended)
+		return E_EMPTY;
+	return e == OK ? authorization_withdrawn_check(t, &l->out->user, l->out->client_id, l->out->created_at, l->arena) : e;
+}
+
 enum err
 grant_find_refresh(struct store *s, const struct generation *g, struct slice token, struct slice client_id, int64_t now_s, struct arena *arena,
 	struct record_refresh *out)
@@ -406,7 +429,7 @@ grant_find_refresh(struct store *s, const struct generation *g, struct slice tok
 	enum err e = token_place(token, arena, &at);
 
 	if (e == OK)
-		e = store_lookup(s, RECORD_REFRESH, at.key, arena, &look.record);
+		e = store_read(s, look_at_family, &(struct family_look){ at.key, arena, &look.record });
 	if (e == OK && refresh_verdict(&look, at.hash, &rotated) != GRANT_OK)
 		e = E_EMPTY;
 	if (e == OK)
@@ -429,7 +452,9 @@ look_at_code(struct store_txn *t, void *arg)
 	const struct code_look *l = arg;
 	enum err e = store_get(t, RECORD_CODE, l->key, l->arena, l->out);
 
-	return e == OK ? revocation_check(t, l->out->sid, l->arena) : e;
+	if (e == OK)
+		e = revocation_check(t, l->out->sid, l->arena);
+	return e == OK ? authorization_withdrawn_check(t, &l->out->user, l->out->client_id, l->out->redeemed_at, l->arena) : e;
 }
 
 static enum err
@@ -452,10 +477,8 @@ static enum err
 grant_find_family(struct store *s, struct slice key, struct arena *arena, struct grant *out)
 {
 	struct record_refresh f;
-	enum err e = store_lookup(s, RECORD_REFRESH, key, arena, &f);
+	enum err e = store_read(s, look_at_family, &(struct family_look){ key, arena, &f });
 
-	if (e == OK && f.ended)
-		return E_EMPTY;
 	if (e == OK)
 		*out = (struct grant){ f.user, f.scope, f.client_id };
 	return e;

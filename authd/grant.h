@@ -23,6 +23,7 @@ enum grant_verdict {
 	GRANT_PKCE,
 	GRANT_REUSED,       /* the code was redeemed before: its tokens have now ended */
 	GRANT_REPLAYED,     /* a refresh token that was rotated away: the family has now ended */
+	GRANT_WITHDRAWN,    /* the person has taken back what they had allowed: the family has now ended */
 	GRANT_STALE,        /* what is known of the person is too old, and the connector cannot be asked: nothing has changed */
 	GRANT_PERSON_GONE   /* no longer configured: the family has now ended */
 };

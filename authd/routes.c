@@ -72,6 +72,8 @@ static const struct route routes[] = {
 	{ "/console/signed-out", METHOD_GET, ROUTE_ROOT, console_signed_out },
 	{ "/console/kubeconfig", METHOD_GET, ROUTE_ROOT, console_kubeconfig },
 	{ "/console/sessions", METHOD_GET, ROUTE_ROOT, console_sessions },
+	{ "/console/applications", METHOD_GET, ROUTE_ROOT, console_applications },
+	{ "/console/applications/withdraw", METHOD_POST, ROUTE_ROOT, console_applications_withdraw },
 	{ "/console/sessions/end", METHOD_POST, ROUTE_ROOT, console_sessions_end },
 	{ "/", METHOD_GET, ROUTE_ROOT, console_home },
 };

@@ -31,6 +31,8 @@ route_handler telemetry_metrics, telemetry_live, telemetry_ready;
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
 /* console_sessions.c */
 route_handler console_sessions, console_sessions_end;
+/* console_applications.c */
+route_handler console_applications, console_applications_withdraw;
 
 /* What answers where no route does. */
 void routes_not_found(struct request *r);

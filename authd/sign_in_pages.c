@@ -115,8 +115,8 @@ scope_item(struct page *p, unsigned scopes, unsigned bit, const char *text)
 	page_html(p, "</li>");
 }
 
-static void
-scope_list(struct page *p, unsigned scopes)
+void
+sign_in_page_scopes(struct page *p, unsigned scopes)
 {
 	page_html(p, "<ul class=\"plain\">");
 	scope_item(p, scopes, SCOPE_OPENID, "Know that it is you");
@@ -139,7 +139,7 @@ sign_in_page_approval(struct request *r, const struct sign_in_page *s, const str
 	page_html(&p, "</span>?</h1><p class=\"lead\">You are signed in as <b>");
 	page_text(&p, person_label(user));
 	page_html(&p, "</b>. It asks to:</p>");
-	scope_list(&p, scope_bits(scope));
+	sign_in_page_scopes(&p, scope_bits(scope));
 	if (s->user_code.n) {
 		page_html(&p, "<p>It is for the device that shows this code:</p><pre class=\"code\">");
 		page_text(&p, s->user_code);

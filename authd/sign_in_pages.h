@@ -4,6 +4,7 @@
 
 #include "authd/app.h"
 
+struct page;
 struct sign_in_page {
 	struct slice id;              /* of the authorization */
 	struct slice token;           /* form token */
@@ -23,6 +24,8 @@ void sign_in_page_password(struct request *r, const struct sign_in_page *s, cons
 /* Every connector that the client may use. */
 void sign_in_page_choose(struct request *r, const struct sign_in_page *s);
 void sign_in_page_approval(struct request *r, const struct sign_in_page *s, const struct record_user *user, struct slice scope);
+/* What scopes allow, as a list for people. */
+void sign_in_page_scopes(struct page *p, unsigned scopes);
 /* OAuth 2.0 Form Post Response Mode, with a button to press where others run a script. parameters: urlencoded. */
 void sign_in_page_form_post(struct request *r, struct slice redirect_uri, struct slice parameters);
 /* Where a device's user code is typed. */

@@ -10,7 +10,7 @@
 void
 token_refuse_grant(struct request *r, const struct token *t, enum grant_verdict verdict)
 {
-	bool ends = verdict == GRANT_REUSED || verdict == GRANT_REPLAYED || verdict == GRANT_PERSON_GONE;
+	bool ends = verdict == GRANT_REUSED || verdict == GRANT_REPLAYED || verdict == GRANT_PERSON_GONE || verdict == GRANT_WITHDRAWN;
 
 	log_write(ends ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "grant refused",
 		(const struct log_field[]){ LOG_STR("client", t->client->id), LOG_STR("reason", grant_verdict_text(verdict)), LOG_SLICE("address", r->address),

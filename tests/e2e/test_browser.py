@@ -158,6 +158,26 @@ def test_ones_sessions_are_listed_and_another_is_ended(gateway, chromium):
     assert elsewhere.browser.get(gateway.url + "/console/", allow_redirects=False).status_code == 303, "over there it has ended"
 
 
+def test_what_one_has_allowed_is_listed_and_taken_back(tmp_path, chromium):
+    with Gateway(tmp_path / "asking", {EMAIL: PASSWORD}, authd_more={"oauth2": {"skipApprovalScreen": False}}) as gateway:
+        gateway.people[EMAIL].sign_in()
+        chromium.get(gateway.url + "/console/")
+        sign_in(chromium)
+        wait(chromium, lambda d: d.current_url == gateway.url + "/console/")
+        chromium.find_element(By.CSS_SELECTOR, "a[href='/console/applications']").click()
+        wait(chromium, lambda d: len(d.find_elements(By.CSS_SELECTOR, "ul.cards > li")) == 1)
+        for name, width, dark in (("phone", 375, False), ("wide-dark", 1000, True)):
+            emulate(chromium, width, 900, dark)
+            assert chromium.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), f"nothing sticks out at {width}"
+            picture(chromium, f"applications-{name}")
+        assert "kubectl" in chromium.find_element(By.CSS_SELECTOR, "ul.cards > li").text
+        page = chromium.find_element(By.TAG_NAME, "html")
+        chromium.find_element(By.CSS_SELECTOR, "ul.cards > li form button").click()
+        wait(chromium, lambda d: stale(page))
+        wait(chromium, lambda d: "None yet" in d.page_source)
+        assert not complaints(chromium)
+
+
 def test_a_deep_link_is_where_one_arrives_after_signing_in(gateway, chromium):
     chromium.get(gateway.url + "/api/v1/namespaces?limit=5")
     sign_in(chromium)

@@ -287,7 +287,7 @@ a_token_that_was_verified_before_is_looked_at_again_but_for_its_signature(void *
 	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "JWT", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_MALFORMED);
 	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "at+jwt", &keys, NOW + 300, 0, false, &arena, &claims), ID_TOKEN_EXPIRED);
 	print_claims((struct claims){ 0 });
-	token_sign(&token, key, JWS_RS256, other, buf_slice(&payload));
+	token_sign(&token, key, JWS_RS256, slice_str(other), buf_slice(&payload));
 	assert_int_equal(id_token_reopen(buf_slice(&token), ISSUER, "at+jwt", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_UNKNOWN_KEY);
 	assert_int_equal(id_token_reopen(SLICE_LIT("a.b.c"), ISSUER, "at+jwt", &keys, NOW, 0, false, &arena, &claims), ID_TOKEN_MALFORMED);
 }

@@ -59,6 +59,8 @@ MUST_CHECK enum err authorization_withdrawn_check(struct store_txn *t, const str
 /* Start their session and go on with authorization id: to the client, to the approval page, or back to the console. Answers r. user is copied. remember: what
  * the person chose about the session; NULL: they were not asked, and the authorization says it. */
 void authorization_signed_in(struct request *r, struct slice id, const struct record_user *user, const bool *remember);
+/* Go on as the person of this browser's session, as they chose. Answers r. */
+void authorization_go_on(struct request *r, struct slice id, const struct session *session);
 /* An authorization request that names its connector in the path ("/auth/{connector}?client_id=…", as dex allows). */
 void authorize_with_connector(struct request *r, struct slice connector);
 /* Somebody has typed the user code of a device: let them sign in and agree. Answers r. */

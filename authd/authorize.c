@@ -127,6 +127,17 @@ kept_for_approval(struct request *r, enum err result)
 }
 
 static void
+kept_for_selection(struct request *r, enum err result)
+{
+	struct authorize *a = r->state;
+
+	if (result == OK)
+		page_redirect_to(r, "/select", "req", a->id);
+	else
+		page_unavailable(r);
+}
+
+static void
 kept_for_login(struct request *r, enum err result)
 {
 	struct authorize *a = r->state;
@@ -169,6 +180,10 @@ take_step(struct authorize *a, const struct sign_in_facts *facts)
 			request_write(r, answer_store, a, answer_stored);
 		else
 			page_unavailable(r);
+		return;
+	case SIGN_IN_SELECT:
+		a->record.sid = a->session.record.sid; /* whose hint and connector were right */
+		keep(a, kept_for_selection);
 		return;
 	case SIGN_IN_APPROVAL:
 		a->record.logged_in = true;

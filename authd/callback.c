@@ -5,6 +5,7 @@
 #include "authd/pages.h"
 #include "authd/person.h"
 #include "authd/routes.h"
+#include "oidc/authorization_request.h"
 #include "oidc/pkce.h"
 #include "shared/log.h"
 
@@ -29,6 +30,8 @@ struct begin {
 	struct connector *connector;
 	struct slice id, verifier;
 	bool gone;
+	struct slice login_hint;
+	bool ask;
 };
 
 static enum err
@@ -41,6 +44,9 @@ begin_store(struct store_txn *t, void *arg)
 	b->gone = e == E_EMPTY;
 	if (e != OK)
 		return b->gone ? OK : e;
+	/* auth_time would say that the person proved who they are: they are asked there too. */
+	b->ask = (a.prompt & (PROMPT_LOGIN | PROMPT_SELECT_ACCOUNT)) || a.max_age_s == 0;
+	b->login_hint = a.login_hint;
 	a.connector_id = slice_str(b->connector->id);
 	a.upstream_verifier = b->verifier;
 	a.upstream_pending = true;
@@ -61,7 +67,8 @@ begin_stored(struct request *r, enum err result)
 	}
 	buf_init(&url, 8192);
 	pkce_challenge_s256(b->verifier, challenge);
-	if (result == OK && redirect_uri && b->connector->ops->begin(b->connector, redirect_uri, b->id, slice_str(challenge), &url) == OK && buf_ok(&url))
+	if (result == OK && redirect_uri && b->connector->ops->begin(b->connector, &(struct connector_begin){ .redirect_uri = redirect_uri,
+		.state = b->id, .challenge = slice_str(challenge), .login_hint = b->login_hint, .ask = b->ask }, &url) == OK && buf_ok(&url))
 		page_redirect(r, buf_slice(&url));
 	else
 		page_unavailable(r);

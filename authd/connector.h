@@ -22,9 +22,16 @@ struct connector_result {
 };
 typedef void connector_done(void *arg, const struct connector_result *r);
 
+struct connector_begin {
+	const char *redirect_uri;
+	struct slice state;      /* opaque to the connector */
+	struct slice challenge;  /* S256 PKCE */
+	struct slice login_hint; /* whom the client expects; empty: anybody */
+	bool ask;                /* not whoever is signed in there already: the person has to choose or prove an account */
+};
 struct connector_ops {
-	/* Append the URL to send the browser to. state: opaque to the connector. challenge: S256 PKCE. */
-	enum err (*begin)(struct connector *c, const char *redirect_uri, struct slice state, struct slice challenge, struct buf *url);
+	/* Append the URL to send the browser to. */
+	enum err (*begin)(struct connector *c, const struct connector_begin *b, struct buf *url);
 	/* The browser came back with query. Calls the upstream beside the request threads; done runs once, on another thread. */
 	enum err (*finish)(struct connector *c, const char *redirect_uri, const struct form *query, struct slice verifier, connector_done *done, void *arg);
 	/* Read the person again at refresh, from connector_data. Missing upstream: CONNECTOR_UNAVAILABLE, the old groups serve. */

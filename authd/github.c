@@ -411,19 +411,25 @@ signin_new(struct github *g, connector_done *done, void *arg)
 }
 
 static enum err
-github_begin(struct connector *base, const char *redirect_uri, struct slice state, struct slice challenge, struct buf *url)
+github_begin(struct connector *base, const struct connector_begin *b, struct buf *url)
 {
 	struct github *g = (struct github *)base;
 	buf_add_str(url, g->web);
 	buf_add_str(url, "/login/oauth/authorize?client_id=");
 	buf_add_urlencoded(url, slice_str(g->c->client_id));
 	buf_add_str(url, "&redirect_uri=");
-	buf_add_urlencoded(url, slice_str(redirect_uri));
+	buf_add_urlencoded(url, slice_str(b->redirect_uri));
 	buf_add_str(url, wants_teams(g->c) ? "&scope=user%3Aemail%20read%3Aorg&state=" : "&scope=user%3Aemail&state=");
-	buf_add_urlencoded(url, state);
+	buf_add_urlencoded(url, b->state);
 	buf_add_str(url, "&code_challenge=");
-	buf_add_urlencoded(url, challenge);
+	buf_add_urlencoded(url, b->challenge);
 	buf_add_str(url, "&code_challenge_method=S256");
+	if (b->login_hint.n) {
+		buf_add_str(url, "&login=");
+		buf_add_urlencoded(url, b->login_hint);
+	}
+	if (b->ask)
+		buf_add_str(url, "&prompt=select_account");
 	return buf_ok(url) ? OK : E_LIMIT;
 }
 

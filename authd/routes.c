@@ -34,6 +34,8 @@ static const struct route routes[] = {
 	{ "/auth/", METHOD_GET, ROUTE_PREFIX, callback_begin },
 	{ "/callback", METHOD_GET, 0, callback_finish },
 	{ "/callback/", METHOD_GET, ROUTE_PREFIX, callback_finish },
+	{ "/select", METHOD_GET, 0, select_page },
+	{ "/select", METHOD_POST, 0, select_submit },
 	{ "/approval", METHOD_GET, 0, approval_page },
 	{ "/approval", METHOD_POST, 0, approval_submit },
 	{ "/device", METHOD_GET, 0, device_page },

@@ -29,6 +29,8 @@ route_handler admin_sessions_list, admin_sessions_end, admin_clients_list, admin
 route_handler telemetry_metrics, telemetry_live, telemetry_ready;
 /* console.c */
 route_handler console_home, console_sign_in, console_sign_out, console_signed_out, console_kubeconfig;
+/* select.c */
+route_handler select_page, select_submit;
 /* console_sessions.c */
 route_handler console_sessions, console_sessions_end;
 /* console_applications.c */

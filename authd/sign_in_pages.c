@@ -77,6 +77,22 @@ sign_in_page_password(struct request *r, const struct sign_in_page *s, const str
 	page_send(&p, f->status, s->form_target);
 }
 
+void
+sign_in_page_select(struct request *r, const struct sign_in_page *s, const struct record_user *user)
+{
+	struct page p;
+
+	page_begin(&p, r, "Choose an account");
+	page_html(&p, "<h1>Choose an account</h1>");
+	lead(&p, s->client);
+	page_form_begin(&p, "/select");
+	hidden_fields(&p, s);
+	page_html(&p, "<div class=\"stack\"><button type=\"submit\" name=\"account\" value=\"this\">Continue as ");
+	page_text(&p, person_label(user));
+	page_html(&p, "</button><button class=\"quiet\" type=\"submit\" name=\"account\" value=\"other\">Use another account</button></div></form>");
+	page_send(&p, 200, s->form_target);
+}
+
 static void
 way(struct page *p, const struct sign_in_page *s, struct slice id, const char *name, bool first)
 {

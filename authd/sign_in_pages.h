@@ -21,6 +21,8 @@ struct sign_in_page_filled {
 	const char *problem; /* what was wrong the last time; NULL: nothing */
 };
 void sign_in_page_password(struct request *r, const struct sign_in_page *s, const struct sign_in_page_filled *f, bool other_ways);
+/* Who is signed in, or somebody else (prompt=select_account). */
+void sign_in_page_select(struct request *r, const struct sign_in_page *s, const struct record_user *user);
 /* Every connector that the client may use. */
 void sign_in_page_choose(struct request *r, const struct sign_in_page *s);
 void sign_in_page_approval(struct request *r, const struct sign_in_page *s, const struct record_user *user, struct slice scope);

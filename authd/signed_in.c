@@ -17,6 +17,7 @@ struct signed_in {
 	struct session session;
 	struct authorization_answer answer;
 	const bool *remember; /* NULL: as the authorization says */
+	bool goes_on;         /* the session is the browser's already */
 	/* results */
 	enum outcome outcome;
 	struct record_auth_request a;
@@ -47,6 +48,14 @@ session_replace(struct store_txn *t, struct signed_in *s)
 	s->a.sid = now.sid;
 	now.remember = s->session.record.remember = s->remember ? *s->remember : s->a.remember;
 	return session_put(t, s->r->generation->config, session_key(&s->session), &now, &s->r->arena);
+}
+
+/* E_EMPTY: it has ended meanwhile. */
+static enum err
+session_go_on(struct store_txn *t, struct signed_in *s)
+{
+	s->a.sid = s->session.record.sid;
+	return session_use(t, s->r, &s->session);
 }
 
 static enum err
@@ -84,7 +93,9 @@ signed_in_store(struct store_txn *t, void *arg)
 		e = directory_client(&d, s->a.client_id, &client);
 	if (e != OK)
 		return e == E_EMPTY ? OK : e;
-	e = session_replace(t, s);
+	e = s->goes_on ? session_go_on(t, s) : session_replace(t, s);
+	if (e == E_EMPTY)
+		return OK;
 	if (e == OK && s->a.return_to.n) {
 		s->outcome = OUTCOME_CONSOLE;
 		return store_delete(t, RECORD_AUTH_REQUEST, s->id);
@@ -110,16 +121,28 @@ signed_in_stored(struct request *r, enum err result)
 		page_expired(r);
 		return;
 	}
-	log_info("signed in", LOG_SLICE("connector", s->user.connector_id), LOG_SLICE("user_id", s->user.user_id), LOG_SLICE("client", s->a.client_id),
+	log_info(s->goes_on ? "signed in by session" : "signed in", LOG_SLICE("connector", s->user.connector_id), LOG_SLICE("user_id", s->user.user_id), LOG_SLICE("client", s->a.client_id),
 		LOG_SLICE("sid", s->a.sid), LOG_SLICE("address", r->address), LOG_REQ(r->id));
-	counters_login(r->app->counters, s->user.connector_id, "succeeded");
-	session_cookie_set(r, &s->session);
+	if (!s->goes_on) {
+		counters_login(r->app->counters, s->user.connector_id, "succeeded");
+		session_cookie_set(r, &s->session);
+	}
 	if (s->outcome == OUTCOME_CONSOLE)
 		page_redirect(r, s->a.return_to);
 	else if (s->outcome == OUTCOME_APPROVAL)
 		page_redirect_to(r, "/approval", "req", s->id);
 	else
 		authorization_answer_send(r, &s->a, &s->answer);
+}
+
+static void
+go(struct request *r, struct signed_in *s, struct slice id)
+{
+	s->r = r;
+	s->id = id;
+	s->login_cookie = browser_login_cookie(r);
+	r->state = s;
+	request_write(r, signed_in_store, s, signed_in_stored);
 }
 
 void
@@ -132,10 +155,21 @@ authorization_signed_in(struct request *r, struct slice id, const struct record_
 		page_unavailable(r);
 		return;
 	}
-	s->r = r;
-	s->id = id;
 	s->remember = remember;
-	s->login_cookie = browser_login_cookie(r);
-	r->state = s;
-	request_write(r, signed_in_store, s, signed_in_stored);
+	go(r, s, id);
+}
+
+void
+authorization_go_on(struct request *r, struct slice id, const struct session *session)
+{
+	struct signed_in *s = arena_alloc(&r->arena, sizeof *s);
+
+	if (!s || authorization_answer_prepare(r, &s->answer) != OK) {
+		page_unavailable(r);
+		return;
+	}
+	s->user = session->record.user;
+	s->session = *session;
+	s->goes_on = true;
+	go(r, s, id);
 }

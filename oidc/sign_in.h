@@ -8,6 +8,7 @@
 
 enum sign_in_step {
 	SIGN_IN_LOGIN,    /* the person has to prove who they are */
+	SIGN_IN_SELECT,   /* signed in; has to say whether as this person (prompt=select_account) */
 	SIGN_IN_APPROVAL, /* signed in; has to agree to what the client gets */
 	SIGN_IN_ANSWER,   /* the client can have its answer without any page */
 	SIGN_IN_REFUSE    /* prompt=none, and a page would be needed: the error goes to the client */
@@ -29,5 +30,8 @@ struct sign_in_facts {
 enum sign_in_step sign_in_next(const struct sign_in_facts *f, const char **error);
 /* The question that is left when the person has just signed in. prompt=consent always asks. */
 bool sign_in_needs_approval(unsigned prompt, bool approval_skipped, bool approved);
+
+/* Whether a session may still answer: prompt=login and max_age (Core 3.1.2.1). */
+bool sign_in_session_suffices(unsigned prompt, int64_t max_age_s, int64_t auth_time, int64_t now_s);
 
 #endif

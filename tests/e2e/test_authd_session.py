@@ -62,7 +62,7 @@ def test_prompt_none_with_a_session_is_silent(authd):
     assert (first["sub"], first["auth_time"]) == (again["sub"], again["auth_time"])
 
 
-@pytest.mark.parametrize("more", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}])
+@pytest.mark.parametrize("more", [{"prompt": "login"}, {"prompt": "login select_account"}, {"max_age": "0"}])
 def test_login_is_asked_again_in_spite_of_a_session(authd, more):
     browser = authd.browser()
     first = id_claims(authd, browser)
@@ -72,6 +72,78 @@ def test_login_is_asked_again_in_spite_of_a_session(authd, more):
     assert "code" in location(browser.fill(page))
     again = id_claims(authd, browser)
     assert again["auth_time"] >= first["auth_time"] and again["sid"] == first["sid"]
+
+
+# ---- prompt=select_account ----
+
+
+def asks_whom(answer):
+    return answer.status_code == 200 and "Continue as " in answer.text and "another account" in answer.text
+
+
+def choose(browser, page, account, **more):
+    return browser.post("/oidc/select", fields(page.text) | {"account": account} | more)
+
+
+def test_oidcc_prompt_select_account_goes_on_as_the_person_who_is_here(authd):
+    browser = authd.browser()
+    first = id_claims(authd, browser)
+    page = browser.authorize(prompt="select_account", state="st", **s256())
+    assert asks_whom(page) and EMAIL in page.text and "password" not in page.text
+    back = location(choose(browser, page, "this"))
+    assert back["state"] == "st" and back["code"]
+    again = id_claims(authd, browser)
+    assert (again["sid"], again["auth_time"]) == (first["sid"], first["auth_time"]), "nobody has proved anything anew"
+    assert "no longer open" in choose(browser, page, "this").text, "answered once"
+
+
+def test_another_account_signs_in_and_the_session_is_theirs(authd):
+    browser = authd.browser()
+    browser.sign_in()
+    page = choose(browser, browser.authorize(prompt="select_account", **s256()), "other")
+    assert asks_for_password(page)
+    assert location(browser.fill(page, login=BOB))["code"]
+    assert "Bob &lt;b&gt;" in browser.get("/console/").text
+
+
+def test_without_a_session_select_account_is_a_login_and_none_with_it_is_refused(authd):
+    assert asks_for_password(authd.browser().authorize(prompt="select_account", **s256()))
+    browser = authd.browser()
+    browser.sign_in()
+    assert asks_for_password(browser.authorize(prompt="select_account", max_age="0", **s256()))
+    assert location(browser.authorize(prompt="none select_account", **s256()))["error"] == "invalid_request"
+
+
+def test_who_signed_in_meanwhile_in_another_window_is_not_taken(authd):
+    browser = authd.browser()
+    browser.sign_in()
+    page = browser.authorize(prompt="select_account", **s256())
+    browser.fill(browser.authorize(prompt="login", **s256()), login=BOB)
+    assert asks_for_password(choose(browser, page, "this")), "not as bob, whom nobody asked"
+
+
+def test_the_form_of_the_choice_is_this_browsers_own(authd):
+    browser, other = authd.browser(), authd.browser()
+    browser.sign_in(), other.sign_in()
+    page, theirs = (b.authorize(prompt="select_account", **s256()) for b in (browser, other))
+    assert choose(browser, page, "this", csrf=fields(theirs.text)["csrf"]).status_code == 400
+    assert choose(browser, page, "neither").status_code == 400
+    assert choose(browser, theirs, "this").status_code == 400
+    foreign = browser.http.post(authd.issuer + "/select", data=fields(page.text) | {"account": "this"}, headers={"Origin": "https://evil.example"}, allow_redirects=False)
+    assert foreign.status_code == 400
+    assert browser.get("/oidc/select?req=" + fields(theirs.text)["req"]).status_code == 400
+    login = browser.authorize(prompt="login", **s256())
+    assert browser.get("/oidc/select?req=" + fields(login.text)["req"]).status_code == 400, "nobody was to choose there"
+    assert location(choose(browser, page, "this"))["code"]
+
+
+def test_a_choice_and_then_an_approval(tmp_path):
+    with Authd(tmp_path, oauth2={"skipApprovalScreen": False}) as authd:
+        browser = authd.browser()
+        browser.sign_in()
+        page = choose(browser, browser.authorize(prompt="select_account", **s256()), "this")
+        assert "Allow " in page.text
+        assert location(browser.post("/oidc/approval", fields(page.text) | {"approval": "approve"}))["code"]
 
 
 def test_max_age_within_the_sessions_age_is_silent(authd):

@@ -226,6 +226,26 @@ def test_groups_are_read_again_at_refresh_and_old_ones_serve_for_a_time(tmp_path
         assert back.status_code == 200 and groups_of(back) == [], "nothing was lost, and what changed meanwhile counts"
 
 
+def to_github(gateway, github, **more):
+    """The parameters with which the browser is sent there."""
+    query = urllib.parse.urlencode({"client_id": "gatehouse-cli", "redirect_uri": "http://127.0.0.1:1/callback", "response_type": "code", "scope": "openid",
+                                    "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "code_challenge_method": "S256", "connector_id": "github"} | more)
+    browser, url = gateway.browser(), f"{gateway.issuer}/auth?{query}"
+    while not url.startswith(github.url):
+        url = urllib.parse.urljoin(url, browser.get(url, allow_redirects=False).headers["Location"])
+    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+
+
+def test_who_is_expected_and_whether_to_ask_is_passed_on(tmp_path, github):
+    with start(tmp_path, github) as gateway:
+        plain = to_github(gateway, github)
+        assert "login" not in plain and "prompt" not in plain
+        assert to_github(gateway, github, login_hint="ann&x=1")["login"] == "ann&x=1"
+        for more in ({"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}):
+            assert to_github(gateway, github, **more)["prompt"] == "select_account", more
+        assert "prompt" not in to_github(gateway, github, prompt="consent", max_age="60")
+
+
 def test_the_secret_is_in_no_log(tmp_path, github):
     github.add(Account(7, "ann"))
     with start(tmp_path, github) as gateway:

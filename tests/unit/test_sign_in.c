@@ -41,13 +41,24 @@ without_a_session_there_is_a_login_and_with_prompt_none_an_error(void **state)
 }
 
 static void
-prompt_login_and_select_account_ask_again_in_spite_of_a_session(void **state)
+prompt_login_asks_again_in_spite_of_a_session_and_select_account_whether_as_this_person(void **state)
 {
 	(void)state;
 	struct sign_in_facts f = session_facts();
 	f.prompt = PROMPT_LOGIN;
 	assert_int_equal(step(f, NULL), SIGN_IN_LOGIN);
 	f.prompt = PROMPT_SELECT_ACCOUNT;
+	assert_int_equal(step(f, NULL), SIGN_IN_SELECT);
+	f.prompt = PROMPT_SELECT_ACCOUNT | PROMPT_CONSENT;
+	assert_int_equal(step(f, NULL), SIGN_IN_SELECT);
+	f.prompt = PROMPT_SELECT_ACCOUNT | PROMPT_LOGIN;
+	assert_int_equal(step(f, NULL), SIGN_IN_LOGIN);
+	f.prompt = PROMPT_SELECT_ACCOUNT | PROMPT_NONE;
+	assert_int_equal(step(f, "account_selection_required"), SIGN_IN_REFUSE);
+	f.prompt = PROMPT_SELECT_ACCOUNT;
+	f.hint_names_other = true;
+	assert_int_equal(step(f, NULL), SIGN_IN_LOGIN);
+	f = (struct sign_in_facts){ .prompt = PROMPT_SELECT_ACCOUNT, .max_age_s = -1 };
 	assert_int_equal(step(f, NULL), SIGN_IN_LOGIN);
 }
 
@@ -101,7 +112,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_answers_without_a_page),
 		cmocka_unit_test(without_a_session_there_is_a_login_and_with_prompt_none_an_error),
-		cmocka_unit_test(prompt_login_and_select_account_ask_again_in_spite_of_a_session),
+		cmocka_unit_test(prompt_login_asks_again_in_spite_of_a_session_and_select_account_whether_as_this_person),
 		cmocka_unit_test(max_age_is_kept_to_the_second_and_zero_always_asks),
 		cmocka_unit_test(a_hint_of_somebody_else_or_another_connector_needs_a_login),
 		cmocka_unit_test(approval_is_asked_once_unless_skipped_and_always_with_prompt_consent),

@@ -159,6 +159,33 @@ may_use(struct exchange *x)
 	return !missing;
 }
 
+static void
+on_turn_over(struct loop_deferred *d)
+{
+	struct gateway *g = OWNER(struct gateway, turn_over, d);
+
+	g->turn++;
+	g->turn_begun = false;
+}
+
+/* So many requests of one caller's begin in a batch of events; the others of theirs wait for the next one, in which somebody else's may stand between. Nothing is
+ * lost by it, for the loop does not sleep meanwhile; but who floods waits for themselves, and not everybody for them. 16 are half a millisecond. */
+#define TURN_REQUESTS 16
+static bool
+has_turn(struct gateway *g, struct principal *p)
+{
+	if (!g->turn_begun) {
+		g->turn_begun = true;
+		g->turn_over.run = on_turn_over;
+		loop_defer(g->loop, &g->turn_over);
+	}
+	if (p->turn != g->turn) {
+		p->turn = g->turn;
+		p->turn_n = 0;
+	}
+	return p->turn_n++ < TURN_REQUESTS;
+}
+
 /* Known, or where nobody has to be: check what the client sent and go. */
 static void
 admit(struct exchange *x)
@@ -168,6 +195,11 @@ admit(struct exchange *x)
 
 	if (x->principal && x->context.client)
 		client_known(x->context.client);
+	if (x->principal && !has_turn(g, x->principal)) {
+		x->phase = EXCHANGE_WAITING;
+		exchange_take_turn(x);
+		return;
+	}
 	enum limit limit = limits_enter(&g->limits, x->principal ? x->principal->identity.username : SLICE_NONE, x->context.address,
 		loop_now_ms(g->loop), x->flight_key);
 	if (limit != LIMIT_NONE) {
@@ -334,6 +366,13 @@ authenticate_caller(struct exchange *x)
 			exchange_answer(x, 503, "the keys to verify a sign-in with are not there yet; try again");
 		break;
 	}
+}
+
+void
+admission_go_on(struct exchange *x)
+{
+	x->phase = EXCHANGE_ADMISSION;
+	admit(x);
 }
 
 /* A trusted proxy has one connection for many: who is calling it says with each request. */

@@ -198,6 +198,8 @@ run(struct exchange *x)
 		conclude(x, relay_run(x));
 	else if (x->phase == EXCHANGE_TUNNEL)
 		run_tunnel(x);
+	else if (x->phase == EXCHANGE_WAITING)
+		admission_go_on(x);
 }
 
 static void
@@ -408,8 +410,8 @@ settle(struct exchange *x)
 		watch_for_stall(x, limit);
 }
 
-static void
-take_turn(struct exchange *x)
+void
+exchange_take_turn(struct exchange *x)
 {
 	if (x->turn_queued)
 		return;
@@ -434,7 +436,7 @@ run_tunnel(struct exchange *x)
 	case TUNNEL_WAITS:
 		return;
 	case TUNNEL_TURN:
-		take_turn(x);
+		exchange_take_turn(x);
 		return;
 	case TUNNEL_DONE:
 		break;
@@ -535,7 +537,7 @@ conclude(struct exchange *x, enum relay r)
 		break;
 	case RELAY_TURN:
 		settle(x);
-		take_turn(x);
+		exchange_take_turn(x);
 		break;
 	case RELAY_SWITCHED:
 		start_tunnel(x);

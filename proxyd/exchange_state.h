@@ -11,7 +11,7 @@
 #include "proxyd/session_client.h"
 #include "proxyd/tunnel.h"
 
-enum exchange_phase { EXCHANGE_ADMISSION, EXCHANGE_ASKING, EXCHANGE_CONNECTING, EXCHANGE_RELAYING, EXCHANGE_TUNNEL };
+enum exchange_phase { EXCHANGE_ADMISSION, EXCHANGE_WAITING, EXCHANGE_ASKING, EXCHANGE_CONNECTING, EXCHANGE_RELAYING, EXCHANGE_TUNNEL };
 
 struct exchange {
 	struct exchange *next;
@@ -91,6 +91,8 @@ void exchange_limit(struct exchange *x, enum limit limit);
 /* Not waited for any more: over, or an answer that goes on for a while. */
 void exchange_leave_flight(struct exchange *x);
 bool exchange_wants_hsts(const struct exchange *x);
+/* On again after the current batch of events: whatever its phase is. */
+void exchange_take_turn(struct exchange *x);
 /* Its memory is the next one's. */
 void exchange_recycle(struct exchange *x);
 /* lasting.c's: cut it, or let a watch end with the event that it is in; x->why is set. */
@@ -101,6 +103,8 @@ void exchange_forward(struct exchange *x);
 
 /* admission.c: from the parsed head to exchange_forward, or to an answer of our own. */
 void admission_start(struct exchange *x);
+/* EXCHANGE_WAITING, and the next turn has come. */
+void admission_go_on(struct exchange *x);
 void admission_on_session(struct session_wait *w, enum session_answer answer, struct principal *principal);
 void admission_on_token_review(struct review_wait *w, enum review_verdict verdict, struct principal *principal, const char *why);
 /* admission_as.c: the caller has sent Impersonate-* headers to a cluster that is asked about such. Ends in exchange_forward, or an answer. */

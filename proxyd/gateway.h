@@ -66,6 +66,9 @@ struct gateway {
 	struct loop_deferred handshake_turn;
 	bool handshake_turn_queued;
 	uint64_t proxy_silent_until_ms; /* before that nothing is said of refused PROXY headers */
+	struct loop_deferred turn_over; /* the batch of events is through: everybody has a whole turn again */
+	bool turn_begun;
+	unsigned turn;
 	size_t late_n; /* answers that are held back */
 	void (*on_client_gone)(struct gateway *g, const struct client *c); /* its connection is closed; NULL: nobody asks */
 	void (*on_keys_wanted)(struct gateway *g); /* a token named a key that nobody has; NULL: nobody asks */

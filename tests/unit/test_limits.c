@@ -1,5 +1,7 @@
 /* What one address and one caller may ask, by itself and through the whole data path. */
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include "proxyd/exchange_state.h"
 #include "proxyd/limits.h"
 #include "proxyd/metrics.h"
@@ -413,6 +415,109 @@ handshakes_that_come_at_once_all_have_their_turn(void **state)
 	end_close(&cluster);
 }
 
+static void
+count_here(struct rig *r, void *arg)
+{
+	(void)arg;
+	router_set_metrics(r->gateway.router, r->gateway.metrics);
+}
+/* Once the batch of events is through, before what it has put off. */
+static uint64_t begun;
+static sem_t seen;
+static void
+look(struct loop_deferred *d)
+{
+	(void)d;
+	begun = metrics_get(&metrics_target(rig.gateway.metrics, "default")->upstream[METRIC_UPSTREAM_OPEN]);
+	sem_post(&seen);
+}
+static void
+look_soon(struct rig *r, void *arg)
+{
+	static struct loop_deferred d = { .run = look };
+
+	(void)arg;
+	loop_defer(r->gateway.loop, &d);
+}
+static void *
+look_at_rig(void *arg)
+{
+	rig_run(arg, look_soon, NULL);
+	return NULL;
+}
+
+/* Forty of one caller's in one batch of events: sixteen begin, and the rest in the turns after it. */
+static void
+a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones(void **state)
+{
+	enum { CLIENTS = 40, TURN = 16 };
+	struct end clients[CLIENTS], cluster[CLIENTS];
+	pthread_t holder, looker;
+	char text[4096];
+
+	(void)state;
+	rig_start(&rig, NULL);
+	rig_run(&rig, count_here, NULL);
+	for (int i = 0; i < CLIENTS; i++)
+		clients[i] = rig_client(&rig);
+	sem_init(&held, 0, 0);
+	sem_init(&let_go, 0, 0);
+	pthread_create(&holder, NULL, hold_rig, &rig);
+	sem_wait(&held);
+	for (int i = 0; i < CLIENTS; i++)
+		end_say(&clients[i], LINE("/api"));
+	sem_init(&seen, 0, 0);
+	pthread_create(&looker, NULL, look_at_rig, &rig);
+	for (int n = 0; n < (int)sizeof(void *); ioctl(rig.order_fds[0], FIONREAD, &n)) /* it has been given */
+		sched_yield();
+	sem_post(&let_go);
+	pthread_join(looker, NULL);
+	pthread_join(holder, NULL);
+	sem_wait(&seen);
+	assert_int_equal(begun, TURN);
+	for (int i = 0; i < CLIENTS; i++) {
+		cluster[i] = rig_cluster(&rig);
+		end_hear_head(&cluster[i], text, sizeof(text));
+		end_say(&cluster[i], OK_ABC);
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		hear_answer(&clients[i], "200", text);
+	for (int i = 0; i < CLIENTS; i++) {
+		end_close(&clients[i]);
+		end_close(&cluster[i]);
+	}
+}
+
+/* Gone while they wait for their turn. */
+static void
+a_client_that_leaves_before_its_turn_leaves_nothing_behind(void **state)
+{
+	enum { CLIENTS = 40 };
+	struct end clients[CLIENTS], cluster = { .fd = -1 };
+	pthread_t holder;
+
+	(void)state;
+	rig_start(&rig, NULL);
+	for (int i = 0; i < CLIENTS; i++)
+		clients[i] = rig_client(&rig);
+	sem_init(&held, 0, 0);
+	sem_init(&let_go, 0, 0);
+	pthread_create(&holder, NULL, hold_rig, &rig);
+	sem_wait(&held);
+	for (int i = 0; i < CLIENTS; i++) {
+		end_say(&clients[i], LINE("/api"));
+		end_reset(&clients[i]);
+	}
+	sem_post(&let_go);
+	pthread_join(holder, NULL);
+	struct end after = rig_client(&rig);
+	end_say(&after, LINE("/clusters/none/api"));
+	char head[4096];
+	hear_answer(&after, "404", head);
+	end_close(&after);
+	end_close(&cluster);
+}
+
 int
 main(void)
 {
@@ -430,6 +535,8 @@ main(void)
 		cmocka_unit_test_teardown(a_request_that_is_not_answered_yet_counts_and_a_watch_does_not, teardown),
 		cmocka_unit_test_teardown(a_body_that_comes_byte_by_byte_is_given_up, teardown),
 		cmocka_unit_test_teardown(a_body_at_the_least_rate_goes_on, teardown),
+		cmocka_unit_test_teardown(a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones, teardown),
+		cmocka_unit_test_teardown(a_client_that_leaves_before_its_turn_leaves_nothing_behind, teardown),
 		cmocka_unit_test_teardown(handshakes_that_come_at_once_all_have_their_turn, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

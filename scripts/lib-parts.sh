@@ -9,6 +9,8 @@ KUBECTL_VERSION=1.37.1
 H2SPEC_VERSION=2.2.1+incompatible
 CLIENT_GO_VERSION=0.36.1
 PYTHON_KUBERNETES_VERSION=36.0.3
+AUTHLIB_VERSION=1.3.2
+OPENID_CLIENT_VERSION=5.7.1
 GO_VERSION=1.26.6
 GO_MINOR_MIN=26
 
@@ -24,6 +26,8 @@ part_folder() {
 	kubectl) printf '%s\n' "$PARTS/kubectl-$KUBECTL_VERSION" ;;
 	h2spec) printf '%s\n' "$PARTS/h2spec-$H2SPEC_VERSION" ;;
 	client-go) printf '%s\n' "$PARTS/client-go-$CLIENT_GO_VERSION-$(cat "$ROOT"/tests/cluster/parts/client-go/* | sha256sum | cut -c1-12)" ;;
+	authlib) printf '%s\n' "$PARTS/authlib-$AUTHLIB_VERSION" ;;
+	openid-client) printf '%s\n' "$PARTS/openid-client-$OPENID_CLIENT_VERSION-$(sha256sum <"$ROOT/tests/cluster/parts/openid-client/package-lock.json" | cut -c1-12)" ;;
 	python-kubernetes) printf '%s\n' "$PARTS/python-kubernetes-$PYTHON_KUBERNETES_VERSION" ;;
 	go) printf '%s\n' "$PARTS/go-$GO_VERSION" ;;
 	*) die "no such part: $1" ;;

@@ -354,7 +354,7 @@ master_run_queued(struct master *m)
 		m->reload_again = false;
 		master_reload(m);
 	}
-	if (m->upgrade_again && !master_is_busy(m)) {
+	if (m->upgrade_again && !master_is_busy(m) && !m->successor.pid) {
 		m->upgrade_again = false;
 		master_upgrade(m);
 	}
@@ -536,8 +536,11 @@ reap(struct master *m)
 			metrics_add(&metrics_master(m->metrics)->deaths[METRICS_LOGGER], 1);
 			continue;
 		}
-		if (successor_reaped(&m->successor, pid, status))
+		if (successor_reaped(&m->successor, pid, status)) {
+			if (!m->ending)
+				master_run_queued(m);
 			continue;
+		}
 		for (struct generation *g = m->generations; g && !generation_reaped(g, pid, status); g = g->next)
 			;
 	}

@@ -27,6 +27,11 @@ master_upgrade(struct master *m)
 
 	if (m->ending)
 		return;
+	if (m->successor.phase == SUCCESSOR_FAILED) {
+		log_info("upgrade: queued until the one that failed has ended", LOG_INT("child_pid", m->successor.pid));
+		m->upgrade_again = true;
+		return;
+	}
 	if (m->successor.pid) {
 		log_warn("upgrade: one runs already", LOG_INT("child_pid", m->successor.pid));
 		return;

@@ -36,22 +36,31 @@ find(const char *name)
 	return false;
 }
 
+static void
+forget(void)
+{
+	for (size_t i = 0; arguments && arguments[i]; i++)
+		free(arguments[i]);
+	free(arguments);
+	arguments = NULL;
+}
+
 enum err
 program_init(char **argv)
 {
 	size_t n = 0;
 
+	forget();
 	while (argv[n])
 		n++;
-	char **copy = calloc(n + 1, sizeof(*copy));
-	if (!copy)
+	arguments = calloc(n + 1, sizeof(*arguments));
+	if (!arguments)
 		return E_NOMEM;
 	for (size_t i = 0; i < n; i++) {
-		copy[i] = strdup(argv[i]);
-		if (!copy[i])
+		arguments[i] = strdup(argv[i]);
+		if (!arguments[i])
 			return E_NOMEM;
 	}
-	arguments = copy;
 	if (n > 0 && *argv[0] && find(argv[0]))
 		return OK;
 	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);

@@ -559,7 +559,14 @@ class Adopted:
         return self.returncode
 
     def _status(self):
-        result = os.waitid(os.P_PIDFD, self.fd, os.WEXITED)
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                result = os.waitid(os.P_PIDFD, self.fd, os.WEXITED)
+                break
+            except ChildProcessError:  # its parent is about to end as well, and tells nobody when it has
+                assert time.monotonic() < deadline, f"process {self.pid} ended with its parent alive"
+                time.sleep(0.02)
         return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
     def send_signal(self, number):

@@ -240,14 +240,28 @@ def test_an_address_of_somebody_else_changes_nothing(tmp_path, ca, issuer, upstr
         assert clients.failed == []
 
 
+def test_another_try_waits_for_the_end_of_one_that_failed(tmp_path, ca, issuer, upstream):
+    link = installed(tmp_path)
+    with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream), binary=link) as proxyd:
+        install(link, "#!/bin/sh\necho nonsense >&$PROXYD_PREDECESSOR\ntrap '' TERM\nexec tail -f /dev/null\n")
+        proxyd.send(signal.SIGUSR2)
+        failed = proxyd.wait_log("upgrade: started")["child_pid"]
+        proxyd.wait_log("upgrade: failed, this program stays")
+        link.unlink()
+        link.symlink_to(BUILD / "proxyd")
+        with load(proxyd, ca, issuer, clients=2):
+            proxyd.upgrade().wait(30)
+        assert not os.path.exists(f"/proc/{failed}")
+
+
 @pytest.mark.parametrize("child", ["worker", "keeper"])
 def test_a_process_of_it_that_dies_on_trial_gives_everything_back(tmp_path, ca, child):
     with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
         proxyd.send(signal.SIGUSR2)
         proxyd.wait_log("upgrade: the new program accepts connections")
         new = proxyd.wait_log("child started", child=child, generation=2)["child_pid"]
-        os.kill(new, signal.SIGSEGV)
-        assert "was ended by signal 11 (SIGSEGV)" in proxyd.wait_log("upgrade: failed, this program stays")["reason"]
+        os.kill(new, signal.SIGKILL)
+        assert "was ended by signal 9 (SIGKILL)" in proxyd.wait_log("upgrade: failed, this program stays")["reason"]
         # Those who left connections to the others take them again.
         assert request(proxyd.address, "GET", "/api", ca)[0] == 401
 

@@ -166,11 +166,11 @@ pass_trial(struct master *m, const char *why)
 {
 	m->on_trial = false;
 	loop_timer_clear(m->loop, &m->trial);
+	master_claim_pid_file(m); /* whoever has read the line finds our number there */
 	log_info("upgrade: this program serves", LOG_STR("reason", why));
 	inheritance_tell(m->inheritance, CONTROL_SERVED, 0, NULL, -1);
 	if (m->active->keycache_fd >= 0)
 		inheritance_tell(m->inheritance, CONTROL_KEYCACHE, 0, NULL, m->active->keycache_fd);
-	master_claim_pid_file(m);
 	process_notify("READY=1\nSTATUS=serving");
 	master_run_queued(m);
 }

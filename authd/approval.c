@@ -5,6 +5,7 @@
 #include "authd/pages.h"
 #include "authd/routes.h"
 #include "authd/sign_in_pages.h"
+#include "authd/template_pages.h"
 #include "shared/log.h"
 
 #define FORM_PURPOSE "approval"
@@ -60,6 +61,11 @@ approval_page(struct request *r, struct slice rest)
 		return;
 	if (p.a.user_code.n)
 		shown = device_user_code_shown(&r->arena, p.a.user_code);
+	if (template_pages_approve(r) && !shown.n && !form_get(form, "csrf").p) {
+		page_redirect_form(r, "/approval", &(struct form){ .n = 2, .fields = { { SLICE_LIT("req"), p.id },
+			{ SLICE_LIT("csrf"), browser_form_token(r, p.login_cookie, FORM_PURPOSE, p.id) } } });
+		return;
+	}
 	s = (struct sign_in_page){ .id = p.id, .token = browser_form_token(r, p.login_cookie, FORM_PURPOSE, p.id), .client = authorization_client(r, &p.a),
 		.user_code = shown, 		.form_target = browser_form_target(r, p.a.redirect_uri) };
 	sign_in_page_approval(r, &s, &p.a.user, p.a.scope);
@@ -126,9 +132,9 @@ approval_submit(struct request *r, struct slice rest)
 		return;
 	choice = form_get(form, "approval");
 	p->approve = slice_eq_str(choice, "approve");
-	if (!browser_form_ok(r, p->login_cookie, FORM_PURPOSE, p->id, form_get(form, "csrf")))
+	if (!browser_form_ok(r, p->login_cookie, FORM_PURPOSE, p->id, browser_form_field(r, form, "csrf")))
 		page_expired(r);
-	else if (!p->approve && !slice_eq_str(choice, "deny"))
+	else if (!p->approve && !slice_eq_str(choice, "deny") && !slice_eq_str(choice, "rejected")) /* as dex's templates call it */
 		page_bad_request(r, "The form that was sent has no answer in it.");
 	else if (authorization_answer_prepare(r, &p->answer) != OK)
 		page_unavailable(r);

@@ -76,6 +76,17 @@ browser_origin_ok(const struct request *r)
 	return !site.p || slice_eq_str(site, "same-origin");
 }
 
+struct slice
+browser_form_field(struct request *r, const struct form *body, const char *name)
+{
+	struct slice value = form_get(body, name);
+	struct form *query;
+
+	if (value.p || request_query_form(r, &query) != OK)
+		return value;
+	return form_get(query, name);
+}
+
 bool
 browser_form_ok(struct request *r, struct slice secret, const char *purpose, struct slice id, struct slice token)
 {

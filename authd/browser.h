@@ -21,6 +21,9 @@ struct slice browser_form_token(struct request *r, struct slice secret, const ch
 /* A POST of ours: its form token is right, and its Origin, where the browser sends one, is ours. Pages have no-referrer, which makes browsers send
  * "null" for our own forms; then Sec-Fetch-Site decides where it is sent. */
 bool browser_form_ok(struct request *r, struct slice secret, const char *purpose, struct slice id, struct slice token);
+/* Field of a form that was posted; where it has none of that name, of the address it was posted to: forms of templates (template_pages.h) have none of
+ * ours, so their addresses bring them. */
+struct slice browser_form_field(struct request *r, const struct form *body, const char *name);
 bool browser_origin_ok(const struct request *r);
 
 /* A path of this origin: exactly one '/' in front, no backslash, no control byte, no blank, ASCII. */

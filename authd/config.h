@@ -4,6 +4,7 @@
 #define AUTHD_CONFIG_H
 
 #include "authd/frontend.h"
+#include "authd/template.h"
 #include "authd/vault.h"
 #include "oidc/client.h"
 #include "oidc/jwk_set.h"
@@ -60,6 +61,7 @@ struct authd_frontend {
 	const struct yaml_node *extra;  /* a map of texts, for templates; NULL: none */
 	enum authd_scheme scheme;
 	struct frontend_files files;    /* of dir */
+	struct template_set *templates; /* of dir; NULL: none */
 };
 
 struct authd_config {

@@ -56,6 +56,38 @@ check_dir(struct config_check *k)
 	return OK;
 }
 
+/* Pages of dex that authd has none of, or whose values stand in scripts. */
+static bool
+is_passed_over(const char *name)
+{
+	static const char *const names[] = { "home.html", "logout.html", "totp_verify.html", "webauthn_verify.html", "device_success.html" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return strchr(name, '/') != NULL;
+}
+
+static enum err
+check_templates(struct config_check *k)
+{
+	struct authd_frontend *f = &k->f->c.frontend;
+	char why[WHY_BYTES] = "";
+	enum err e = OK;
+
+	for (size_t i = 0; i < f->files.n && e == OK; i++) {
+		const char *name = f->files.items[i].path + 10;
+		if (strncmp(f->files.items[i].path, "templates/", 10) != 0 || is_passed_over(name))
+			continue;
+		if (!f->templates && !(f->templates = template_set_new(&k->f->c.arena)))
+			return authd_config_no_memory(k);
+		e = template_add(f->templates, name, f->files.items[i].bytes, why, sizeof(why));
+	}
+	if (e == E_NOMEM)
+		return authd_config_no_memory(k);
+	return e == OK ? OK : authd_config_refuse(k, "frontend.dir", "cannot use templates/%s", why);
+}
+
 /* Elsewhere, or a file of frontend.dir; dex's default stands for ours where there is none. */
 static enum err
 check_logo(struct config_check *k)
@@ -103,7 +135,7 @@ check_extra(struct config_check *k)
 enum err
 authd_config_check_frontend(struct config_check *k)
 {
-	static enum err (*const steps[])(struct config_check *k) = { check_theme, check_dir, check_logo, check_extra };
+	static enum err (*const steps[])(struct config_check *k) = { check_theme, check_dir, check_templates, check_logo, check_extra };
 	enum err e = authd_config_check_value(k, "frontend.issuer", k->f->c.frontend.issuer);
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && e == OK; i++)

@@ -233,7 +233,7 @@ device_verify(struct request *r, struct slice rest)
 	(void)rest;
 	if (request_body_form(r, &form) != OK)
 		page_bad_request(r, "The form that was sent cannot be read.");
-	else if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, SLICE_NONE, form_get(form, "csrf")))
+	else if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, SLICE_NONE, browser_form_field(r, form, "csrf")))
 		page_expired(r);
 	else
 		verify(r, form_get(form, "user_code"));

@@ -3,7 +3,7 @@
  *
  *   static/…            served at /static/…
  *   themes/THEME/…      served at /theme/…; styles.css is linked on every page, favicon.png is its icon, logo.png its logo
- *   templates/….html    pages that take the place of ours (template.h) */
+ *   templates/….html    pages that take the place of ours (template_pages.h) */
 #ifndef AUTHD_FRONTEND_H
 #define AUTHD_FRONTEND_H
 

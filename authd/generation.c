@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "authd/app.h"
 #include "authd/github.h"
+#include "authd/template_pages.h"
 #include "oidc/authorization_request.h"
 #include "oidc/discovery.h"
 
@@ -122,6 +123,17 @@ connectors_make(struct generation *g, struct fetcher *fetcher, struct counters *
 }
 
 static enum err
+templates_try(struct generation *g, char *why, size_t why_n)
+{
+	char what[300] = "";
+	enum err e = template_pages_try(g, what, sizeof what);
+
+	if (e == E_FORMAT || e == E_LIMIT)
+		snprintf(why, why_n, "%s: frontend.dir: cannot use templates/%s", g->config->file, what);
+	return e;
+}
+
+static enum err
 generation_prepare(struct generation *g, struct fetcher *fetcher, struct counters *counters, char *why, size_t why_n)
 {
 	enum err e;
@@ -132,6 +144,8 @@ generation_prepare(struct generation *g, struct fetcher *fetcher, struct counter
 	g->session_cookie = cookie_name(g, g->config->sessions.cookie_name);
 	g->login_cookie = cookie_name(g, HOST_PREFIX "gatehouse-login");
 	e = gateway_ca_load(g, why, why_n);
+	if (e == OK)
+		e = templates_try(g, why, why_n);
 	if (e == OK)
 		e = discovery_prepare(g);
 	if (e == OK)

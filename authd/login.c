@@ -174,13 +174,13 @@ login_submit(struct request *r, struct slice rest)
 		page_bad_request(r, "The form that was sent cannot be read.");
 		return;
 	}
-	t->id = form_get(form, "req");
+	t->id = browser_form_field(r, form, "req");
 	t->password.login = slice_trim(form_get(form, "login"));
-	t->remember = slice_eq_str(form_get(form, "remember"), "1");
+	t->remember = slice_eq_str(form_get(form, "remember"), "1") || form_get(form, "remember_me").n; /* as dex's templates call it */
 	t->a = authorization_for_password(r, t->id);
 	if (!t->a)
 		return;
-	if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, t->id, form_get(form, "csrf")))
+	if (!browser_form_ok(r, browser_login_cookie(r), FORM_PURPOSE, t->id, browser_form_field(r, form, "csrf")))
 		page_expired(r);
 	else if (t->password.login.n == 0 || t->password.login.n > LOCAL_PASSWORD_LOGIN_BYTES_MAX || form_get(form, "password").n == 0)
 		again(r, t, 400, "Both a name and a password are needed.");

@@ -4,6 +4,7 @@
 #include <time.h>
 #include "authd/app.h"
 #include "authd/pages.h"
+#include "authd/template_pages.h"
 
 #define REDIRECT_FORM_BYTES_MAX 16384 /* an id_token_hint of 8 KiB among them */
 
@@ -12,7 +13,7 @@
 /* ---- what never changes ---- */
 
 static struct page_static statics[2];
-static char static_names[2][32];
+static char static_names[2][32], icon_path[48];
 static pthread_once_t statics_once = PTHREAD_ONCE_INIT;
 
 static void
@@ -32,6 +33,7 @@ statics_prepare(void)
 {
 	static_prepare(0, page_style_css, "css", "text/css; charset=utf-8");
 	static_prepare(1, page_icon_svg, "svg", "image/svg+xml");
+	snprintf(icon_path, sizeof icon_path, "static/%s", static_names[1]);
 }
 
 const struct page_static *
@@ -208,17 +210,31 @@ page_headers(struct request *r)
 }
 
 void
+page_send_html(struct request *r, int status, struct slice form_target, struct buf *html)
+{
+	const struct authd_frontend *f = &r->generation->config->frontend;
+	char *policy = arena_printf(&r->arena,
+		"default-src 'none'; style-src 'self'; img-src 'self'%s%.*s;%s%s form-action 'self'%s%.*s; frame-ancestors 'none'; base-uri 'none'",
+		f->logo_origin.n ? " " : "", SLICE_FMT(f->logo_origin), f->dir ? " font-src 'self';" : "", f->templates ? " script-src 'self';" : "",
+		form_target.n ? " " : "", SLICE_FMT(form_target));
+
+	page_headers(r);
+	response_header(r, "Content-Security-Policy", policy ? slice_str(policy) : SLICE_LIT("default-src 'none'"));
+	response_send(r, status, "text/html; charset=utf-8", html);
+}
+
+void
 page_send(struct page *p, int status, struct slice form_target)
 {
-	const struct authd_frontend *f = &p->r->generation->config->frontend;
-	char *policy = arena_printf(&p->r->arena,
-		"default-src 'none'; style-src 'self'; img-src 'self'%s%.*s;%s form-action 'self'%s%.*s; frame-ancestors 'none'; base-uri 'none'",
-		f->logo_origin.n ? " " : "", SLICE_FMT(f->logo_origin), f->dir ? " font-src 'self';" : "", form_target.n ? " " : "", SLICE_FMT(form_target));
-
 	page_html(p, "</main></body></html>\n");
-	page_headers(p->r);
-	response_header(p->r, "Content-Security-Policy", policy ? slice_str(policy) : SLICE_LIT("default-src 'none'"));
-	response_send(p->r, status, "text/html; charset=utf-8", &p->html);
+	page_send_html(p->r, status, form_target, &p->html);
+}
+
+const char *
+page_icon_path(void)
+{
+	pthread_once(&statics_once, statics_prepare);
+	return icon_path;
 }
 
 void
@@ -275,6 +291,13 @@ page_error_send(struct request *r, const struct page_error *e)
 {
 	struct page p;
 
+	if (e->retry_after_s) {
+		char text[16];
+		snprintf(text, sizeof text, "%u", e->retry_after_s);
+		response_header(r, "Retry-After", slice_str(text));
+	}
+	if (template_page_error(r, e))
+		return;
 	page_begin(&p, r, e->title);
 	page_html(&p, "<h1>");
 	page_html(&p, e->title);
@@ -293,11 +316,6 @@ page_error_send(struct request *r, const struct page_error *e)
 	page_html(&p, "<footer>Request <code>");
 	page_text(&p, slice_str(r->id));
 	page_html(&p, "</code></footer>");
-	if (e->retry_after_s) {
-		char text[16];
-		snprintf(text, sizeof text, "%u", e->retry_after_s);
-		response_header(r, "Retry-After", slice_str(text));
-	}
 	page_send(&p, e->status, SLICE_NONE);
 }
 

@@ -19,6 +19,11 @@ void page_begin_wide(struct page *p, struct request *r, const char *title);
  * holds redirects after a form to form-action too. */
 void page_send(struct page *p, int status, struct slice form_target);
 
+/* A whole page of somebody else's making, with our headers. html is taken. */
+void page_send_html(struct request *r, int status, struct slice form_target, struct buf *html);
+/* Of our icon, below the issuer's path without a slash before it. */
+const char *page_icon_path(void);
+
 void page_html(struct page *p, const char *literal);
 void page_text(struct page *p, struct slice text);
 /* "<form method=post …>": path is below the issuer's. */

@@ -2,6 +2,7 @@
 #include "authd/pages.h"
 #include "authd/person.h"
 #include "authd/sign_in_pages.h"
+#include "authd/template_pages.h"
 #include "oidc/authorization_request.h"
 
 static void
@@ -48,6 +49,8 @@ sign_in_page_password(struct request *r, const struct sign_in_page *s, const str
 {
 	struct page p;
 
+	if (template_page_password(r, s, f, other_ways))
+		return;
 	page_begin(&p, r, "Sign in");
 	page_html(&p, "<h1>Sign in</h1>");
 	lead(&p, s->client);
@@ -110,6 +113,8 @@ sign_in_page_choose(struct request *r, const struct sign_in_page *s)
 	const struct generation *g = r->generation;
 	struct page p;
 
+	if (template_page_login(r, s))
+		return;
 	page_begin(&p, r, "Sign in");
 	page_html(&p, "<h1>Sign in</h1>");
 	lead(&p, s->client);
@@ -121,34 +126,50 @@ sign_in_page_choose(struct request *r, const struct sign_in_page *s)
 	page_send(&p, 200, SLICE_NONE);
 }
 
-static void
-scope_item(struct page *p, unsigned scopes, unsigned bit, const char *text)
+#define SCOPE_TEXTS 6
+
+/* What a client may do with each; returns how many. */
+static size_t
+scope_texts(unsigned scopes, struct slice out[SCOPE_TEXTS])
 {
-	if (!(scopes & bit))
-		return;
-	page_html(p, "<li>");
-	page_html(p, text);
-	page_html(p, "</li>");
+	static const struct {
+		unsigned bit;
+		const char *text;
+	} known[SCOPE_TEXTS] = { { SCOPE_OPENID, "Know that it is you" }, { SCOPE_PROFILE, "See your name and user name" }, { SCOPE_EMAIL, "See your mail address" },
+		{ SCOPE_GROUPS, "See the groups you are in" }, { SCOPE_FEDERATED_ID, "See your account number where you signed in" },
+		{ SCOPE_OFFLINE_ACCESS, "Stay signed in as you while you are away, until you sign out here" } };
+	size_t n = 0;
+
+	for (size_t i = 0; i < SCOPE_TEXTS; i++)
+		if (scopes & known[i].bit)
+			out[n++] = slice_str(known[i].text);
+	return n;
 }
 
 void
 sign_in_page_scopes(struct page *p, unsigned scopes)
 {
+	struct slice texts[SCOPE_TEXTS];
+	size_t n = scope_texts(scopes, texts);
+
 	page_html(p, "<ul class=\"plain\">");
-	scope_item(p, scopes, SCOPE_OPENID, "Know that it is you");
-	scope_item(p, scopes, SCOPE_PROFILE, "See your name and user name");
-	scope_item(p, scopes, SCOPE_EMAIL, "See your mail address");
-	scope_item(p, scopes, SCOPE_GROUPS, "See the groups you are in");
-	scope_item(p, scopes, SCOPE_FEDERATED_ID, "See your account number where you signed in");
-	scope_item(p, scopes, SCOPE_OFFLINE_ACCESS, "Stay signed in as you while you are away, until you sign out here");
+	for (size_t i = 0; i < n; i++) {
+		page_html(p, "<li>");
+		page_text(p, texts[i]);
+		page_html(p, "</li>");
+	}
 	page_html(p, "</ul>");
 }
 
 void
 sign_in_page_approval(struct request *r, const struct sign_in_page *s, const struct record_user *user, struct slice scope)
 {
+	struct slice texts[SCOPE_TEXTS];
+	size_t n = scope_texts(scope_bits(scope), texts);
 	struct page p;
 
+	if (template_page_approval(r, s, person_label(user), texts, n))
+		return;
 	page_begin(&p, r, "Allow access");
 	page_html(&p, "<h1>Allow <span>");
 	client_name(&p, s->client);
@@ -198,6 +219,8 @@ sign_in_page_device(struct request *r, int status, struct slice token, struct sl
 {
 	struct page p;
 
+	if (template_page_device(r, status, token, user_code, problem))
+		return;
 	page_begin(&p, r, "Sign in on a device");
 	page_html(&p, "<h1>Sign in on a device</h1><p class=\"lead\">Type the code that your device shows.</p>");
 	if (problem) {
@@ -231,6 +254,8 @@ sign_in_page_code(struct request *r, struct slice code)
 {
 	struct page p;
 
+	if (template_page_code(r, code))
+		return;
 	page_begin(&p, r, "Code");
 	page_html(&p, "<h1>Copy this code</h1><p class=\"lead\">Paste it where you started to sign in. It can be used once, within two minutes.</p>"
 		"<pre class=\"code\">");

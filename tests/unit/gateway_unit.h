@@ -131,7 +131,13 @@ enum authentication
 authenticator_session(struct authenticator *a, struct slice cookie, struct slice jwt, struct slice id_tokens, int refresh_after_s, struct principal **out,
 	const char **why)
 {
-	(void)cookie, (void)id_tokens;
+	static char lines[256];
+
+	(void)cookie;
+	assert_true(id_tokens.n < sizeof(lines));
+	if (id_tokens.n)
+		memcpy(lines, id_tokens.p, id_tokens.n);
+	a->alice.identity.id_tokens = slice_of(lines, id_tokens.n);
 	assert_true(refresh_after_s > 0);
 	if (slice_eq_str(jwt, "early")) {
 		*why = "no keys yet";
@@ -522,7 +528,7 @@ rig_start(struct rig *r, void (*config)(struct proxyd_config *c))
 		.connect_timeout_ms = 3000, .idle_timeout_ms = 60000 };
 	assert_int_equal(upstream_new(g->loop, &authd, &r->authd), OK);
 	const struct session_client_options sessions = { .loop = g->loop, .authenticator = g->authenticator, .blocks = &g->blocks,
-		.authd = r->authd, .cookie_name = "gate" };
+		.authd = r->authd, .cookie_name = "gate", .audiences = &r->config.id_token_audiences };
 	assert_non_null(g->sessions = session_client_new(&sessions));
 	r->listen_fd = unit_tcp_listen(&port);
 	assert_int_equal(setsockopt(r->listen_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)), 0); /* as worker.c does */

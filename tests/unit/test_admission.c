@@ -82,6 +82,61 @@ console_is_told_which_clusters_are_open_and_nobody_is_kept_from_it(void **state)
 }
 
 static void
+have_a_dashboard(struct proxyd_config *c)
+{
+	static const char *audiences[] = { "a", "b/c" };
+	struct proxyd_route *routes = c->routes.items;
+
+	routes[0].kind = PROXYD_ROUTE_BEARER;
+	routes[0].audience = "b/c";
+	routes[0].audience_at = 1;
+	c->id_token_audiences = (struct config_strings){ audiences, 2 };
+	believer.alice.identity.how = IDENTITY_SESSION;
+}
+static int
+setup_dashboard(void **state)
+{
+	(void)state;
+	rig_start(&rig, have_a_dashboard);
+	return 0;
+}
+
+/* What authd gives for a route's audience becomes a header line, if it can be one. */
+static void
+dashboard_gets_the_id_token_of_its_audience_and_nothing_that_is_none(void **state)
+{
+	static const struct {
+		const char *tokens, *sent; /* sent NULL: refused */
+	} cases[] = { { "{\"a\":\"x.y.z\",\"b/c\":\"good-1._z\"}", "\r\nAuthorization: Bearer good-1._z\r\n" }, { "{\"b/c\":\"z\\r\\nX: y\"}", NULL },
+		{ "{\"b/c\":\"\"}", NULL }, { "{\"b/c\":\"a b\"}", NULL }, { "{\"b/c\":7}", NULL }, { "{\"a\":\"x\"}", NULL }, { "[]", NULL }, { "null", NULL } };
+	char head[4096], answer[1024], body[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct end client = rig_client(&rig), authd;
+		int n = snprintf(body, sizeof(body), "{\"id_token\":\"alice\",\"refresh_after\":9,\"id_tokens\":%s}", cases[i].tokens);
+		snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, body);
+		end_say(&client, "GET /console/x HTTP/1.1\r\n" HOST "Cookie: gate=x\r\nAccept: text/html\r\n\r\n");
+		authd = rig_authd(&rig);
+		end_hear_head(&authd, head, sizeof(head));
+		assert_non_null(strstr(head, "POST /internal/session?audience=a%20b%2Fc HTTP/1.1\r\n"));
+		end_say(&authd, answer);
+		end_close(&authd);
+		if (cases[i].sent) {
+			authd = rig_authd(&rig);
+			end_hear_head(&authd, head, sizeof(head));
+			assert_non_null(strstr(head, cases[i].sent));
+			assert_null(strstr(head, "gate="));
+			end_say(&authd, OK_ABC);
+			end_close(&authd);
+		}
+		end_hear_head(&client, head, sizeof(head));
+		assert_memory_equal(head, cases[i].sent ? "HTTP/1.1 200 " : "HTTP/1.1 403 ", 13);
+		end_close(&client);
+	}
+}
+
+static void
 clusters_are_listed_to_whoever_is_known(void **state)
 {
 	char answer[4096];
@@ -681,6 +736,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(console_is_told_which_clusters_are_open_and_nobody_is_kept_from_it),
 		T(clusters_are_listed_to_whoever_is_known),
+		cmocka_unit_test_setup_teardown(dashboard_gets_the_id_token_of_its_audience_and_nothing_that_is_none, setup_dashboard, teardown),
 		T(without_a_credential_everything_on_a_cluster_is_a_401_status),
 		T(a_bad_credential_gets_the_same_answer_as_none),
 		T(a_browser_is_sent_to_sign_in_and_told_where_it_wanted_to_go),

@@ -1,8 +1,8 @@
-#include <arpa/inet.h>
 #include "proxyd/caller_headers.h"
 #include "proxyd/cluster_list.h"
 #include "proxyd/client.h"
 #include "proxyd/exchange_state.h"
+#include "proxyd/host_name.h"
 #include "proxyd/metrics.h"
 #include "proxyd/origin.h"
 #include "proxyd/route_rules.h"
@@ -75,35 +75,6 @@ static void
 count_refusal(struct exchange *x)
 {
 	limits_refused(&x->gateway->limits, x->context.address, loop_now_ms(x->gateway->loop));
-}
-
-/* Host without its port; .p NULL: an address, or none. */
-struct slice
-admission_host_name(struct slice host)
-{
-	char text[256];
-	unsigned char bytes[4];
-	const char *colon = host.n && host.p[0] != '[' ? memchr(host.p, ':', host.n) : NULL;
-
-	if (colon)
-		host.n = (size_t)(colon - host.p);
-	if (host.n == 0 || host.p[0] == '[' || host.n >= sizeof(text))
-		return SLICE_NONE;
-	if (host.p[host.n - 1] > '9') /* the usual name ends in a letter */
-		return host;
-	memcpy(text, host.p, host.n);
-	text[host.n] = '\0';
-	return inet_pton(AF_INET, text, bytes) == 1 ? SLICE_NONE : host;
-}
-
-/* The certificate was shown for one name and the request is for another (RFC 9110 section 7.4). An address says nothing about names: clients
- * that dial one with a name of its own (kubectl's tls-server-name) are right. */
-static bool
-is_misdirected(struct slice sni, struct slice host)
-{
-	struct slice name = sni.p ? admission_host_name(host) : SLICE_NONE;
-
-	return name.p && !slice_eq_nocase(sni, name);
 }
 
 /* "User "jane" cannot use cluster "prod": …" */
@@ -403,7 +374,7 @@ admission_start(struct exchange *x)
 		exchange_limit(x, LIMIT_ADDRESS_RATE);
 		return;
 	}
-	if (is_misdirected(x->context.sni, h->host)) {
+	if (host_name_is_misdirected(x->context.sni, h->host)) {
 		exchange_answer(x, 421, "this connection was made for another host");
 		return;
 	}

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include "proxyd/access_log.h"
 #include "proxyd/exchange_state.h"
+#include "proxyd/host_name.h"
 #include "proxyd/metrics.h"
 #include "proxyd/relay.h"
 
@@ -24,7 +25,7 @@ exchange_wants_hsts(const struct exchange *x)
 {
 	if (!x->context.tls || !x->to || x->to->forward.kind != FORWARD_AUTHD || !x->request)
 		return false;
-	struct slice name = admission_host_name(x->request->head.host);
+	struct slice name = host_name_of(x->request->head.host);
 	return name.p && !slice_eq_nocase(name, SLICE_LIT("localhost")) && !slice_has_suffix(name, SLICE_LIT(".localhost"));
 }
 

@@ -109,7 +109,5 @@ void admission_on_session(struct session_wait *w, enum session_answer answer, st
 void admission_on_token_review(struct review_wait *w, enum review_verdict verdict, struct principal *principal, const char *why);
 /* admission_as.c: the caller has sent Impersonate-* headers to a cluster that is asked about such. Ends in exchange_forward, or an answer. */
 void admission_as(struct exchange *x);
-/* A Host header without its port; .p NULL: an address, or none. */
-struct slice admission_host_name(struct slice host);
 
 #endif

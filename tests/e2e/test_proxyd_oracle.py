@@ -64,10 +64,13 @@ class World:
 class Reader:
     """Bytes from a connection, and its end, however it comes."""
 
-    def __init__(self, tls, patient=True):
-        self.tls, self.buffer, self.patient = tls, b"", patient
-        if not patient:
-            tls.settimeout(0.3)
+    def __init__(self, tls):
+        self.tls, self.buffer, self.patient = tls, b"", True
+
+    def be_impatient(self):
+        """What was meant as one thing and may be read as another can leave the gateway waiting for more: then silence is an end, too."""
+        self.patient = False
+        self.tls.settimeout(0.3)
 
     def more(self):
         try:
@@ -143,8 +146,7 @@ def h1_connection(world, rng, numbers):
             tls.sendall(b"GET /end HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")  # 401: nothing is left unanswered
         except (OSError, ssl.SSLError):
             pass
-        # Bytes that are read in another way than they were meant may leave the gateway waiting for more.
-        judge_h1(world, messages, Reader(tls, not any(m.loose for m in messages)))
+        judge_h1(world, messages, Reader(tls))
 
 
 def judge_h1(world, messages, reader):
@@ -153,6 +155,8 @@ def judge_h1(world, messages, reader):
         if ended_by:
             m.forbidden = True
             continue
+        if m.loose:
+            reader.be_impatient()
         answer = read_answer(reader, m.method) if open_ else None
         if answer is None:
             open_ = False

@@ -7,13 +7,13 @@
 static const struct {
 	const char *path, *why;
 } not_carried[] = {
-	{ "grpc", KNOWN " (clients and people stand in this file; a HUP reads it again)" },
+	{ "grpc", KNOWN " (clients and people stand in this file, which a HUP reads again, or are added by authd ctl)" },
 	{ "mfa", KNOWN },
-	{ "staticClients[].refreshTokenLifetime", KNOWN },
+	{ "staticClients[].refreshTokenLifetime", KNOWN " (the client's expiry.refreshTokens.absoluteLifetime says it)" },
 	{ "staticClients[].mfaChain", KNOWN },
-	{ "staticClients[].ssoSharedWith", KNOWN },
+	{ "staticClients[].ssoSharedWith", KNOWN " (a session serves every client that allows its connector)" },
 	{ "sessions.cookieEncryptionKey", KNOWN " (authd's cookies carry random bytes only)" },
-	{ "sessions.ssoSharedWithDefault", KNOWN },
+	{ "sessions.ssoSharedWithDefault", KNOWN " (a session serves every client that allows its connector)" },
 };
 
 struct search {

@@ -56,7 +56,7 @@ def moved(tmp_path, name, steps):
 
 def test_the_development_configuration_moves_by_what_it_is_told(tmp_path):
     moved(tmp_path, "dex-development.yaml", [
-        (f"grpc: {KNOWN}: remove it (clients and people stand in this file", drop("grpc")),
+        (f"grpc: {KNOWN}: remove it (clients and people stand in this file, which a HUP reads again, or are added by authd ctl)", drop("grpc")),
         ("storage.type: expected `type: lmdb` with `config: {path: /var/lib/gatehouse}`", LMDB),
         (f'connectors[0].type: "mockCallback" {KNOWN}: remove this connector', drop("connectors")),
     ])

@@ -64,11 +64,14 @@ answer_unauthorized(struct exchange *x)
 }
 
 /* A token may have been refused for want of its key only. */
-static void
+static bool
 look_for_keys(struct gateway *g)
 {
-	if (authenticator_wants_keys(g->authenticator) && g->on_keys_wanted)
+	bool wants = authenticator_wants_keys(g->authenticator);
+
+	if (wants && g->on_keys_wanted)
 		g->on_keys_wanted(g);
+	return wants;
 }
 
 static void
@@ -242,12 +245,16 @@ admission_on_session(struct session_wait *w, enum session_answer answer_is, stru
 		admit(x);
 		break;
 	case SESSION_NONE:
+	case SESSION_REFUSED:
 		principal_unref(x->principal);
 		x->principal = NULL;
-		x->why = "no such session";
-		look_for_keys(x->gateway);
+		x->why = answer_is == SESSION_NONE ? "no such session" : "a session's token was refused";
 		count_refusal(x);
-		answer_unauthorized(x);
+		/* authd would send who is signed in there straight back here, and so on; but for want of a key that is right. */
+		if (!look_for_keys(x->gateway) && answer_is == SESSION_REFUSED && status_wants_page(&x->request->head) && !needs_nobody(x))
+			exchange_answer(x, 403, "you are signed in, but not accepted here with what your sign-in says of you; an administrator can tell why");
+		else
+			answer_unauthorized(x);
 		break;
 	case SESSION_DOWN:
 		x->why = "the sign-in service did not answer";

@@ -255,7 +255,7 @@ conclude_with(struct session_ask *a, struct slice body)
 		return;
 	}
 	log_warn("a session's token was refused", LOG_STR("reason", why));
-	conclude(a, SESSION_NONE, NULL);
+	conclude(a, SESSION_REFUSED, NULL);
 }
 
 static void

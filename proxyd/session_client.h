@@ -20,7 +20,8 @@ struct session_client;
 
 enum session_answer {
 	SESSION_VERIFIED, /* principal: a reference for the waiter */
-	SESSION_NONE,     /* authd says no, or what it sent was refused */
+	SESSION_NONE,     /* authd says no */
+	SESSION_REFUSED,  /* authd knows it, but its token is not accepted */
 	SESSION_DOWN      /* authd did not answer, or too many wait */
 };
 

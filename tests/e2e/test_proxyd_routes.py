@@ -438,6 +438,21 @@ def test_a_backend_that_is_not_the_right_one_gets_nothing(stage, tmp_path, how, 
         proxyd.reload()
 
 
+def test_a_person_whose_session_is_not_accepted_is_not_sent_in_circles(tmp_path):
+    """claimValidationRules refuse what authd says of them: it would send them straight back."""
+    gateway = harness.Gateway(tmp_path, {ANN: "correct horse"})
+    gateway.proxyd.config["authentication"]["jwt"][0]["claimValidationRules"] = [{"claim": "hd", "requiredValue": "example.org"}]
+    gateway.proxyd.config["routes"].append({"path": "/app", "to": "http://127.0.0.1:1", "kind": "session"})
+    gateway.proxyd.write_config(gateway.proxyd.config)
+    with gateway:
+        person = gateway.people[ANN]
+        person.sign_in()
+        answer = person.browser.get(gateway.url + "/app", headers=BROWSER, timeout=20)
+        assert answer.status_code == 403 and not answer.history and "you are signed in, but not accepted here" in answer.text
+        assert person.browser.get(gateway.url + "/app", timeout=20).status_code == 401
+        assert person.browser.get(gateway.url + "/console/", headers=BROWSER, timeout=20).status_code == 200, "the console is authd's"
+
+
 def test_errors_are_pages_for_browsers_and_objects_for_others(stage):
     assert "connection refused" in status_of(stage.ask("/gone/x"), 502).lower()
     page = stage.ask("/gone/x", headers=BROWSER)

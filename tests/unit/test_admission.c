@@ -587,6 +587,24 @@ a_token_for_a_session_that_is_refused_lets_nobody_in(void **state)
 	end_close(&client);
 }
 
+/* To be sent to sign in, where one is signed in, would lead back here for ever. */
+static void
+a_browser_whose_session_is_refused_is_told_so_and_not_sent_in_circles(void **state)
+{
+	struct end client = rig_client(&rig), authd;
+	char head[4096];
+
+	(void)state;
+	end_say(&client, "GET /api HTTP/1.1\r\n" HOST BROWSER "Cookie: gate=x\r\n\r\n");
+	authd = hear_question("x");
+	say_session(&authd, "{\"id_token\":\"mallory\",\"refresh_after\":300}");
+	end_hear_head(&client, head, sizeof(head));
+	assert_memory_equal(head, "HTTP/1.1 403 ", 13);
+	assert_non_null(strstr(head, "Content-Type: text/html"));
+	assert_null(strstr(head, "Location"));
+	end_close(&client);
+}
+
 static void
 while_authd_is_down_known_sessions_go_on_and_unknown_ones_are_asked_to_wait(void **state)
 {
@@ -758,6 +776,7 @@ main(void)
 		T(a_question_that_nobody_waits_for_any_more_is_dropped),
 		T(an_answer_without_a_body_says_nothing_about_a_session),
 		T(a_token_for_a_session_that_is_refused_lets_nobody_in),
+		T(a_browser_whose_session_is_refused_is_told_so_and_not_sent_in_circles),
 		T(while_authd_is_down_known_sessions_go_on_and_unknown_ones_are_asked_to_wait),
 		T(a_silent_authd_delays_a_known_session_once_and_not_again),
 		T(a_session_that_is_due_is_renewed_or_ended_by_authd),

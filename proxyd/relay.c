@@ -444,6 +444,8 @@ run_down(struct exchange *x, unsigned *budget)
 			enum relay r = start_answer(x, &head);
 			if (r != RELAY_WAITS)
 				return r;
+			if (!head && io == IO_FAILED) /* within the head: no more of it will come */
+				return RELAY_UPSTREAM_LOST;
 			if (!head)
 				continue;
 		}

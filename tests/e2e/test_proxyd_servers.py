@@ -9,7 +9,7 @@ import time
 import pytest
 
 from faulty import Faulty, reset
-from gatehouse import CA, Issuer, Proxyd, connect, proxyd_config, request, write_answer
+from gatehouse import CA, Issuer, Proxyd, connect, proxyd_config, request
 
 PASSED_OVER, AGAIN = "upstream server is passed over", "upstream server serves again"
 

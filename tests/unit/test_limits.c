@@ -421,6 +421,39 @@ count_here(struct rig *r, void *arg)
 	(void)arg;
 	router_set_metrics(r->gateway.router, r->gateway.metrics);
 }
+static void
+impatient(struct proxyd_config *c)
+{
+	c->limits.body_timeout_ms = 5000;
+}
+
+/* Who takes a few bytes now and then holds a block of ours as long as who takes none. */
+static void
+a_reader_that_takes_less_than_a_block_in_its_time_is_cut(void **state)
+{
+	const struct timeval patience = { .tv_usec = 300000 };
+	char head[4096], *zeros = calloc(1, 1 << 14);
+
+	(void)state;
+	rig_start(&rig, impatient);
+	struct end client = rig_client_with(&rig, "gate.test", 4096);
+	end_say(&client, LINE("/api"));
+	struct end cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	end_say(&cluster, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+	setsockopt(cluster.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	while (SSL_write(cluster.ssl, zeros, 1 << 14) > 0)
+		;
+	for (int s = 0; s < 6; s++) {
+		assert_int_equal(end_read(&client, head, 1), 1);
+		rig_later(&rig, 1000);
+	}
+	end_hear_cut(&client);
+	end_close(&client);
+	end_close(&cluster);
+	free(zeros);
+}
+
 /* Once the batch of events is through, before what it has put off. */
 static uint64_t begun;
 static sem_t seen;
@@ -535,6 +568,7 @@ main(void)
 		cmocka_unit_test_teardown(a_request_that_is_not_answered_yet_counts_and_a_watch_does_not, teardown),
 		cmocka_unit_test_teardown(a_body_that_comes_byte_by_byte_is_given_up, teardown),
 		cmocka_unit_test_teardown(a_body_at_the_least_rate_goes_on, teardown),
+		cmocka_unit_test_teardown(a_reader_that_takes_less_than_a_block_in_its_time_is_cut, teardown),
 		cmocka_unit_test_teardown(a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones, teardown),
 		cmocka_unit_test_teardown(a_client_that_leaves_before_its_turn_leaves_nothing_behind, teardown),
 		cmocka_unit_test_teardown(handshakes_that_come_at_once_all_have_their_turn, teardown),

@@ -136,15 +136,15 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 		return e;
 	log_configure(app->generation);
 	sandbox_log_support();
-	app->files_confined = !app->unconfined && sandbox_support().landlock > 0;
+	app->files_confined = sandbox_support().landlock > 0;
 	e = privileges_drop(app->generation, why, why_n);
-	if (e == OK && !app->unconfined)
+	if (e == OK)
 		e = confined(authd_confine_files(app->generation->config), why, why_n); /* before there is a second thread */
 	if (e == OK)
 		e = storage_open(app, why, why_n);
 	if (e == OK)
 		e = pools_start(app, why, why_n);
-	if (e == OK && !app->unconfined)
+	if (e == OK)
 		e = confined(authd_confine_calls(), why, why_n);
 	if (e == OK && (e = logout_sender_start(app, &app->logout_sender)) != OK)
 		snprintf(why, why_n, "cannot start a thread for logout tokens");

@@ -55,7 +55,6 @@ struct authd {
 	_Atomic uint64_t keys_due_ms;  /* when app_tick looks after the keys next */
 	int64_t started_at;
 	int memory_fd;                 /* /proc/self/statm, opened before files are closed to us; -1: it is not there */
-	bool unconfined;               /* before app_start: nothing is given up; for a program that is more than authd, as a test */
 	bool files_confined;           /* to folders that the first configuration named */
 };
 

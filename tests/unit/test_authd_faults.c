@@ -120,7 +120,7 @@ begin(void **state)
 	snprintf(config_path, sizeof config_path, "%s/c.yaml", folder);
 	snprintf(text, sizeof text, config_text, folder);
 	unit_file_write(config_path, text, strlen(text));
-	app = (struct authd){ .clock = &clock_system, .rng = &rng_system, .unconfined = true };
+	app = (struct authd){ .clock = &clock_system, .rng = &rng_system };
 	if (app_start(&app, config_path, why, sizeof why) != OK)
 		fail_msg("%s", why);
 	log_set_level(LOG_LEVEL_ERROR + 1); /* thousands of lines say that memory is out */

@@ -167,8 +167,8 @@ main(int argc, char **argv)
 {
 	static const unsigned char secret[TLS_TICKET_SECRET_BYTES] = { 1 };
 	struct tls_error e;
-	SSL_CTX *server, *plain_server = SSL_CTX_new(TLS_server_method()), *plain_client = SSL_CTX_new(TLS_client_method());
-	struct tls_client *client;
+	SSL_CTX *server = NULL, *plain_server = SSL_CTX_new(TLS_server_method()), *plain_client = SSL_CTX_new(TLS_client_method());
+	struct tls_client *client = NULL;
 
 	must(argc == 5 && plain_server && plain_client, "usage: proxy_bare N CERT KEY CA");
 	int n = atoi(argv[1]);

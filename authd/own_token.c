@@ -35,18 +35,15 @@ claims_shown(json_t *root)
 }
 
 static enum err
-claims_read(struct arena *arena, struct slice claims, struct own_token *out)
+claims_read(struct arena *arena, json_t *root, struct own_token *out)
 {
 	const struct {
 		const char *name;
 		struct slice *to;
 	} wanted[] = { { "sub", &out->sub }, { "scope", &out->scope }, { "grant", &out->grant }, { "client_id", &out->client_id },
 		{ "sid", &out->sid }, { "jti", &out->jti }, { "azp", &out->azp }, { "aud", &out->aud } };
-	json_t *root;
-	enum err e = strict_json_parse(claims, &root);
+	enum err e = OK;
 
-	if (e != OK)
-		return e;
 	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
 		struct slice value = strict_json_string(json_object_get(root, wanted[i].name));
 		*wanted[i].to = arena_slice(arena, value);
@@ -60,7 +57,6 @@ claims_read(struct arena *arena, struct slice claims, struct own_token *out)
 	/* integers, if there at all: id_token_open has seen to that */
 	out->issued_at = json_integer_value(json_object_get(root, "iat"));
 	out->expires_at = json_integer_value(json_object_get(root, "exp"));
-	json_decref(root);
 	return e;
 }
 
@@ -68,18 +64,19 @@ enum err
 own_token_open(struct request *r, struct slice token, const char *typ, bool allow_expired, struct own_token *out)
 {
 	const struct key_set *set = keys_acquire(r->app->keys);
-	struct slice claims;
+	json_t *claims;
 	unsigned char digest[TOKEN_MEMORY_DIGEST_BYTES];
 	bool digested = store_hash(token, digest).n, known = digested && token_memory_has(set->verified, digest);
-	enum id_token_verdict verdict = (known ? id_token_reopen : id_token_open)(token, r->generation->config->issuer, typ, &set->verify,
-		request_now_s(r), 0, allow_expired, &r->arena, &claims);
+	enum id_token_verdict verdict = id_token_open_claims(token, r->generation->config->issuer, typ, &set->verify, known, request_now_s(r), 0,
+		allow_expired, &claims);
 
 	if (verdict == ID_TOKEN_OK && digested && !known)
 		token_memory_add(set->verified, digest);
-
 	keys_release(r->app->keys, set);
 	if (verdict != ID_TOKEN_OK)
 		return verdict == ID_TOKEN_FAILED ? E_NOMEM : E_DENIED;
 	*out = (struct own_token){ 0 };
-	return claims_read(&r->arena, claims, out);
+	enum err e = claims_read(&r->arena, claims, out);
+	json_decref(claims);
+	return e;
 }

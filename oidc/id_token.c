@@ -177,25 +177,37 @@ id_token_identify(struct slice token, const struct id_token_policy *policy, cons
 	return verdict;
 }
 
+/* *claims: set with ID_TOKEN_OK only. */
 static enum id_token_verdict
 open_own(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, bool verified, int64_t now_s, int skew_s,
-	bool allow_expired, struct arena *arena, struct slice *claims_text)
+	bool allow_expired, struct buf *text, json_t **claims)
 {
 	struct id_token_times times;
+
+	assert(skew_s >= 0 && skew_s <= ID_TOKEN_SKEW_S_MAX);
+	enum id_token_verdict verdict = verified_payload(token, 0, typ, keys, verified, text, claims);
+	if (verdict)
+		return verdict;
+	verdict = id_token_claims_issuer(*claims, issuer);
+	if (!verdict)
+		verdict = id_token_claims_times(*claims, now_s, skew_s, allow_expired, &times);
+	if (verdict)
+		json_decref(*claims);
+	return verdict;
+}
+
+enum id_token_verdict
+id_token_open(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s,
+	bool allow_expired, struct arena *arena, struct slice *claims_text)
+{
 	json_t *claims;
 	struct buf text;
 
-	assert(skew_s >= 0 && skew_s <= ID_TOKEN_SKEW_S_MAX);
 	buf_init(&text, 0);
-	enum id_token_verdict verdict = verified_payload(token, 0, typ, keys, verified, &text, &claims);
-	if (verdict == ID_TOKEN_OK) {
-		verdict = id_token_claims_issuer(claims, issuer);
-		if (!verdict)
-			verdict = id_token_claims_times(claims, now_s, skew_s, allow_expired, &times);
-		json_decref(claims);
-	}
+	enum id_token_verdict verdict = open_own(token, issuer, typ, keys, false, now_s, skew_s, allow_expired, &text, &claims);
 	if (verdict == ID_TOKEN_OK) {
 		struct slice copy = arena_slice(arena, buf_slice(&text));
+		json_decref(claims);
 		if (copy.p)
 			*claims_text = copy;
 		else
@@ -206,15 +218,13 @@ open_own(struct slice token, const char *issuer, const char *typ, const struct j
 }
 
 enum id_token_verdict
-id_token_open(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s,
-	bool allow_expired, struct arena *arena, struct slice *claims)
+id_token_open_claims(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, bool verified, int64_t now_s, int skew_s,
+	bool allow_expired, struct json_t **claims)
 {
-	return open_own(token, issuer, typ, keys, false, now_s, skew_s, allow_expired, arena, claims);
-}
+	struct buf text;
 
-enum id_token_verdict
-id_token_reopen(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s,
-	bool allow_expired, struct arena *arena, struct slice *claims)
-{
-	return open_own(token, issuer, typ, keys, true, now_s, skew_s, allow_expired, arena, claims);
+	buf_init(&text, 0);
+	enum id_token_verdict verdict = open_own(token, issuer, typ, keys, verified, now_s, skew_s, allow_expired, &text, claims);
+	buf_fini(&text);
+	return verdict;
 }

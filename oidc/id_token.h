@@ -62,13 +62,15 @@ int64_t id_token_peek_expiry(const struct jws *jws);
 enum id_token_verdict id_token_identify(struct slice token, const struct id_token_policy *policy, const struct jwk_set *keys,
 	int64_t now_s, struct arena *arena, struct identity *out);
 
-/* id_token_open for a token of the very same bytes whose signature this set of keys has verified before: everything but the signature is looked at again. */
-enum id_token_verdict id_token_reopen(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s,
-	int skew_s, bool allow_expired, struct arena *arena, struct slice *claims);
-
 /* The signature, iss, exp, nbf, iat and typ only, for an issuer that reads its own tokens back (userinfo, id_token_hint).
  * *claims is the JSON payload text, in arena. allow_expired: for id_token_hint. */
 enum id_token_verdict id_token_open(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s,
 	int skew_s, bool allow_expired, struct arena *arena, struct slice *claims);
+
+struct json_t; /* jansson's */
+/* The same, with the claims as they were parsed: *claims is the caller's to release (json_decref). verified: this set of keys has verified a token of the very
+ * same bytes before; then everything but the signature is looked at again. */
+enum id_token_verdict id_token_open_claims(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, bool verified, int64_t now_s,
+	int skew_s, bool allow_expired, struct json_t **claims);
 
 #endif

@@ -1,0 +1,174 @@
+"""Twenty-four hours of proxyd in seconds: its clocks jump by an hour at a time, from outside (fast_clock.c), so that the program is the one that is installed. Tokens
+expire under watches and shells, signing keys are rotated and withdrawn, the gateway's own credential is replaced every hour, sessions are revoked."""
+import contextlib
+import mmap
+import os
+import pathlib
+import struct
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from gatehouse import CA, Proxyd, SigningKey, request
+from test_proxyd_lasting import EVENT, LOG, WATCH, Cluster, Cut, Sessions, config, shell, stream
+
+HOUR_S = 3600
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Clock:
+    """Of a program that is started with env."""
+
+    def __init__(self, folder):
+        library, file = folder / "fast_clock.so", folder / "ahead"
+        command = ["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, HERE / "fast_clock.c"]
+        subprocess.run(command, check=True)
+        file.write_bytes(bytes(8))
+        with open(file, "r+b") as f:
+            self.memory = mmap.mmap(f.fileno(), 8)
+        self.ahead_s = 0
+        self.env = {"LD_PRELOAD": str(library), "FAST_CLOCK": str(file)}
+
+    def forward(self, seconds):
+        self.ahead_s += seconds
+        self.memory[:] = struct.pack("=q", self.ahead_s * 1000)
+
+    def now(self):
+        return int(time.time()) + self.ahead_s
+
+
+class People(Sessions):
+    clock = None
+
+    def end(self, sid):
+        with self.news:
+            self.ended.append({"sid": sid, "until": self.clock.now() + 24 * HOUR_S})
+            self.news.notify_all()
+
+    def token(self, good_for_s=HOUR_S - 600, **claims):
+        now = self.clock.now()
+        return self.mint(iat=now, exp=now + good_for_s, **claims)
+
+
+class Day:
+    """The gateway, and the hour that it is."""
+
+    def __init__(self, folder, ca, people, cluster):
+        self.ca, self.people, self.cluster = ca, people, cluster
+        self.clock = people.clock = Clock(folder)
+        self.hour, self.credential = 0, folder / "credential"
+        self.credential.write_text("credential-of-hour-0")
+        people.max_age_s = 600
+        limits = {"watchMaxAge": "0s", "tunnelIdleTimeout": "48h"}
+        made = config(ca, [people], cluster, limits, {"tokenExpired": "2h"})
+        kubeconfig = pathlib.Path(made["clusters"][0]["kubeconfig"])
+        text = yaml.safe_load(kubeconfig.read_text())
+        text["users"][0]["user"]["tokenFile"] = str(self.credential)
+        kubeconfig.write_text(yaml.safe_dump(text))
+        self.proxyd = Proxyd(folder, made, env=self.clock.env)
+
+    def pass_hour(self, keys=None):
+        """An hour later everything that was due has been looked at: the issuer's keys, and the gateway's credential."""
+        self.hour += 1
+        if keys:
+            self.people.keys = keys
+        new = self.credential.with_suffix(".new")
+        new.write_text(f"credential-of-hour-{self.hour}")
+        new.rename(self.credential)
+        path = f"{self.people.path}/keys"
+        fetched = sum(1 for p, _ in self.people.requests if p == path)
+        changes = len(self.proxyd.find_log("keys fetched", changed=True))
+        self.clock.forward(HOUR_S)
+        self.people.wait_requests(fetched + 1, path)
+        if keys:
+            self.proxyd.wait_log("keys fetched", changed=True, count=changes + 1)
+        self.proxyd.wait_log("cluster has another token", count=self.hour)
+        self.ask(self.people.token())  # what comes from master is read in the batch of events that this was in, or before
+
+    def ask(self, token):
+        return request(self.proxyd.address, "GET", "/api", self.ca, token=token)[0]
+
+
+@pytest.fixture
+def day(tmp_path):
+    if "GATEHOUSE_BUILD" in os.environ:
+        pytest.skip("a sanitizer wants to be loaded first")
+    ca = CA(tmp_path / "pki")
+    with People(ca, tmp_path) as people, Cluster(ca) as cluster:
+        one = Day(tmp_path, ca, people, cluster)
+        with one.proxyd:
+            yield one
+        people.end("nobody's")
+
+
+def test_a_day(day):
+    proxyd, ca, people = day.proxyd, day.ca, day.people
+    tokens = []
+    for hour in range(24):
+        tokens.append(people.token())
+        assert day.ask(tokens[-1]) == 200, f"hour {hour}: its token counts"
+        assert day.cluster.requests[-1].values("Authorization") == [f"Bearer credential-of-hour-{hour}"]
+        assert [day.ask(t) for t in tokens[-3:-1]] == [401] * len(tokens[-3:-1]), f"hour {hour}: those of the hours before do not"
+        old = people.keys[0]
+        if hour % 6 == 1:  # published, and known before it signs
+            day.pass_hour([old, SigningKey(f"of-hour-{hour}")])
+        elif hour % 6 == 2:
+            people.keys.reverse()
+            day.pass_hour()
+        elif hour % 6 == 3:
+            withdrawn = people.keys[1]
+            good = people.token(8 * HOUR_S, key=withdrawn)
+            assert day.ask(good) == 200
+            day.pass_hour([old])
+            assert day.ask(good) == 401, "its key is withdrawn, however long it was good for"
+        else:
+            day.pass_hour()
+    credentials = {r.values("Authorization")[0] for r in day.cluster.requests}
+    assert credentials == {f"Bearer credential-of-hour-{h}" for h in range(25)}
+    assert len(proxyd.find_log("child started", child="worker")) == 1, "and nobody had to be replaced"
+    assert ca
+
+
+def test_what_runs_outlives_its_token_by_what_is_configured(day):
+    proxyd, ca, people = day.proxyd, day.ca, day.people
+    token, long_lived = people.token(), people.token(12 * HOUR_S)
+    with contextlib.ExitStack() as stack:
+        watch, log, exec_ = (stack.enter_context(c) for c in (stream(proxyd, ca, token, WATCH), stream(proxyd, ca, token, LOG), shell(proxyd, ca, token)))
+        other = stack.enter_context(shell(proxyd, ca, long_lived))
+        for _ in range(2):  # the token ends after the first; what it opened may go on for two more
+            day.pass_hour()
+            exec_.echo()
+            day.cluster.more(WATCH, EVENT)
+            day.cluster.more(LOG, b"a line\n")
+            assert watch.chunk() == EVENT and log.chunk() == b"a line\n"
+        assert day.ask(token) == 401
+        day.pass_hour()
+        day.pass_hour()
+        assert watch.chunk() == b"", "its end is a proper one, and kubectl asks anew"
+        exec_.wait_cut()
+        with pytest.raises(Cut):
+            log.chunk()
+        for _ in range(8):
+            other.echo()
+            day.pass_hour()
+        other.echo()
+        for _ in range(3):
+            day.pass_hour()
+        other.wait_cut()
+
+
+def test_a_session_that_was_revoked_stays_revoked_all_day(day):
+    proxyd, ca, people = day.proxyd, day.ca, day.people
+    mine, other = people.token(20 * HOUR_S, sid="mine"), people.token(20 * HOUR_S, sid="other")
+    with shell(proxyd, ca, mine) as exec_, shell(proxyd, ca, other) as others:
+        for hour in range(18):
+            assert day.ask(other) == 200
+            if hour == 6:
+                exec_.echo()
+                people.end("mine")
+                exec_.wait_cut()
+            assert day.ask(mine) == (200 if hour < 6 else 401)
+            others.echo()
+            day.pass_hour()

@@ -97,9 +97,14 @@ def bad_target(rng, m):
 
 def edge(rng):
     """A critical header with any byte in any of four places."""
-    name, value = rng.choice(EDGES)
-    byte, place = bytes([rng.randrange(256)]), rng.randrange(4)
-    return [byte + name + b": " + value, name + byte + b": " + value, name + b": " + byte + value, name + b": " + value + byte][place]
+    name, value = edge_of(*rng.choice(EDGES), rng.randrange(4), rng.randrange(256))
+    return name + b": " + value
+
+
+def edge_of(name, value, place, byte):
+    """(name, value) with the byte before or behind the one or the other."""
+    byte = bytes([byte])
+    return [(byte + name, value), (name + byte, value), (name, byte + value), (name, value + byte)][place]
 
 
 # ---- HTTP/1.1

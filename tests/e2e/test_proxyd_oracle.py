@@ -16,7 +16,7 @@ import pytest
 from gatehouse import CA, Issuer, Proxyd, connect, proxyd_config, request
 from h2_client import frame
 from oracle import AMBIGUOUS, GOOD, ODD, REFUSED, Judge, Message, own_answer
-from oracle_grammar import h1_message, h2_message, h2_noise, pieces
+from oracle_grammar import edge_of, h1_message, h2_message, h2_noise, pieces
 
 SECONDS = float(os.environ.get("ORACLE_SECONDS", "10"))
 CALLERS = 6
@@ -197,6 +197,9 @@ def judge_answer(world, m, status, saw, body):
 
 # ---- HTTP/2
 
+# With windows that all answers fit into.
+BEGINNING = h2_client.PREFACE + frame(h2_client.SETTINGS, 0, 0, b"\0\4\0\x0f\xff\xff") + frame(h2_client.WINDOW_UPDATE, 0, 0, (1 << 24).to_bytes(4, "big"))
+
 
 def literal(fields):
     return h2_client.block(fields)
@@ -237,8 +240,7 @@ def h2_connection(world, rng, numbers):
     for _ in range(rng.randrange(4)):
         at = rng.randrange(len(frames) + 1)
         frames.insert(at, h2_noise(rng, list(messages)[: 1]))
-    settings = frame(h2_client.SETTINGS, 0, 0, b"\0\4\0\x0f\xff\xff") + frame(h2_client.WINDOW_UPDATE, 0, 0, (1 << 24).to_bytes(4, "big"))
-    text = h2_client.PREFACE + settings + b"".join(frames)
+    text = BEGINNING + b"".join(frames)
     tls = world.connect("h2")
     with tls:
         try:
@@ -252,7 +254,10 @@ def h2_connection(world, rng, numbers):
 def judge_h2(world, messages, reader):
     decoder, answers, left = hpack.Decoder(), {s: [None, None, b""] for s in messages}, set(messages)
     while left:
-        head = reader.take(9)
+        try:
+            head = reader.take(9)
+        except Failed as failed:
+            raise Failed(f"{failed}: {[messages[s] for s in sorted(left)]}") from None
         payload = None if head is None else reader.take(int.from_bytes(head[:3], "big"))
         if payload is None:
             raise Failed(f"the connection ended without a word about {[messages[s] for s in sorted(left)]}")
@@ -345,6 +350,75 @@ def test_nothing_reaches_the_upstream_that_can_be_read_in_two_ways(world, capsys
               f"upstream {world.judge.taken} whole, {world.judge.cut} cut off")
     assert not world.judge.wrong, f"ORACLE_SEED={world.seed}: {world.judge.wrong[0]}\n{world.proxyd.log_text(10)}"
     assert world.only is not None or (world.judge.taken > 10 * SECONDS and world.counts.get(400, 0) > SECONDS)
+
+
+# ---- every byte at every edge
+
+
+EXHAUSTIVE = [(name, value, place, byte) for name, value in ((b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked"), (b"Host", b"localhost"), (b"Connection", b"close"),
+              (b"Authorization", b"Bearer x"), (b"Impersonate-User", b"root")) for place in range(4) for byte in range(256)]
+
+
+def edge_message(world, number, user):
+    m = Message(number, user)
+    m.mark(ODD, "a byte at an edge")
+    m.target, m.loose, m.closes = b"/m/%s/%d" % (user.encode(), number), True, True
+    world.judge.messages[number] = m
+    return m
+
+
+def h1_edges(world, number, cases, alone):
+    """A connection for each case, since each may end it. alone: instead of the header that belongs there."""
+    for number, (name, value, place, byte) in enumerate(cases, number):
+        m = edge_message(world, number, "jane")
+        headers = {b"Host": b"Host: localhost\r\n", b"Authorization": b"Authorization: Bearer %s\r\n" % world.tokens["jane"].encode()}
+        headers[name if alone else b""] = b"%s: %s\r\n" % edge_of(name, value, place, byte)
+        with world.connect("http/1.1") as tls:
+            tls.sendall(b"GET %s HTTP/1.1\r\n" % m.target + b"".join(headers.values()) + b"\r\n")
+            tls.sendall(b"GET /end HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            judge_h1(world, [m], Reader(tls))
+
+
+def h2_edges(world, number, cases, alone):
+    messages, text = {}, BEGINNING
+    for i, (name, value, place, byte) in enumerate(cases):
+        m = messages[1 + 2 * i] = edge_message(world, number + i, "jane")
+        fields = {b":method": b"GET", b":scheme": b"https", b":path": m.target, b":authority": b"localhost", b"authorization": b"Bearer " + world.tokens["jane"].encode()}
+        if alone:
+            fields.pop({b"Host": b":authority"}.get(name, name.lower()), None)
+        text += frame(h2_client.HEADERS, 5, 1 + 2 * i, literal([*fields.items(), edge_of(name.lower(), value, place, byte)]))
+    with world.connect("h2") as tls:
+        tls.sendall(text)
+        judge_h2(world, messages, Reader(tls))
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_every_byte_at_every_edge_is_refused_or_read_in_one_way(world, capsys, protocol):
+    """All 2 × 6,144 cases in a run of a minute or more, every eighth in a short one."""
+    learn_identities(world)
+    cases = EXHAUSTIVE if SECONDS >= 60 else EXHAUSTIVE[random.Random(world.seed).randrange(8) :: 8]
+    batches = [(1000 + 100_000 * alone + at, cases[at : at + 24], alone) for alone in (False, True) for at in range(0, len(cases), 24)]
+
+    def work():
+        while not world.judge.wrong:
+            with world.lock:
+                if not batches:
+                    return
+                batch = batches.pop()
+            try:
+                (h1_edges if protocol == "h1" else h2_edges)(world, *batch)
+            except Exception as e:
+                world.judge.blame(f"batch {batch[0]}: {e!r}")
+
+    workers = [threading.Thread(target=work) for _ in range(CALLERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    with capsys.disabled():
+        print(f"\noracle: {protocol}, {2 * len(cases)} cases: {world.counts}")
+    assert not world.judge.wrong, f"ORACLE_SEED={world.seed}: {world.judge.wrong[0]}\n{world.proxyd.log_text(10)}"
+    assert sum(world.counts.values()) >= 2 * len(cases) and world.counts["taken"] > len(cases) / 20
 
 
 OWN_HEAD = b"GET /m/jane/7 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nX-Forwarded-For: 127.0.0.1\r\nImpersonate-User: jane\r\n\r\n"

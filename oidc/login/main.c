@@ -34,7 +34,7 @@ static const char usage[] =
 	"  --certificate-authority FILE   PEM bundle to verify the issuer with (default: the cluster's own if it is on the\n"
 	"                                 issuer's host and kubectl says it, else the system's)\n"
 	"  --listen-port N                port of the browser's answer on 127.0.0.1 (default: any free one)\n"
-	"  --device                       show a code to type into a browser on another machine, and wait\n"
+	"  --device                       show a code to type, or a QR code, for a browser on another machine\n"
 	"  --no-browser                   print the address instead of opening a browser\n"
 	"  --timeout DURATION             how long to wait for the person (default 3m)\n"
 	"  --help, --version\n"

@@ -11,6 +11,7 @@
 #include "oidc/base64url.h"
 #include "oidc/login/loopback.h"
 #include "oidc/login/provider.h"
+#include "oidc/login/qr.h"
 #include "oidc/pkce.h"
 #include "shared/clock.h"
 #include "shared/rng.h"
@@ -119,6 +120,21 @@ browser_signin(const struct signin_options *o, struct provider *p, struct arena 
 	return provider_redeem(p, form_get(query, "code"), l.redirect_uri, slice_str(verifier), slice_str(nonce), arena, out, why, why_n);
 }
 
+/* For a telephone's camera. An address that is too long for one is there in letters anyway. */
+static void
+draw(struct slice address)
+{
+	struct qr q;
+	struct buf out;
+	if (qr_encode(address, &q) != OK)
+		return;
+	buf_init(&out, 0);
+	qr_print(&q, &out);
+	if (buf_ok(&out))
+		fprintf(stderr, "%.*s\n", SLICE_FMT(buf_slice(&out)));
+	buf_fini(&out);
+}
+
 static void
 tell_code(const struct provider_device *d)
 {
@@ -126,6 +142,8 @@ tell_code(const struct provider_device *d)
 		SLICE_FMT(d->user_code));
 	if (d->verification_uri_complete.n)
 		fprintf(stderr, "or open this one, and compare the code that it shows:\n\n  %.*s\n\n", SLICE_FMT(d->verification_uri_complete));
+	if (d->verification_uri_complete.n && isatty(STDERR_FILENO))
+		draw(d->verification_uri_complete);
 }
 
 /* Device flow: ask every few seconds, less often when the issuer says so or cannot be reached (RFC 8628 section 3.5). */

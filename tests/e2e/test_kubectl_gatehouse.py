@@ -1,5 +1,6 @@
 """kubectl-gatehouse as kubectl runs it, against the real authd and proxyd; the person's browser is an HTTP client that fills the form."""
 import base64
+import contextlib
 import concurrent.futures
 import json
 import os
@@ -151,6 +152,21 @@ def test_with_device_the_browser_is_on_another_machine(gateway, environment):
     assert "ann@example.com" in out and "dev, ops" in out
     stored = run(command(gateway, "get-token"), environment)
     assert stored.returncode == 0 and json.loads(stored.stdout)["status"]["token"], "kubectl needs no browser afterwards"
+
+
+def test_a_terminal_is_shown_a_qr_code_and_a_pipe_is_not(gateway, environment):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(command(gateway, "login", "--device", "--timeout", "1s"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    assert process.wait(30) == 1 and process.stdout.read() == b""
+    lines = [line for line in shown.decode().splitlines() if "\033[30;107m" in line]
+    assert len(lines) >= 15 and any("█" in line for line in lines)
+    assert "\033" not in run(command(gateway, "login", "--device", "--timeout", "1s"), environment).stderr
 
 
 def test_a_device_hears_when_the_person_refuses_and_when_nobody_comes(gateway, environment):

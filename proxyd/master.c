@@ -311,8 +311,8 @@ switch_to(struct master *m, struct generation *g)
 	m->candidate = NULL;
 	logs_use(m->logs, &m->candidate_files);
 	generation_serve(g);
+	listeners_close(&old->listeners, &g->listeners); /* before workers do, who take along what waits in them: the last to close would cut that */
 	generation_drain(old, drain_of(g));
-	listeners_close(&old->listeners, &g->listeners);
 	metrics_add(&metrics_master(m->metrics)->reloads_done, 1);
 	new_keycache(m, g);
 	master_claim_pid_file(m);

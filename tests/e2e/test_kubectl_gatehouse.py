@@ -154,6 +154,16 @@ def test_with_device_the_browser_is_on_another_machine(gateway, environment):
     assert stored.returncode == 0 and json.loads(stored.stdout)["status"]["token"], "kubectl needs no browser afterwards"
 
 
+def test_an_issuer_without_a_device_flow_and_a_client_that_may_not_use_it_are_named(tmp_path, environment):
+    with Gateway(tmp_path / "none", PEOPLE, authd_more={"oauth2": {"grantTypes": ["authorization_code", "refresh_token"]}}) as gateway:
+        ended = run(command(gateway, "login", "--device"), environment)
+        assert ended.returncode == 1 and f"{gateway.issuer} has no device flow" in ended.stderr
+    client = {"id": CLIENT_ID, "name": "kubectl", "public": True, "redirectURIs": ["http://127.0.0.1/callback"]}
+    with Gateway(tmp_path / "other", PEOPLE, authd_more={"staticClients": [client]}) as gateway:
+        ended = run(command(gateway, "login", "--device"), environment)
+        assert ended.returncode == 1 and "unauthorized_client" in ended.stderr
+
+
 def test_a_terminal_is_shown_a_qr_code_and_a_pipe_is_not(gateway, environment):
     ours, theirs = os.openpty()
     process = subprocess.Popen(command(gateway, "login", "--device", "--timeout", "1s"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, env=environment)

@@ -625,13 +625,17 @@ class Proxyd(Program):
         finally:
             connection.close()
 
-    def reload(self, config=None):
-        """HUP, with another configuration if given; waits until the new generation serves and returns its log line."""
+    def reload(self, config=None, alone=False):
+        """HUP, with another configuration if given; waits until the new generation serves and returns its log line. alone: until nothing of the old one is
+        left, which may still take a connection that came with the reload."""
         if config is not None:
             self.write(config)
         mark = self.mark()
         self.send(signal.SIGHUP)
-        return self.wait_log("reload: done", after=mark)
+        done = self.wait_log("reload: done", after=mark)
+        if alone:
+            self.wait_log("generation gone", after=mark)
+        return done
 
     def upgrade(self):
         """USR2, and waits until another program serves in place of this one, which is returned: it ends with its last connection."""

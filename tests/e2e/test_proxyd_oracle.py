@@ -198,7 +198,8 @@ def judge_answer(world, m, status, saw, body):
 # ---- HTTP/2
 
 # With windows that all answers fit into.
-BEGINNING = h2_client.PREFACE + frame(h2_client.SETTINGS, 0, 0, b"\0\4\0\x0f\xff\xff") + frame(h2_client.WINDOW_UPDATE, 0, 0, (1 << 24).to_bytes(4, "big"))
+BEGINNING = h2_client.PREFACE + frame(h2_client.SETTINGS, 0, 0, b"\0\4\0\x0f\xff\xff") + frame(h2_client.WINDOW_UPDATE, 0, 0,
+                                                                                               (1 << 24).to_bytes(4, "big"))
 
 
 def literal(fields):
@@ -355,8 +356,9 @@ def test_nothing_reaches_the_upstream_that_can_be_read_in_two_ways(world, capsys
 # ---- every byte at every edge
 
 
-EXHAUSTIVE = [(name, value, place, byte) for name, value in ((b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked"), (b"Host", b"localhost"), (b"Connection", b"close"),
-              (b"Authorization", b"Bearer x"), (b"Impersonate-User", b"root")) for place in range(4) for byte in range(256)]
+EXHAUSTIVE = [(name, value, place, byte) for name,
+              value in ((b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked"), (b"Host", b"localhost"), (b"Connection", b"close"),
+                        (b"Authorization", b"Bearer x"), (b"Impersonate-User", b"root")) for place in range(4) for byte in range(256)]
 
 
 def edge_message(world, number, user):
@@ -383,7 +385,8 @@ def h2_edges(world, number, cases, alone):
     messages, text = {}, BEGINNING
     for i, (name, value, place, byte) in enumerate(cases):
         m = messages[1 + 2 * i] = edge_message(world, number + i, "jane")
-        fields = {b":method": b"GET", b":scheme": b"https", b":path": m.target, b":authority": b"localhost", b"authorization": b"Bearer " + world.tokens["jane"].encode()}
+        fields = {b":method": b"GET", b":scheme": b"https", b":path": m.target, b":authority": b"localhost",
+                  b"authorization": b"Bearer " + world.tokens["jane"].encode()}
         if alone:
             fields.pop({b"Host": b":authority"}.get(name, name.lower()), None)
         text += frame(h2_client.HEADERS, 5, 1 + 2 * i, literal([*fields.items(), edge_of(name.lower(), value, place, byte)]))

@@ -118,7 +118,8 @@ def with_extensions(m):
     evil = rsa.generate_private_key(65537, 2048)
     own = SigningKey("evil")
     own.private, own.alg = evil, "RS256"
-    for more in ({"jwk": own.jwk()}, {"jku": "https://127.0.0.1/keys"}, {"x5u": "https://127.0.0.1/c"}, {"x5c": ["MIIB"]}, {"crit": ["exp"]}, {"crit": []}, {"b64": False}, {"b64": True},
+    for more in ({"jwk": own.jwk()}, {"jku": "https://127.0.0.1/keys"}, {"x5u": "https://127.0.0.1/c"}, {"x5c": ["MIIB"]}, {"crit": ["exp"]},
+                 {"crit": []}, {"b64": False}, {"b64": True},
                  {"b64": False, "crit": ["b64"]}):
         header = {"alg": "RS256", "kid": "rs"} | more
         yield m.rsa(header)
@@ -131,7 +132,8 @@ def with_extensions(m):
 
 
 def with_duplicates(m):
-    for header in (b'{"alg":"RS256","alg":"RS256","kid":"rs"}', b'{"alg":"none","kid":"rs","alg":"RS256"}', b'{"alg":"RS256","kid":"rs","\\u0061lg":"RS256"}', b'{"alg":"RS256","kid":"rs","x":1,"x":1}'):
+    for header in (b'{"alg":"RS256","alg":"RS256","kid":"rs"}', b'{"alg":"none","kid":"rs","alg":"RS256"}',
+                   b'{"alg":"RS256","kid":"rs","\\u0061lg":"RS256"}', b'{"alg":"RS256","kid":"rs","x":1,"x":1}'):
         yield m.rsa(header)
     whole = compact(m.claims())
     for more in (b'"sub":"root"', b'"\\u0073ub":"root"', b'"exp":9999999999', b'"groups":["system:masters"]', b'"x":{"a":1,"a":2}'):
@@ -141,19 +143,22 @@ def with_duplicates(m):
 def with_lenient_base64(m):
     parts = m.good()[0].split(".")
     for i, part in enumerate(parts):
-        spoiled = [part + "=", part + "==", part[:5] + "+" + part[6:], part[:5] + "/" + part[6:], part[:5] + " " + part[5:], part + "A" * (1 + (4 - len(part)) % 4), part[:-1] + "\t" + part[-1]]
+        spoiled = [part + "=", part + "==", part[:5] + "+" + part[6:], part[:5] + "/" + part[6:], part[:5] + " " + part[5:],
+                   part + "A" * (1 + (4 - len(part)) % 4), part[:-1] + "\t" + part[-1]]
         if len(part) % 4:  # the last character's unused bits
             alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
             spoiled.append(part[:-1] + alphabet[alphabet.index(part[-1]) + 1])
         for one in spoiled:
             text = ".".join([*parts[:i], one, *parts[i + 1 : 2]])
-            yield text if i == 2 else text + "." + b64(m.rs.private.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256()))  # the signature is no reason
+            yield text if i == 2 else text + "." + b64(m.rs.private.sign(text.encode(), padding.PKCS1v15(),
+                                                                         hashes.SHA256()))  # the signature is no reason
 
 
 def with_other_parts(m):
     head, payload, signature = m.good()[0].split(".")
-    yield from (f"{head}.{payload}", f"{head}.{payload}.", f"{head}.{payload}.{signature}.", f"{head}.{payload}.{signature}.x", f".{payload}.{signature}", f"{head}..{signature}", "..", ".", "x",
-                f"{head}. {payload}.{signature}", f"{head}.{payload}.{signature} x", f"x {head}.{payload}.{signature}", f'"{head}.{payload}.{signature}"')
+    yield from (f"{head}.{payload}", f"{head}.{payload}.", f"{head}.{payload}.{signature}.", f"{head}.{payload}.{signature}.x",
+                f".{payload}.{signature}", f"{head}..{signature}", "..", ".", "x", f"{head}. {payload}.{signature}",
+                f"{head}.{payload}.{signature} x", f"x {head}.{payload}.{signature}", f'"{head}.{payload}.{signature}"')
 
 
 def with_ecdsa(m):
@@ -180,24 +185,28 @@ def with_rsa(m):
 def with_times(m):
     soon = str(int(time.time()) + 3600).encode()
     for name in ("exp", "nbf", "iat"):
-        for text in (b'"' + soon + b'"', b"null", soon + b".0", b"1E10", b"1e400", b"-1", b"9007199254740993", b"9223372036854775808", b"99999999999999999999999", b"253402300800", b"[" + soon + b"]",
+        for text in (b'"' + soon + b'"', b"null", soon + b".0", b"1E10", b"1e400", b"-1", b"9007199254740993", b"9223372036854775808",
+                     b"99999999999999999999999", b"253402300800", b"[" + soon + b"]",
                      b"true", b"0x65", b"0" + soon, b"+1"):
             yield m.with_raw_claim(name, text)
-    yield from (m.with_claims(exp=...), m.with_claims(exp=0), m.with_claims(exp=int(time.time()) - 3600), m.with_claims(nbf=int(time.time()) + 3600), m.with_claims(iat=int(time.time()) + 3600),
-                m.with_claims(nbf=253402300799), m.with_claims(nbf=9223372036854775807))
+    yield from (m.with_claims(exp=...), m.with_claims(exp=0), m.with_claims(exp=int(time.time()) - 3600), m.with_claims(nbf=int(time.time()) + 3600),
+                m.with_claims(iat=int(time.time()) + 3600), m.with_claims(nbf=253402300799), m.with_claims(nbf=9223372036854775807))
 
 
 def with_audiences(m):
-    for aud in ("other", "Test", "test ", "", [], ["other"], [["test"]], {"test": 1}, None, 7, ["test", 7], ["test"] + ["x"] * 1200, ["x"] * 10000 + ["test"], ..., "test\0", "test,other"):
+    for aud in ("other", "Test", "test ", "", [], ["other"], [["test"]], {"test": 1}, None, 7, ["test", 7], ["test"] + ["x"] * 1200,
+                ["x"] * 10000 + ["test"], ..., "test\0", "test,other"):
         yield m.with_claims(aud=aud)
-    yield from (m.with_claims(azp="evil"), m.with_claims(aud=["test", "evil"], azp="evil"), m.with_claims(azp=""), m.with_claims(azp=None), m.with_claims(azp=["test"]))
+    yield from (m.with_claims(azp="evil"), m.with_claims(aud=["test", "evil"], azp="evil"), m.with_claims(azp=""), m.with_claims(azp=None),
+                m.with_claims(azp=["test"]))
     url = m.issuer.url
     for iss in (url + "/", url.upper(), url.replace("https", "http"), url + "#", url + "?", " " + url, url[:-1], "", None, [url], ..., url + "\0"):
         yield m.with_claims(iss=iss)
 
 
 def with_names(m):
-    for text in (b'"a\\u0000b"', b'"\\ud800"', b'"\\udfff"', b'"a\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xff"', b'"a\nb"', b'"a\\r\\nImpersonate-Group: system:masters"', b'"a\\nb"', b'"a\\rb"', b'"a\\tb"', b'" a"', b'"a "',
+    for text in (b'"a\\u0000b"', b'"\\ud800"', b'"\\udfff"', b'"a\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xff"', b'"a\nb"',
+                 b'"a\\r\\nImpersonate-Group: system:masters"', b'"a\\nb"', b'"a\\rb"', b'"a\\tb"', b'" a"', b'"a "',
                  b'"\\u007f"', b'"\\u0085"', b'" system:masters\\t"', b'""', b"7", b"null", b"{}"):
         yield m.with_raw_claim("sub", text)
         yield m.with_raw_claim("groups", b'["dev",%s]' % text)
@@ -205,16 +214,20 @@ def with_names(m):
 
 
 def with_kubernetes_names(m):
-    yield from (m.with_claims(sub=name) for name in ("system:admin", "system:", "system:serviceaccount:kube-system:default", "system:kube-controller-manager"))
-    yield from (m.with_claims(groups=groups) for groups in (["system:masters"], ["dev", "system:masters"], "system:masters", ["system:authenticated"], [f"g{i}" for i in range(254)], ["dev", ""], [""]))
+    yield from (m.with_claims(sub=name) for name in ("system:admin", "system:", "system:serviceaccount:kube-system:default",
+                                                     "system:kube-controller-manager"))
+    yield from (m.with_claims(groups=groups) for groups in (["system:masters"], ["dev", "system:masters"], "system:masters", ["system:authenticated"],
+                                                            [f"g{i}" for i in range(254)], ["dev", ""], [""]))
 
 
 def with_payloads(m):
     whole = compact(m.claims())
     deep = b"[" * 17 + b"]" * 17
-    yield from (m.rs256(text) for text in (b"\xef\xbb\xbf" + whole, whole + b"x", whole + whole, whole + b"\0", b"[" + whole + b"]", b'"x"', b"null", b"", b"{}", whole[:-1], whole[:-1] + b',"x":' + deep + b"}", b"\xff\xfe" + whole,
+    yield from (m.rs256(text) for text in (b"\xef\xbb\xbf" + whole, whole + b"x", whole + whole, whole + b"\0", b"[" + whole + b"]", b'"x"', b"null",
+                                           b"", b"{}", whole[:-1], whole[:-1] + b',"x":' + deep + b"}", b"\xff\xfe" + whole,
                                            whole.replace(b'"', b"'"), b"/**/" + whole, whole[:-1] + b",}"))
-    yield from (m.rsa(header) for header in (b'\xef\xbb\xbf{"alg":"RS256","kid":"rs"}', b'{"alg":"RS256","kid":"rs"}x', b'[{"alg":"RS256","kid":"rs"}]', b"null", b"", b'{"alg":"RS256","kid":"rs","x":' + deep + b"}"))
+    yield from (m.rsa(header) for header in (b'\xef\xbb\xbf{"alg":"RS256","kid":"rs"}', b'{"alg":"RS256","kid":"rs"}x',
+                                             b'[{"alg":"RS256","kid":"rs"}]', b"null", b"", b'{"alg":"RS256","kid":"rs","x":' + deep + b"}"))
 
 
 def with_length(m):
@@ -233,8 +246,9 @@ def with_nothing(m):
     yield from ("", " ", ".", "null", "undefined", "Bearer", f"Bearer {m.good()[0]}")
 
 
-FAULTS = [with_alg, with_hmac, with_another_alg_of_the_key, with_kid, with_extensions, with_duplicates, with_lenient_base64, with_other_parts, with_ecdsa, with_rsa, with_times, with_audiences, with_names,
-          with_kubernetes_names, with_payloads, with_length, of_another_kind, with_nothing]
+FAULTS = [with_alg, with_hmac, with_another_alg_of_the_key, with_kid, with_extensions, with_duplicates, with_lenient_base64, with_other_parts,
+          with_ecdsa, with_rsa, with_times, with_audiences, with_names, with_kubernetes_names, with_payloads, with_length, of_another_kind,
+          with_nothing]
 
 
 class Door:
@@ -301,8 +315,9 @@ def test_a_token_is_refused(door, ask, fault):
 def test_what_is_right_at_the_edge_is_taken(door, ask):
     m = door.mint
     scheme = [f"{word} {m.good()[0]}" for word in ("Bearer", "bearer", "BEARER", "bEaReR")]
-    tokens = [m.with_claims(exp=253402300799), m.with_claims(nbf=0, iat=0), m.with_claims(aud=["x", "test"]), m.with_claims(azp="test"), m.with_claims(groups=[f"g{i}" for i in range(253)]),
-              m.with_claims(sub="s" * 200), m.with_claims(sub="systems"), m.with_claims(sub="Jürgen"), m.rsa({"alg": "RS256", "kid": "rs", "typ": "JWT"}), m.rsa({"alg": "RS256", "kid": "rs", "x5t": "abc"}),
+    tokens = [m.with_claims(exp=253402300799), m.with_claims(nbf=0, iat=0), m.with_claims(aud=["x", "test"]), m.with_claims(azp="test"),
+              m.with_claims(groups=[f"g{i}" for i in range(253)]), m.with_claims(sub="s" * 200), m.with_claims(sub="systems"),
+              m.with_claims(sub="Jürgen"), m.rsa({"alg": "RS256", "kid": "rs", "typ": "JWT"}), m.rsa({"alg": "RS256", "kid": "rs", "x5t": "abc"}),
               m.with_claims(padding="x" * 5000)]
     for authorization in [*scheme, *(f"Bearer {token}" for token in tokens)]:
         assert ask(authorization)[0] == 200, authorization

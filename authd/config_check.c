@@ -239,18 +239,6 @@ check_log(struct config_check *k)
 	return check_log_exclude(k);
 }
 
-/* RFC 6265 section 4.1.1: a token of RFC 9110 section 5.6.2. */
-static bool
-is_cookie_name(const char *s)
-{
-	size_t n = strlen(s);
-
-	for (size_t i = 0; i < n; i++)
-		if (s[i] <= ' ' || s[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", s[i]))
-			return false;
-	return n >= 1 && n <= 64;
-}
-
 static enum err
 check_sessions(struct config_check *k)
 {
@@ -259,7 +247,7 @@ check_sessions(struct config_check *k)
 	authd_config_drop_empty((const char **[]){ &c->sessions.cookie_name, NULL });
 	if (!c->sessions.cookie_name) /* __Host-: the browser takes it from this very host only, and only over https */
 		c->sessions.cookie_name = c->issuer_url.tls ? "__Host-gatehouse" : "gatehouse";
-	if (!is_cookie_name(c->sessions.cookie_name))
+	if (!config_is_token(c->sessions.cookie_name))
 		return authd_config_refuse(k, "sessions.cookieName", "expected the name of a cookie, found \"%s\"", c->sessions.cookie_name);
 	if (!c->issuer_url.tls && strncmp(c->sessions.cookie_name, "__", 2) == 0)
 		return authd_config_refuse(k, "sessions.cookieName", "browsers take \"%s\" over https only, and the issuer is http",

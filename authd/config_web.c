@@ -77,18 +77,6 @@ check_tls(struct config_check *k)
 
 /* ---- answers ---- */
 
-/* RFC 9110 section 5.6.2. */
-static bool
-is_token(const char *s)
-{
-	size_t n = strlen(s);
-
-	for (size_t i = 0; i < n; i++)
-		if (s[i] <= ' ' || s[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", s[i]))
-			return false;
-	return n >= 1 && n <= 64;
-}
-
 static enum err
 check_headers(struct config_check *k)
 {
@@ -107,7 +95,7 @@ check_headers(struct config_check *k)
 					"expected one line of printable ASCII without blanks at its ends");
 	}
 	for (size_t i = 0; i < c->web.allowed_headers.n; i++)
-		if (!is_token(c->web.allowed_headers.items[i]))
+		if (!config_is_token(c->web.allowed_headers.items[i]))
 			return authd_config_refuse(k, KEY("web.allowedHeaders[%zu]", i), "expected the name of a header, or \"*\", found \"%s\"",
 				c->web.allowed_headers.items[i]);
 	return OK;
@@ -125,7 +113,7 @@ check_client_ip(struct config_check *k)
 	if (!blocks)
 		return authd_config_no_memory(k);
 	authd_config_drop_empty((const char **[]){ &c->web.client_ip_header, NULL });
-	if (c->web.client_ip_header && !is_token(c->web.client_ip_header))
+	if (c->web.client_ip_header && !config_is_token(c->web.client_ip_header))
 		return authd_config_refuse(k, "web.clientRemoteIP.header", "expected the name of a header, such as X-Forwarded-For, found \"%s\"",
 			c->web.client_ip_header);
 	for (size_t i = 0; i < list->n; i++)

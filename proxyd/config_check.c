@@ -307,13 +307,6 @@ check_jwt(struct check *k, size_t i)
 	return e;
 }
 
-/* RFC 6265 section 4.1.1: a cookie's name is a token (RFC 9110 section 5.6.2). */
-static bool
-is_cookie_name(const char *s)
-{
-	return config_check_word(s) && strlen(s) <= 64 && !strpbrk(s, "()<>@,;:\\\"/[]?={}");
-}
-
 /* The secret for an issuer on another machine, whose ended sessions are read over https. */
 static enum err
 check_revocations_secret(struct check *k)
@@ -341,7 +334,7 @@ check_session(struct check *k)
 	const struct proxyd_jwt *all = c->authentication.jwt.items, *found = NULL;
 	const char *wanted = c->authentication.session.issuer, *secret_file = c->authentication.session.revocations_secret_file;
 
-	if (!is_cookie_name(c->authentication.session.cookie_name))
+	if (!config_is_token(c->authentication.session.cookie_name))
 		return REFUSE(k, "authentication.session.cookieName", "expected the name of a cookie, found \"%s\"", c->authentication.session.cookie_name);
 	for (size_t i = 0; i < c->authentication.jwt.n && !found; i++)
 		if (wanted ? strcmp(wanted, all[i].issuer.url) == 0 : (all[i].socket != NULL) == !secret_file)

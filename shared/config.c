@@ -559,3 +559,14 @@ config_bind(struct arena *arena, const char *file, const struct yaml_node *node,
 		return refuse(&b, node->line, &root, found_text(node, false, text), "a map");
 	return bind_map(&b, node, &root, table, out);
 }
+
+bool
+config_is_token(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++)
+		if (s[i] <= ' ' || s[i] > '~' || strchr("()<>@,;:\\\"/[]?={}", s[i]))
+			return false;
+	return n >= 1 && n <= 64;
+}

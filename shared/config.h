@@ -71,4 +71,7 @@ MUST_CHECK enum err config_bind(struct arena *arena, const char *file, const str
  * something never becomes nothing. E_FORMAT; E_LIMIT past Go's 2^63 - 1 ns. */
 MUST_CHECK enum err duration_parse_ms(struct slice s, int64_t *out);
 
+/* A token of RFC 9110 section 5.6.2 (a header's name; a cookie's, RFC 6265 section 4.1.1) of at most 64 bytes. */
+bool config_is_token(const char *s);
+
 #endif

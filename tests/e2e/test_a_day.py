@@ -1,4 +1,4 @@
-"""Twenty-four hours of proxyd in seconds: its clocks jump by an hour at a time, from outside (fast_clock.c), so that the program is the one that is installed. Tokens
+"""Twenty-four hours in seconds: the programs' clocks jump by an hour at a time, from outside (fast_clock.c), so that they are those that are installed. Tokens
 expire under watches and shells, signing keys are rotated and withdrawn, the gateway's own credential is replaced every hour, sessions are revoked."""
 import contextlib
 import mmap
@@ -8,10 +8,12 @@ import struct
 import subprocess
 import time
 
+import jwt
 import pytest
 import yaml
 
-from gatehouse import CA, Proxyd, SigningKey, request
+from gatehouse import CA, Proxyd, SigningKey, Upstream, request
+from harness import CLIENT_ID, Gateway
 from test_proxyd_lasting import EVENT, LOG, WATCH, Cluster, Cut, Sessions, config, shell, stream
 
 HOUR_S = 3600
@@ -91,10 +93,14 @@ class Day:
         return request(self.proxyd.address, "GET", "/api", self.ca, token=token)[0]
 
 
-@pytest.fixture
-def day(tmp_path):
+@pytest.fixture(autouse=True)
+def plain_build():
     if "GATEHOUSE_BUILD" in os.environ:
         pytest.skip("a sanitizer wants to be loaded first")
+
+
+@pytest.fixture
+def day(tmp_path):
     ca = CA(tmp_path / "pki")
     with People(ca, tmp_path) as people, Cluster(ca) as cluster:
         one = Day(tmp_path, ca, people, cluster)
@@ -172,3 +178,50 @@ def test_a_session_that_was_revoked_stays_revoked_all_day(day):
             assert day.ask(mine) == (200 if hour < 6 else 401)
             others.echo()
             day.pass_hour()
+
+
+def test_more_than_a_day_with_authd(tmp_path):
+    """One signs in once. The token is refreshed every hour, under keys that change; the cookie counts for as long as the session may last, and the refresh token until it is not used."""
+    ca, clock = CA(tmp_path / "pki"), Clock(tmp_path)
+    lifetimes = {
+        "expiry": {"idTokens": "50m", "signingKeys": "6h", "refreshTokens": {"validIfNotUsedFor": "30h"}},
+        "sessions": {"validIfNotUsedFor": "2h", "absoluteLifetime": "630m"},
+    }
+    with Upstream(ca) as upstream:
+        clusters = [{"name": "default", "kubeconfig": str(upstream.kubeconfig())}]
+        gateway = Gateway(tmp_path / "g", {"ann@example.com": "correct horse"}, clusters=clusters, authd_more=lifetimes)
+        gateway.authd.env |= clock.env
+        gateway.proxyd.env |= clock.env
+        with gateway:
+            ann, deadline = gateway.people["ann@example.com"], time.monotonic() + 120
+
+            def ask(browser, token=None):
+                return browser.get(gateway.url + "/version", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=20).status_code
+
+            def accepted(*who):
+                """An hour at once leaves no time to learn a key before it signs: the keeper is told by the first token that has it, and then tells each worker."""
+                while ask(*who) != 200:
+                    assert time.monotonic() < deadline
+
+            def refresh(token):
+                data = {"grant_type": "refresh_token", "refresh_token": token, "client_id": CLIENT_ID}
+                return gateway.browser().post(gateway.issuer + "/token", data=data, timeout=20)
+
+            tokens = [ann.sign_in()]
+            kids = set()
+            for hour in range(26):
+                kids.add(jwt.get_unverified_header(tokens[-1]["id_token"])["kid"])
+                accepted(gateway.browser(), tokens[-1]["id_token"])
+                assert len(tokens) == 1 or ask(gateway.browser(), tokens[-2]["id_token"]) == 401
+                if hour <= 10:
+                    accepted(ann.browser)
+                else:
+                    assert ask(ann.browser) == 401, f"hour {hour}: the session is over"
+                clock.forward(HOUR_S)
+                answer = refresh(tokens[-1]["refresh_token"])
+                assert answer.status_code == 200, answer.text
+                tokens.append(answer.json())
+            assert len(kids) >= 3  # published at the first look after six hours, signing at the first after ten more minutes
+            clock.forward(31 * HOUR_S)
+            answer = refresh(tokens[-1]["refresh_token"])
+            assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")

@@ -539,6 +539,9 @@ def wait_text(file, pattern):
         tail.wait()
 
 
+REAPED = "its parent has its status"
+
+
 class Adopted:
     """A process that is not the test's own child: it becomes one when its parent ends (adopt_orphans). As Popen, as far as it is used."""
 
@@ -565,6 +568,10 @@ class Adopted:
                 result = os.waitid(os.P_PIDFD, self.fd, os.WEXITED)
                 break
             except ChildProcessError:  # its parent is about to end as well, and tells nobody when it has
+                try:
+                    signal.pidfd_send_signal(self.fd, 0)
+                except ProcessLookupError:
+                    return REAPED
                 assert time.monotonic() < deadline, f"process {self.pid} ended with its parent alive"
                 time.sleep(0.02)
         return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status

@@ -1,4 +1,5 @@
 """kubectl through the gateway, against a real kube-apiserver: what works directly works as the person who signed in."""
+import gzip
 import json
 import os
 import statistics
@@ -7,6 +8,7 @@ import threading
 import time
 
 import harness
+import pytest
 
 
 def test_whoami_shows_the_persons_name_groups_and_extras(alice):
@@ -127,6 +129,27 @@ def test_a_large_object_comes_and_goes_unchanged(alice):
     alice.kubectl("create", "-f", "-", input=manifest)
     assert alice.kubectl("get", "configmap", "large", "-o", "jsonpath={.data.text}").stdout == text
     alice.kubectl("delete", "configmap", "large")
+
+
+@pytest.mark.parametrize("size, words", [(7 << 18, "etcdserver: request is too large"), (5 << 20, "Request entity too large: limit is 3145728")])
+def test_an_object_that_is_too_large_is_refused_in_their_own_words(alice, cluster, size, words):
+    """etcd takes 1.5 MiB and the apiserver 3, which answers before it has read the body."""
+    container = {"name": "c", "image": "none", "env": [{"name": "TEXT", "value": "x" * size}]}
+    manifest = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "too-large"}, "spec": {"containers": [container]}})
+    through = alice.kubectl("create", "--validate=false", "-f", "-", input=manifest, check=False)
+    direct = cluster.kubectl("create", "--validate=false", "-n", "demo", "-f", "-", input=manifest, check=False)
+    assert (through.returncode, through.stdout, through.stderr) == (direct.returncode, direct.stdout, direct.stderr)
+    assert through.returncode == 1 and words in through.stderr
+
+
+def test_gzip_that_the_apiserver_chose_comes_as_it_is(alice):
+    """The apiserver packs answers of 128 KiB and more: the gateway neither asks for it nor undoes it."""
+    path = "/openapi/v2"
+    packed = alice.get(path, headers={"Accept-Encoding": "gzip"}, stream=True)
+    assert packed.status_code == 200 and packed.headers["Content-Encoding"] == "gzip"
+    plain = alice.get(path, headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.raw.read()) == plain.content and len(plain.content) > 128 << 10
 
 
 def test_the_gateways_own_credential_can_do_nothing(cluster):

@@ -185,6 +185,9 @@ take_option(struct arguments *a)
 	return CTL_DONE;
 }
 
+/* Ids are random base64url, so one may begin with '-'; behind "--" one with two of them is taken as well. */
+#define ID_BYTES_MIN 20
+
 static int
 take_all(struct arguments *a)
 {
@@ -198,7 +201,7 @@ take_all(struct arguments *a)
 			int status = take_option(a);
 			if (status != CTL_DONE)
 				return status;
-		} else if (options && (*a->at)[0] == '-' && (*a->at)[1]) {
+		} else if (options && (*a->at)[0] == '-' && strlen(*a->at) < ID_BYTES_MIN && (*a->at)[1]) {
 			return ctl_say(CTL_USAGE, "there is no option %s (authd ctl --help)", *a->at);
 		} else if (a->word_n == CTL_ARGUMENTS_MAX) {
 			return ctl_say(CTL_USAGE, "too many arguments: at most %d", CTL_ARGUMENTS_MAX);

@@ -162,6 +162,16 @@ def test_the_gateways_socket_and_the_public_address_know_nothing_of_it(authd):
 # ---- users ----
 
 
+def test_an_id_may_begin_with_a_dash(authd):
+    """Random ids are base64url."""
+    for dashes in ("-", "--"):
+        user_id = dashes + "tBr8kRuwxpLuDorzNd07"
+        authd.ctl("users", "add", f"dash{len(dashes)}@example.com", f"--user-id={user_id}", given="first password\n")
+        authd.ctl("users", "passwd", *(["--"] if dashes == "--" else []), user_id, given="second password\n")
+        authd.ctl("users", "remove", *(["--"] if dashes == "--" else []), user_id)
+    assert "there is no option -t" in authd.ctl("users", "passwd", "-t", given="x\n", status=2).stderr
+
+
 def test_a_user_is_added_signs_in_gets_another_password_and_is_removed(authd):
     added = authd.ctl_json("users", "add", "max@example.com", "--username", "max", "--name", "Max M", "--group", "ops", "--group", "a,b",
                            given="first password\n")

@@ -42,21 +42,22 @@ def options():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=3, help="per case and round")
     p.add_argument("--connections", type=int, default=50)
-    p.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    p.add_argument("--only", nargs="*", choices=CASES, default=list(CASES), help="none: with --scale, that alone")
+    p.add_argument("--scale", action="store_true", help="also with many sessions stored: sign-ins, memory, start (about two minutes, 1.5 GB of disk)")
     return p.parse_args()
 
 
 class Issuer(authd_client.Authd):
-    """One authd of an algorithm, on CPU 0, and who is signed in there."""
+    """One authd of an algorithm, on CPU 0, and who is signed in there. more: of the configuration."""
 
-    def __init__(self, folder, alg):
-        folder.mkdir()
+    def __init__(self, folder, alg, **more):
+        folder.mkdir(exist_ok=True)
         super().__init__(folder)
         (self.metrics_port,) = parts.free_port(),
         config = self.configuration() | {
             "signer": {"type": "local", "config": {"algorithm": alg}}, "logger": {"level": "warn"},
             "telemetry": {"http": f"127.0.0.1:{self.metrics_port}"},
-            "oauth2": {"skipApprovalScreen": True, "grantTypes": ["authorization_code", "refresh_token", "client_credentials"]}}
+            "oauth2": {"skipApprovalScreen": True, "grantTypes": ["authorization_code", "refresh_token", "client_credentials"]}} | more
         file = folder / "bench.json"
         file.write_text(json.dumps(config))
         self.running = parts.Program("authd", [os.path.abspath("build/authd"), str(file)], self.port, 0, folder / "log")
@@ -87,6 +88,13 @@ def basic():
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
+def login_request(cookie):
+    _, challenge = authd_client.pkce()
+    query = urllib.parse.urlencode({"client_id": authd_client.CLI, "redirect_uri": authd_client.CLI_URI, "response_type": "code", "scope": "openid email",
+                                    "state": "st", "nonce": "n", "code_challenge": challenge, "code_challenge_method": "S256"})
+    return http_request("GET", f"/oidc/auth?{query}", Cookie=cookie)
+
+
 def requests_of(case, issuer, n):
     """One for each connection."""
     browser = issuer.browser()
@@ -105,11 +113,7 @@ def requests_of(case, issuer, n):
         token = issuer.token(form, auth=(authd_client.WEB, authd_client.WEB_SECRET)).json()["access_token"]
         return [http_request("POST", "/oidc/token/introspect", {"token": token}, Authorization=basic())] * n
     if case == "login_sso":
-        _, challenge = authd_client.pkce()
-        query = urllib.parse.urlencode({"client_id": authd_client.CLI, "redirect_uri": authd_client.CLI_URI, "response_type": "code", "scope": "openid email",
-                                        "state": "st", "nonce": "n", "code_challenge": challenge, "code_challenge_method": "S256"})
-        cookie = "; ".join(f"{c.name}={c.value}" for c in browser.http.cookies)
-        return [http_request("GET", f"/oidc/auth?{query}", Cookie=cookie)] * n
+        return [login_request("; ".join(f"{c.name}={c.value}" for c in browser.http.cookies))] * n
     return [http_request("GET", {"discovery": "/oidc/.well-known/openid-configuration", "keys": "/oidc/keys"}[case])] * n
 
 
@@ -171,7 +175,7 @@ def run(o, folder):
             issuer.stop()
 
 
-def show(rows, resident):
+def show(rows):
     print(f"{'case':<26}{'req/s':>9}{'CPU µs':>9}{'(min–max)':>18}{'bare µs':>9}{'÷ bare':>8}{'wanted':>9}{'group':>7}{'p99 ms':>9}{'failed':>8}")
     for r in rows:
         ratio = f"{r['cpu_us'] / r['bare_us']:.2f}" if r["bare_us"] else ""
@@ -179,20 +183,25 @@ def show(rows, resident):
         span = f"({r['cpu_us_min']}–{r['cpu_us_max']})"
         print(f"{r['case']:<26}{r['requests_per_s']:>9.0f}{r['cpu_us']:>9.1f}{span:>18}{r['bare_us']:>9.1f}{ratio:>8}{wanted:>9}{r['group']:>7.1f}"
               f"{r['p99_ms']:>9.2f}{r['failed']:>8}")
-    print("authd resident after the run: " + ", ".join(f"{alg} {kib} KiB" for alg, kib in resident.items()))
 
 
 def main():
+    import bench_scale  # which uses this file
     o = options()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gatehouse-bench-"))
+    rows = []
     try:
-        rows, resident = run(o, folder)
+        if o.only:
+            rows, resident = run(o, folder)
+            show(rows)
+            print("authd resident after the run: " + ", ".join(f"{alg} {kib} KiB" for alg, kib in resident.items()))
+        if o.scale:
+            rows += bench_scale.run(o, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    show(rows, resident)
     BUILD.mkdir(parents=True, exist_ok=True)
     (BUILD / "authd.json").write_text(json.dumps(rows, indent=1))
-    if any(r["failed"] for r in rows):
+    if any(r.get("failed") for r in rows):
         raise SystemExit("bench: some requests failed")
 
 

@@ -12,7 +12,7 @@ PACKAGES_BUILD=(build-essential pkg-config libssl-dev libjwt-dev libjansson-dev 
 PACKAGES_RUN=(openssl curl ca-certificates python3 python3-bcrypt util-linux procps)
 PACKAGES_PARTS=(python3 python3-pip ca-certificates)
 # What the tests call.
-PACKAGES_CHECK=(haproxy libcmocka-dev python3-pytest python3-yaml python3-cryptography python3-jwt python3-requests python3-h2 python3-selenium chromium
+PACKAGES_CHECK=(haproxy libcmocka-dev python3-pytest python3-pytest-xdist python3-yaml python3-cryptography python3-jwt python3-requests python3-h2 python3-selenium chromium
 	chromium-driver jq git nghttp2-client)
 # What the slower tiers, make lint and make bench call. nginx and haproxy are never left running as services.
 PACKAGES_SLOW=(clang llvm libclang-rt-14-dev cppcheck shellcheck pyflakes3 wrk nginx-light haproxy)

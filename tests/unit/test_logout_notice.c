@@ -170,7 +170,7 @@ what_failed_is_due_again_with_growing_pauses_for_an_hour(void **state)
 	use("s1", "app");
 	end_session("s1");
 	for (;; attempts++) {
-		store_unit_clock.now_s = at;
+		clock_fixed_advance(&store_unit_clock, at - clock_now_s(&store_unit_clock.clock));
 		struct logout_notice_search s = search_at(at, FOUND_MAX);
 		assert_int_equal(s.n, 1);
 		assert_int_equal(s.found[0].record.attempts, (int64_t)attempts);
@@ -278,7 +278,7 @@ a_sessions_clients_are_kept_as_long_as_the_session(void **state)
 	ends_at = NOW + 100;
 	assert_int_equal(store_write_wait(store, noted, &ends_at), OK);
 	use("s1", "app");
-	store_unit_clock.now_s = NOW + 50;
+	clock_fixed_advance(&store_unit_clock, NOW + 50 - clock_now_s(&store_unit_clock.clock));
 	end_session("s1");
 	assert_int_equal(search_at(NOW + 50, FOUND_MAX).n, 1);
 }

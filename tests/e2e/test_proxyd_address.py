@@ -9,27 +9,10 @@ import threading
 
 import pytest
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, connect, free_port, proxyd_config, request
+from gatehouse import Proxyd, connect, free_port, proxyd_config, request
 from test_proxyd_metrics import scrape
 
 FORWARDED = {"X-Forwarded-For": "198.51.100.9, 203.0.113.5"}
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as i:
-        yield i
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as u:
-        yield u
 
 
 def client_seen_by(upstream):

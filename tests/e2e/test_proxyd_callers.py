@@ -14,17 +14,6 @@ from gatehouse import CA, Issuer, Proxyd, SigningKey, Upstream, connect, proxyd_
 JANES = "janes-token-0123456789"
 
 
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as upstream:
-        yield upstream
-
-
 def config(ca, upstream, authentication, issuers=(), **more):
     config = proxyd_config(ca, issuers, upstream, **more)
     config["authentication"] |= authentication

@@ -3,26 +3,7 @@ unless it says reloadOnChange."""
 import json
 import ssl
 
-import pytest
-
-from gatehouse import CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as i:
-        yield i
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as u:
-        yield u
+from gatehouse import Proxyd, Upstream, connect, proxyd_config, request
 
 
 def shown(proxyd, ca):

@@ -8,25 +8,8 @@ import threading
 import pytest
 
 import h2_client
-from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request
+from gatehouse import Proxyd, proxyd_config, request
 from h2_client import H2, Gone, Raw, block, frame
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as upstream:
-        yield upstream
 
 
 @pytest.fixture

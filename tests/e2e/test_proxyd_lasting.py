@@ -10,24 +10,13 @@ import time
 
 import pytest
 
-from gatehouse import CA, Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, proxyd_config, request
+from gatehouse import Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, proxyd_config, request
 from h2_client import H2
 from load import Load
 
 EVENT = b'{"type":"ADDED","object":{"name":"}{"}}\n'
 WATCH, LOG, EXEC = "/api/v1/pods?watch=1", "/api/v1/namespaces/a/pods/p/log?follow=true", "/api/v1/namespaces/a/pods/p/exec?command=sh&stdin=1"
 SKEW_S = 10  # how long a token counts after its exp, for clocks that differ
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
 
 
 class Cluster(Upstream):

@@ -7,25 +7,8 @@ import time
 
 import pytest
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
+from gatehouse import Issuer, Proxyd, connect, proxyd_config, request
 from test_proxyd_metrics import scrape
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as i:
-        yield i
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as u:
-        yield u
 
 
 def limited(ca, issuer, upstream, **limits):

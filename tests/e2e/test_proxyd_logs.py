@@ -9,25 +9,8 @@ import threading
 
 import pytest
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request, wait_text
+from gatehouse import Proxyd, proxyd_config, request, wait_text
 from load import Load
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as upstream:
-        yield upstream
 
 
 class FileProxyd(Proxyd):

@@ -11,27 +11,10 @@ import time
 
 import pytest
 
-from gatehouse import WAIT_S, CA, Issuer, Proxyd, Upstream, connect, proxyd_config, request
+from gatehouse import WAIT_S, Proxyd, connect, proxyd_config, request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-z]+=\"(?:[^\"\\\n]|\\.)*\",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)")
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as i:
-        yield i
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as u:
-        yield u
 
 
 class Scrape:

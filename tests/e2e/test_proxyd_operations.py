@@ -7,25 +7,8 @@ import types
 
 import pytest
 
-from gatehouse import CA, ROOT, Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, free_port, proxyd_config, request, wait_text
+from gatehouse import ROOT, Adopted, Issuer, Proxyd, adopt_orphans, connect, free_port, proxyd_config, request, wait_text
 from load import Load
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as upstream:
-        yield upstream
 
 
 class Target:

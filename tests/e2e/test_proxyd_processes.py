@@ -17,17 +17,6 @@ import pytest
 from gatehouse import BUILD, CA, Issuer, Proxyd, SigningKey, Upstream, connect, free_port, proxyd_config, request
 
 
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
-
-
 class Held:
     """An upstream behind a unix socket that keeps answers back until they are released."""
 

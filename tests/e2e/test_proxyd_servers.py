@@ -9,20 +9,9 @@ import time
 import pytest
 
 from faulty import Faulty, reset
-from gatehouse import CA, Issuer, Proxyd, connect, proxyd_config, request
+from gatehouse import CA, Proxyd, connect, proxyd_config, request
 
 PASSED_OVER, AGAIN = "upstream server is passed over", "upstream server serves again"
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
 
 
 @pytest.fixture

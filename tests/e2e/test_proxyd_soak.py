@@ -8,9 +8,7 @@ import signal
 import threading
 import time
 
-import pytest
-
-from gatehouse import CA, Issuer, Proxyd, Upstream, connect, proxyd_config
+from gatehouse import Issuer, Proxyd, Upstream, connect, proxyd_config
 from h2_client import H2
 from load import Load
 
@@ -214,11 +212,6 @@ def everything(proxyd, ca, token):
         yield crowd, load
         crowd.wait()
     assert load.failed == [] and crowd.failed == [], f"{load.sent} requests, {crowd.done}"
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
 
 
 def test_reloads_and_new_programs_under_everything_that_clients_do(tmp_path, ca):

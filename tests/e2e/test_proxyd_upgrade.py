@@ -12,25 +12,8 @@ import threading
 import pytest
 import yaml
 
-from gatehouse import BUILD, CA, REAPED, Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, free_port, proxyd_config, request
+from gatehouse import BUILD, REAPED, Adopted, Issuer, Proxyd, adopt_orphans, connect, free_port, proxyd_config, request
 from load import Load
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def upstream(ca):
-    with Upstream(ca) as upstream:
-        yield upstream
 
 
 class Target:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from faulty import Faulty, reset
-from gatehouse import CA, Issuer, Proxyd, connect, proxyd_config, write_answer
+from gatehouse import CA, Proxyd, connect, proxyd_config, write_answer
 from h2_client import H2
 
 INTERNAL_ERROR = 2  # RFC 9113 section 7
@@ -70,17 +70,6 @@ class Cluster(Faulty):
 
     def faulty_connections(self):
         return [paths for paths in self.paths.values() if any(p.startswith("/fault") for p in paths)]
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
-
-
-@pytest.fixture
-def issuer(ca):
-    with Issuer(ca) as issuer:
-        yield issuer
 
 
 @pytest.fixture

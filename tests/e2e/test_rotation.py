@@ -3,17 +3,11 @@ import signal
 import threading
 
 import jwt
-import pytest
 
-from gatehouse import CA, Issuer, Proxyd, SigningKey, Upstream, proxyd_config, request
+from gatehouse import Issuer, Proxyd, SigningKey, Upstream, proxyd_config, request
 from harness import Gateway
 
 ANN = "ann@example.com"
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "ca")
 
 
 def test_keys_that_are_published_before_they_sign_refuse_nobody(tmp_path, ca):

@@ -12,13 +12,8 @@ import subprocess
 import pytest
 import yaml
 
-from gatehouse import BUILD, CA, Authd, Issuer, Proxyd, Upstream, proxyd_config, request
+from gatehouse import BUILD, Authd, Issuer, Proxyd, Upstream, proxyd_config, request
 from inject import CALLS, Captured, Ended
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
 
 
 def status_of(pid):

@@ -5,12 +5,7 @@ import signal
 import pytest
 import yaml
 
-from gatehouse import CA, Issuer, Proxyd, Upstream, proxyd_config, request
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return CA(tmp_path / "pki")
+from gatehouse import Issuer, Proxyd, Upstream, proxyd_config, request
 
 
 class Mounted:

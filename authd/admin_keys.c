@@ -54,16 +54,6 @@ admin_keys_rotate(struct request *r, struct slice rest)
 	admin_keys_list(r, SLICE_NONE);
 }
 
-static enum err
-counts_read(struct store_txn *t, void *arg)
-{
-	size_t *counts = arg;
-
-	for (enum record_kind kind = 0; kind < RECORD_KINDS; kind++)
-		counts[kind] = store_count(t, kind);
-	return OK;
-}
-
 static void
 add_store(struct buf *b, const struct request *r, const size_t counts[RECORD_KINDS])
 {
@@ -87,7 +77,7 @@ admin_stats(struct request *r, struct slice rest)
 {
 	size_t counts[RECORD_KINDS], waiting, running;
 	struct buf body;
-	enum err e = store_read(r->app->store, counts_read, counts);
+	enum err e = store_counts(r->app->store, counts);
 
 	(void)rest;
 	if (e != OK) {

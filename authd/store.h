@@ -61,6 +61,8 @@ MUST_CHECK enum err store_each_after(struct store_txn *t, enum record_kind kind,
 	enum err (*visit)(void *arg, struct slice key, const void *record), void *arg);
 /* Unexpired and not yet purged ones together: an upper bound, O(1). */
 size_t store_count(struct store_txn *t, enum record_kind kind);
+/* The same of every kind, in a transaction of its own. As store_read. */
+MUST_CHECK enum err store_counts(struct store *s, size_t counts[RECORD_KINDS]);
 /* Bounded table: when a kind has more than max records, delete those that expire first (at most STORE_TRIM_MAX at a call; records that
  * never expire stay). *gone: how many went. */
 #define STORE_TRIM_MAX 10000

@@ -321,6 +321,22 @@ store_count(struct store_txn *t, enum record_kind kind)
 	return rc ? 0 : st.ms_entries;
 }
 
+static enum err
+counts_read(struct store_txn *t, void *arg)
+{
+	size_t *counts = arg;
+
+	for (enum record_kind kind = 0; kind < RECORD_KINDS; kind++)
+		counts[kind] = store_count(t, kind);
+	return OK;
+}
+
+enum err
+store_counts(struct store *s, size_t counts[RECORD_KINDS])
+{
+	return store_read(s, counts_read, counts);
+}
+
 /* The record that expires first. E_EMPTY: none expires. Copies its key to out. */
 static enum err
 first_to_expire(struct store_txn *t, enum record_kind kind, int64_t *at, char out[EXPIRY_KEY_BYTES_MAX], struct slice *key)

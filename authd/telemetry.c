@@ -33,16 +33,6 @@ print_process(const struct authd *app, struct buf *out)
 
 /* ---- store ---- */
 
-static enum err
-counts_read(struct store_txn *t, void *arg)
-{
-	size_t *counts = arg;
-
-	for (enum record_kind kind = 0; kind < RECORD_KINDS; kind++)
-		counts[kind] = store_count(t, kind);
-	return OK;
-}
-
 static void
 print_store(const struct authd *app, struct buf *out)
 {
@@ -52,7 +42,7 @@ print_store(const struct authd *app, struct buf *out)
 	store_stats(app->store, &s);
 	FAMILY(out, "gatehouse_store_healthy", "gauge", NULL, "Whether the store can be read and the last commit succeeded.");
 	openmetrics_uint(out, "gatehouse_store_healthy", "", NULL, store_healthy(app->store) == OK);
-	if (store_read(app->store, counts_read, counts) == OK) {
+	if (store_counts(app->store, counts) == OK) {
 		FAMILY(out, "gatehouse_store_records", "gauge", NULL, "Records by kind; expired ones that are not purged yet included.");
 		for (enum record_kind kind = 0; kind < RECORD_KINDS; kind++)
 			openmetrics_uint(out, "gatehouse_store_records", "", LABEL("kind", record_kind_name(kind)), counts[kind]);

@@ -13,7 +13,7 @@
 struct credential {
 	struct proxyd_cluster *cluster;
 	size_t index; /* of the cluster */
-	struct stat seen; /* st_ino 0: not looked at yet. The configuration may have been read from what the file was before */
+	struct file_stamp seen; /* zeroed: not looked at yet. The configuration may have been read from what the file was before */
 	struct buf token; /* empty: still the configuration's own */
 	const char *failure; /* said already; NULL: none */
 };
@@ -59,13 +59,6 @@ credentials_any(const struct credentials *c)
 	return c->n > 0;
 }
 
-static bool
-is_seen(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 static void
 failed(struct credential *c, const char *why)
 {
@@ -103,11 +96,11 @@ look(struct credential *c, bool *changed)
 	const char *file = c->cluster->target.token_file, *why;
 	struct slice token;
 	struct buf text;
-	struct stat st;
+	struct file_stamp now;
 
-	if (stat(file, &st) < 0)
+	if (file_stamp(file, &now))
 		return strerrordesc_np(errno);
-	if (is_seen(&st, &c->seen))
+	if (file_stamp_same(&now, &c->seen))
 		return NULL;
 	buf_init(&text, KUBECONFIG_TOKEN_BYTES_MAX);
 	enum err e = file_read(file, KUBECONFIG_TOKEN_BYTES_MAX, &text);
@@ -119,7 +112,7 @@ look(struct credential *c, bool *changed)
 		why = take(c, token, changed);
 	buf_fini_secret(&text);
 	if (!why)
-		c->seen = st;
+		c->seen = now;
 	return why;
 }
 

@@ -146,3 +146,22 @@ failed:;
 	errno = saved;
 	return E_SYSTEM;
 }
+
+enum err
+file_stamp(const char *path, struct file_stamp *out)
+{
+	struct stat st;
+
+	*out = (struct file_stamp){ .inode = 0 };
+	if (stat(path, &st) < 0)
+		return E_SYSTEM;
+	*out = (struct file_stamp){ st.st_dev, st.st_ino, st.st_size, st.st_ctim };
+	return OK;
+}
+
+bool
+file_stamp_same(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+		a->changed.tv_nsec == b->changed.tv_nsec;
+}

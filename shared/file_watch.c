@@ -2,35 +2,22 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-struct stamp {
-	dev_t device;
-	ino_t inode; /* 0: there is no such file, or it cannot be reached */
-	off_t size;
-	struct timespec changed; /* ctime: unlike mtime nobody can set it back */
-};
+#include "shared/file.h"
 
 struct file_watched {
 	char *path;
-	struct stamp noted, last;
+	struct file_stamp noted, last;
 };
 
-static struct stamp
+/* A file that is not there has a stamp as well: of no file. */
+static struct file_stamp
 stamp_of(const char *path)
 {
-	struct stat st;
+	struct file_stamp stamp;
+	enum err e = file_stamp(path, &stamp);
 
-	if (stat(path, &st) < 0)
-		return (struct stamp){ .inode = 0 };
-	return (struct stamp){ st.st_dev, st.st_ino, st.st_size, st.st_ctim };
-}
-
-static bool
-is_same(const struct stamp *a, const struct stamp *b)
-{
-	return a->device == b->device && a->inode == b->inode && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
-		a->changed.tv_nsec == b->changed.tv_nsec;
+	(void)e;
+	return stamp;
 }
 
 enum err
@@ -64,11 +51,11 @@ file_watch_look(struct file_watch *w)
 
 	for (size_t i = 0; i < w->n; i++) {
 		struct file_watched *f = &w->items[i];
-		struct stamp now = stamp_of(f->path);
-		if (!is_same(&now, &f->last))
+		struct file_stamp now = stamp_of(f->path);
+		if (!file_stamp_same(&now, &f->last))
 			at_rest = false;
 		f->last = now;
-		if (!changed && !is_same(&now, &f->noted))
+		if (!changed && !file_stamp_same(&now, &f->noted))
 			changed = f->path;
 	}
 	if (!at_rest)
@@ -83,8 +70,8 @@ bool
 file_watch_differs(const struct file_watch *w)
 {
 	for (size_t i = 0; i < w->n; i++) {
-		struct stamp now = stamp_of(w->items[i].path);
-		if (!is_same(&now, &w->items[i].noted))
+		struct file_stamp now = stamp_of(w->items[i].path);
+		if (!file_stamp_same(&now, &w->items[i].noted))
 			return true;
 	}
 	return false;

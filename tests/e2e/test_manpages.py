@@ -21,20 +21,6 @@ def test_a_man_page_holds_every_line_of_help(program, section, command):
         assert not line.startswith(".") or line.split(" ")[0] in (".TH", ".SH", ".nf", ".fi", ".BR"), line
 
 
-def keys_of(node):
-    if isinstance(node, list):
-        return set().union(*[keys_of(x) for x in node])
-    return set(node) | keys_of(list(node.values())) if isinstance(node, dict) else set()
-
-
-def test_authds_help_names_every_key_with_its_own_example_and_no_other():
-    text = subprocess.run([BUILD / "authd", "--help"], capture_output=True, text=True, check=True).stdout
-    example = yaml.safe_load(text.split("CONFIGURATION", 1)[1].split("\n", 1)[1].split("\nSIGNALS", 1)[0])
-    source = (ROOT / "authd" / "config.c").read_text()
-    known = set(re.findall(r'(?:ROW|BLOCK)\("([^"]+)"', source))
-    assert len(known) > 80 and keys_of(example) == known
-
-
 def test_the_example_in_authds_help_is_one(tmp_path):
     """What stands there loads once its placeholders are filled in."""
     text = subprocess.run([BUILD / "authd", "--help"], capture_output=True, text=True, check=True).stdout

@@ -23,13 +23,12 @@ check(const char *config_path)
 	struct generation *g;
 	enum err e = app_generation_load(config_path, &clock_system, NULL, NULL, &g, why, sizeof why);
 
-	if (e == OK)
-		app_generation_release(g);
-	if (e == OK)
-		printf("%s: ok\n", config_path);
-	else
+	if (e != OK) {
 		fprintf(stderr, "authd: %s\n", why);
-	return e == OK ? 0 : 1;
+		return 1;
+	}
+	app_generation_release(g);
+	return printf("%s: ok\n", config_path) < 0 || fflush(stdout) != 0;
 }
 
 static void
@@ -161,14 +160,10 @@ main(int argc, char **argv)
 	log_setup("authd", 2, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
 	if (argc >= 2 && strcmp(argv[1], "ctl") == 0)
 		return ctl_main(argc - 1, argv + 1);
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		fputs(authd_usage, stdout);
-		return 0;
-	}
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		puts("authd " GATEHOUSE_VERSION);
-		return 0;
-	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return fputs(authd_help, stdout) < 0 || fflush(stdout) != 0;
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return puts("authd " GATEHOUSE_VERSION) < 0 || fflush(stdout) != 0;
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return check(argv[2]);
 	if (argc != 2 || argv[1][0] == '-') {

@@ -1,6 +1,10 @@
 #include "authd/usage.h"
 
-const char authd_usage[] =
+const char authd_usage[] = "usage: authd [--check] CONFIG\n"
+			   "       authd ctl COMMAND\n"
+			   "       authd --help | --version\n";
+
+const char authd_help[] =
 	"authd " GATEHOUSE_VERSION " - OpenID Connect issuer: signs people in, keeps their sessions, issues tokens\n"
 	"\n"
 	"  authd CONFIG           run in the foreground, log to standard error\n"
@@ -111,4 +115,10 @@ const char authd_usage[] =
 	"  HUP         read CONFIG anew; if anything is wrong nothing changes, and the log says why\n"
 	"  USR2        rotate the signing key: the new one is published first and signs ten minutes later\n"
 	"  TERM, INT, QUIT   finish what is under way, then end\n"
-	"  USR1        nothing: authd logs to standard error\n";
+	"  USR1        nothing: authd logs to standard error\n"
+	"\n"
+	"ENVIRONMENT\n"
+	"  NOTIFY_SOCKET, WATCHDOG_USEC   set by systemd (Type=notify): READY=1, RELOADING=1, STOPPING=1, WATCHDOG=1\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  ended by a signal, or --check found nothing wrong    1  could not start, or --check found an error    2  wrong command line\n";

@@ -34,7 +34,15 @@ def test_help_version_and_wrong_usage():
     assert run("--help").returncode == 0 and "--check CONFIG" in run("--help").stdout
     assert run("--version").stdout.startswith("authd ")
     for arguments in ((), ("--nonsense",), ("a", "b"), ("--check",), ("--check", "a", "b")):
-        assert run(*arguments).returncode == 2 and "authd CONFIG" in run(*arguments).stderr
+        wrong = run(*arguments)
+        assert (wrong.returncode, wrong.stdout) == (2, "") and wrong.stderr.startswith("usage: authd") and wrong.stderr.count("\n") == 3
+
+
+@pytest.mark.parametrize("program", ["authd", "proxyd"])
+def test_help_that_could_not_be_written_is_a_failure(program):
+    with open("/dev/full", "w") as full:
+        for option in ("--help", "--version"):
+            assert subprocess.run([harness.BUILD / program, option], stdout=full, check=False).returncode == 1
 
 
 def test_check_says_ok_and_touches_nothing(stopped):

@@ -90,13 +90,23 @@ mint_id(struct request *r, const struct mint *m, struct slice access_token, stru
 	return mint(r, "JWT", &claims, token);
 }
 
+/* A token that was just signed, between quotes: base64url and dots, which JSON leaves as they are. */
+static void
+add_token(struct buf *out, struct slice token)
+{
+	buf_add_char(out, '"');
+	buf_add_slice(out, token);
+	buf_add_char(out, '"');
+}
+
 /* The members that every answer begins with; the object stays open. */
 static void
 answer_begin(struct request *r, const struct client *client, struct slice access, struct buf *out)
 {
 	buf_add_str(out, "{\"access_token\":");
-	buf_add_json(out, access);
-	buf_printf(out, ",\"token_type\":\"Bearer\",\"expires_in\":%lld", (long long)lifetime_s(r, client));
+	add_token(out, access);
+	buf_add_str(out, ",\"token_type\":\"Bearer\",\"expires_in\":");
+	buf_add_u64(out, (uint64_t)lifetime_s(r, client));
 }
 
 enum err
@@ -124,7 +134,7 @@ mint_answer(struct request *r, const struct mint *m, struct buf *out)
 		return e;
 	answer_begin(r, m->client, access, out);
 	buf_add_str(out, ",\"id_token\":");
-	buf_add_json(out, id);
+	add_token(out, id);
 	if (m->refresh_token.n) {
 		buf_add_str(out, ",\"refresh_token\":");
 		buf_add_json(out, m->refresh_token);
@@ -165,7 +175,7 @@ mint_exchange_answer(struct request *r, const struct mint *m, bool id_token, str
 		return e;
 	/* Section 2.2.1: N_A is the type of what cannot be used as an access token. */
 	buf_add_str(out, "{\"access_token\":");
-	buf_add_json(out, token);
+	add_token(out, token);
 	buf_printf(out, ",\"issued_token_type\":\"urn:ietf:params:oauth:token-type:%s\",\"token_type\":\"%s\",\"expires_in\":%lld,\"scope\":",
 		id_token ? "id_token" : "access_token", id_token ? "N_A" : "Bearer", (long long)(expires_at(r, m) - request_now_s(r)));
 	buf_add_json(out, m->scope);

@@ -5,14 +5,16 @@
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/rsa.h>
 #include "authd/signer.h"
 #include "oidc/base64url.h"
 
 #define SIGNATURE_BYTES_MAX 1024 /* RSA of 8192 bits */
 #define ES256_PART_BYTES 32
+#define SHA256_BYTES 32
 
-/* What a thread keeps between two tokens: the header of each kind that it mints, which is the same for every token of a key, and a digest context that
- * knows its key already. */
+/* What a thread keeps between two tokens: the header of each kind that it mints, which is the same for every token of a key, and a context that knows its key
+ * already. */
 #define KINDS_MAX 4
 #define HEADER_BYTES_MAX 256
 struct kept {
@@ -23,18 +25,19 @@ struct kept {
 		size_t n;
 	} headers[KINDS_MAX];
 	size_t header_n;
-	EVP_MD_CTX *ctx; /* signs with EVP_PKEY `key`, to which it has a reference */
+	EVP_PKEY_CTX *ctx; /* signs with EVP_PKEY `key`, to which it has a reference */
 	const EVP_PKEY *key;
 };
 static pthread_key_t kept_key;
 static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256; /* NULL: OpenSSL has none, and nothing is signed */
 
 static void
 kept_free(void *p)
 {
 	struct kept *k = p;
 
-	EVP_MD_CTX_free(k->ctx);
+	EVP_PKEY_CTX_free(k->ctx);
 	free(k);
 }
 
@@ -43,6 +46,7 @@ kept_prepare(void)
 {
 	if (pthread_key_create(&kept_key, kept_free) != 0)
 		abort(); /* before the first token of the first thread */
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 }
 
 /* This thread's, of this key. NULL: no memory. */
@@ -60,7 +64,7 @@ kept_of(const struct key_set *set)
 		}
 	}
 	if (k->key != set->active_key || k->alg != set->active_alg || strcmp(k->kid, set->active_kid) != 0) {
-		EVP_MD_CTX_free(k->ctx);
+		EVP_PKEY_CTX_free(k->ctx);
 		*k = (struct kept){ .key = set->active_key, .alg = set->active_alg };
 		memcpy(k->kid, set->active_kid, sizeof(k->kid));
 	}
@@ -108,24 +112,6 @@ header_add(struct kept *k, const struct key_set *set, const char *typ, struct bu
 	return OK;
 }
 
-static enum err
-claims_add(const char *claims, struct buf *token)
-{
-	jwt_t *jwt = NULL;
-	char *json = NULL;
-
-	if (jwt_new(&jwt) != 0)
-		return E_NOMEM;
-	enum err err = jwt_add_grants_json(jwt, claims) == 0 ? OK : E_FORMAT;
-	if (err == OK && !(json = jwt_get_grants_json(jwt, NULL)))
-		err = E_NOMEM;
-	if (err == OK)
-		base64url_add(token, json, strlen(json));
-	free(json);
-	jwt_free(jwt);
-	return err;
-}
-
 /* OpenSSL's DER as the fixed-width r||s of RFC 7518 section 3.4. */
 static enum err
 ecdsa_raw(const unsigned char *der, size_t der_n, unsigned char raw[2 * ES256_PART_BYTES])
@@ -139,18 +125,29 @@ ecdsa_raw(const unsigned char *der, size_t der_n, unsigned char raw[2 * ES256_PA
 	return ok ? OK : E_SYSTEM;
 }
 
-/* A context that has signed begins anew with the key that it has, which spares looking up what it is made of. */
+/* Ready to sign any number of digests with the key. */
+static EVP_PKEY_CTX *
+context_new(const struct key_set *set)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(set->active_key, NULL);
+
+	if (ctx && EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_signature_md(ctx, sha256) == 1 &&
+		(set->active_alg != JWS_RS256 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1))
+		return ctx;
+	EVP_PKEY_CTX_free(ctx);
+	return NULL;
+}
+
+/* A context that has failed once is not asked again. */
 static enum err
 digest_sign(struct kept *k, const struct key_set *set, struct slice input, unsigned char *signature, size_t *n)
 {
-	bool fresh = !k->ctx;
+	unsigned char digest[SHA256_BYTES];
 
-	if (fresh && !(k->ctx = EVP_MD_CTX_new()))
-		return E_NOMEM;
-	if (EVP_DigestSignInit(k->ctx, NULL, fresh ? EVP_sha256() : NULL, NULL, fresh ? set->active_key : NULL) == 1 &&
-		EVP_DigestSign(k->ctx, signature, n, (const unsigned char *)input.p, input.n) == 1)
+	if (EVP_Digest(input.p, input.n, digest, NULL, sha256, NULL) == 1 && (k->ctx || (k->ctx = context_new(set))) &&
+		EVP_PKEY_sign(k->ctx, signature, n, digest, sizeof(digest)) == 1)
 		return OK;
-	EVP_MD_CTX_free(k->ctx);
+	EVP_PKEY_CTX_free(k->ctx);
 	k->ctx = NULL;
 	ERR_clear_error();
 	return E_SYSTEM;
@@ -181,25 +178,19 @@ enum err
 signer_mint(struct keys *k, const char *typ, struct slice claims, struct buf *token)
 {
 	size_t start = token->n;
-	char *json;
 
-	if (claims.n == 0 || memchr(claims.p, '\0', claims.n))
+	if (claims.n < 2 || claims.p[0] != '{' || claims.p[claims.n - 1] != '}')
 		return E_FORMAT;
-	json = strndup(claims.p, claims.n);
-	if (!json)
-		return E_NOMEM;
 	const struct key_set *set = keys_acquire(k);
 	struct kept *kept = kept_of(set);
 	enum err err = kept ? header_add(kept, set, typ, token) : E_NOMEM;
 	if (err == OK) {
 		buf_add_char(token, '.');
-		err = claims_add(json, token);
-	}
-	if (err == OK)
+		base64url_add(token, claims.p, claims.n);
 		err = buf_ok(token) ? sign(kept, set, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
+	}
 	if (err != OK && token->p)
 		token->p[token->n = start] = '\0'; /* half a token is none */
-	free(json);
 	keys_release(k, set);
 	return err;
 }

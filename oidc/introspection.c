@@ -1,19 +1,29 @@
 #include "oidc/introspection.h"
 
 static void
+member(struct buf *out, const char *name)
+{
+	buf_add_str(out, ",\"");
+	buf_add_str(out, name);
+	buf_add_str(out, "\":");
+}
+
+static void
 member_text(struct buf *out, const char *name, struct slice value)
 {
 	if (value.n == 0)
 		return;
-	buf_printf(out, ",\"%s\":", name);
+	member(out, name);
 	buf_add_json(out, value);
 }
 
 static void
 member_time(struct buf *out, const char *name, int64_t value)
 {
-	if (value)
-		buf_printf(out, ",\"%s\":%lld", name, (long long)value);
+	if (value <= 0)
+		return;
+	member(out, name);
+	buf_add_u64(out, (uint64_t)value);
 }
 
 void

@@ -9,7 +9,9 @@ member(struct buf *out, const char *name)
 {
 	if (out->n && out->p[out->n - 1] != '{')
 		buf_add_char(out, ',');
-	buf_printf(out, "\"%s\":", name);
+	buf_add_char(out, '"');
+	buf_add_str(out, name);
+	buf_add_str(out, "\":");
 }
 
 static void
@@ -25,7 +27,7 @@ static void
 member_time(struct buf *out, const char *name, int64_t value)
 {
 	member(out, name);
-	buf_printf(out, "%lld", (long long)value);
+	buf_add_u64(out, value > 0 ? (uint64_t)value : 0);
 }
 
 static void

@@ -124,8 +124,12 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_start(args, fmt);
 	int n = vsnprintf(room ? b->p + b->n : NULL, room, fmt, args);
 	va_end(args);
+	if (n >= 0 && (size_t)n < room) {
+		b->n += (size_t)n;
+		return;
+	}
 	if (room)
-		b->p[b->n] = '\0'; /* nothing counts before it is known to fit */
+		b->p[b->n] = '\0'; /* what did not fit whole is printed anew */
 	if (n < 0) {
 		b->failed = true;
 		return;

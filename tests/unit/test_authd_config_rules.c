@@ -1,6 +1,8 @@
 #include "tests/unit/authd_config_unit.h"
 #include "authd/config_internal.h"
 #include "oidc/authorization_request.h"
+#include "oidc/strict_json.h"
+#include "oidc/token_claims.h"
 #include "oidc/token_request.h"
 
 static void
@@ -336,6 +338,49 @@ what_is_set_for_one_client_alone_is_taken_over(void **state)
 	authd_config_free(c);
 }
 
+/* What is printed is signed as it stands, so a name that authd prints must not come from the configuration a second time. */
+static void
+every_claim_that_is_printed_is_refused_as_a_client_s_own(void **state)
+{
+	(void)state;
+	static const struct slice groups[] = { { "g", 1 } }, audiences[] = { { "a", 1 } };
+	const struct slice x = SLICE_LIT("x");
+	const struct token_person person = { .connector_id = x, .user_id = x, .name = x, .preferred_username = x, .email = x, .groups = groups, .group_n = 1 };
+	const struct id_token_claims id = { .issuer = x, .client_id = x, .audiences = audiences, .audience_n = 1, .person = &person, .scopes = ~0u, .nonce = x,
+		.sid = x, .jti = x, .access_token = x, .code = x, .alg = JWS_ES256, .auth_time = 1, .issued_at = 1, .expires_at = 1 };
+	const struct access_token_claims access = { .issuer = x, .client_id = x, .scope = x, .jti = x, .sid = x, .grant = x, .person = &person };
+	const struct logout_token_claims logout = { .issuer = x, .client_id = x, .sid = x, .jti = x, .person = &person };
+	struct buf texts[4];
+	size_t names = 0;
+
+	for (size_t i = 0; i < 4; i++)
+		buf_init(&texts[i], 0);
+	id_token_claims_print(&id, &texts[0]);
+	access_token_claims_print(&access, &texts[1]);
+	logout_token_claims_print(&logout, &texts[2]);
+	userinfo_claims_print(&person, ~0u, &texts[3]);
+	for (size_t i = 0; i < 4; i++) {
+		json_t *claims, *value;
+		const char *name;
+		assert_int_equal(strict_json_parse(buf_slice(&texts[i]), &claims), OK);
+		json_object_foreach(claims, name, value) {
+			struct buf config, expected;
+			buf_init(&config, 0);
+			buf_init(&expected, 0);
+			buf_printf(&config, CLIENT(", claims: [{name: %s, value: b}]"), name);
+			buf_printf(&expected, ":6: staticClients[0].claims[0].name: \"%s\" is a claim that authd sets itself", name);
+			const struct config_unit_refusal row[] = { { config.p, expected.p } };
+			EXPECT_REFUSALS(row);
+			buf_fini(&config);
+			buf_fini(&expected);
+			names++;
+		}
+		json_decref(claims);
+		buf_fini(&texts[i]);
+	}
+	assert_int_equal(names, 18 + 10 + 8 + 7);
+}
+
 static void
 variables_are_replaced_only_where_dex_does_it(void **state)
 {
@@ -415,6 +460,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(connectors_are_checked, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(what_is_set_for_one_client_alone_is_taken_over, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(response_types_are_words_to_combine_or_combinations, config_unit_setup, config_unit_teardown),
+		cmocka_unit_test_setup_teardown(every_claim_that_is_printed_is_refused_as_a_client_s_own, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(variables_are_replaced_only_where_dex_does_it, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(no_error_shows_a_secret, config_unit_setup, config_unit_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_is_a_system_error, config_unit_setup, config_unit_teardown),

@@ -39,13 +39,22 @@ admin_keys_list(struct request *r, struct slice rest)
 	admin_send(r, 200, &body);
 }
 
-/* Makes a key and waits for its commit: a fifth of a second, of this socket's thread alone. */
+/* Makes keys and waits for their commit: a fifth of a second, of this socket's thread alone. */
 void
 admin_keys_rotate(struct request *r, struct slice rest)
 {
-	enum err e = app_rotate(r->app);
+	const struct form *form = admin_form(r);
+	struct slice name = form ? form_get(form, "alg") : SLICE_NONE;
+	enum jws_alg alg = jws_alg_parse(name);
 
 	(void)rest;
+	if (!form)
+		return;
+	enum err e = name.n && !alg ? E_EMPTY : app_rotate(r->app, alg);
+	if (e == E_EMPTY) {
+		admin_refuse(r, 404, "no key signs by \"%.*s\": neither signer.config.algorithm nor a client asks for it (authd ctl keys list)", SLICE_FMT(name));
+		return;
+	}
 	if (e != OK) {
 		admin_refuse_store(r, e);
 		return;

@@ -32,11 +32,39 @@ app_generation_acquire(struct authd *app)
 	return g;
 }
 
-static struct keys_options
-keys_options_of(const struct authd *app, const struct generation *g)
+static enum err
+keys_options_of(const struct authd *app, const struct generation *g, struct keys_options *out)
 {
-	return (struct keys_options){ .alg = g->config->alg, .rotation_period_s = g->config->expiry.signing_keys_ms / 1000,
-		.token_lifetime_max_s = authd_config_tokens_longest_s(g->config), .clock = app->clock };
+	struct directory d = { .generation = g, .store = app->store };
+	struct directory_needs needs;
+	enum err e = directory_needs(&d, &needs);
+
+	*out = (struct keys_options){ .alg = g->config->alg, .client_algs = needs.algs, .rotation_period_s = g->config->expiry.signing_keys_ms / 1000,
+		.token_lifetime_max_s = needs.tokens_s, .clock = app->clock };
+	return e;
+}
+
+enum err
+app_keys_prepare(struct authd *app, const struct directory_needs *wanted)
+{
+	return keys_prepare(app->keys, wanted->algs, wanted->tokens_s);
+}
+
+void
+app_keys_update(struct authd *app)
+{
+	struct keys_options o;
+
+	pthread_mutex_lock(&app->needs_lock);
+	struct generation *g = app_generation_acquire(app);
+	enum err e = keys_options_of(app, g, &o);
+	if (e == OK)
+		keys_reconfigure(app->keys, &o);
+	app_generation_release(g);
+	pthread_mutex_unlock(&app->needs_lock);
+	if (e != OK)
+		log_error("stored clients could not all be read: signing keys are made as before", LOG_STR("reason", err_name(e)));
+	atomic_store(&app->keys_due_ms, 0);
 }
 
 static void
@@ -80,9 +108,11 @@ static enum err
 storage_open(struct authd *app, char *why, size_t why_n)
 {
 	struct store_options o = { .path = app->generation->config->storage.path, .clock = app->clock, .keys = app->generation->config->storage.keys };
-	struct keys_options ko = keys_options_of(app, app->generation);
+	struct keys_options ko;
 	enum err e = store_open(&o, &app->store, why, why_n);
 
+	if (e == OK && (e = keys_options_of(app, app->generation, &ko)) != OK)
+		snprintf(why, why_n, "stored clients cannot be read (%s)", err_name(e));
 	if (e == OK)
 		e = keys_open(app->store, &ko, &app->keys, why, why_n);
 	return e == OK ? revocations_open(app->store, app->rng, &app->revocations, why, why_n) : e;
@@ -123,6 +153,7 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 	enum err e;
 
 	pthread_mutex_init(&app->generation_lock, NULL);
+	pthread_mutex_init(&app->needs_lock, NULL);
 	app->started_at = clock_now_s(app->clock);
 	app->memory_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	app->counters = counters_new();
@@ -179,26 +210,41 @@ app_stop(struct authd *app)
 	counters_free(app->counters);
 	if (app->memory_fd >= 0)
 		close(app->memory_fd);
+	pthread_mutex_destroy(&app->needs_lock);
 	pthread_mutex_destroy(&app->generation_lock);
 	return true;
+}
+
+/* What its clients want is there before they can ask for it. */
+static enum err
+keys_follow(struct authd *app, const struct generation *new, char *why, size_t why_n)
+{
+	struct keys_options ko;
+	enum err e = keys_options_of(app, new, &ko);
+
+	if (e == OK)
+		e = keys_prepare(app->keys, ko.client_algs, ko.token_lifetime_max_s);
+	if (e != OK)
+		snprintf(why, why_n, "%s: signing keys for it cannot be made (%s)", new->config->file, err_name(e));
+	return e;
 }
 
 static enum err
 generation_switch(struct authd *app, struct generation *new, char *why, size_t why_n)
 {
-	struct keys_options ko = keys_options_of(app, new);
 	struct generation *old = app->generation;
 	enum err e = app_generation_may_follow(old, new, why, why_n);
 
 	if (e == OK)
-		e = listeners_open(app, new, why, why_n);
+		e = keys_follow(app, new, why, why_n);
+	if (e == OK && (e = listeners_open(app, new, why, why_n)) != OK)
+		app_keys_update(app); /* the keys of before will do */
 	if (e != OK)
 		return e;
 	pthread_mutex_lock(&app->generation_lock);
 	app->generation = new;
 	pthread_mutex_unlock(&app->generation_lock);
-	keys_reconfigure(app->keys, &ko);
-	app->keys_due_ms = 0;
+	app_keys_update(app);
 	app_password_cost_update(app);
 	log_configure(new);
 	app_generation_release(old);
@@ -218,9 +264,9 @@ app_reload(struct authd *app, const char *config_path, char *why, size_t why_n)
 }
 
 enum err
-app_rotate(struct authd *app)
+app_rotate(struct authd *app, enum jws_alg alg)
 {
-	enum err e = keys_rotate(app->keys);
+	enum err e = keys_rotate(app->keys, alg);
 
 	atomic_store(&app->keys_due_ms, 0); /* to say when it becomes active */
 	return e;

@@ -34,7 +34,7 @@ struct generation {
 	struct slice origin;           /* of the issuer: "https://gw.example" */
 	bool secure;                   /* the issuer is https: cookies are Secure, names may start with __Host- */
 	const char *session_cookie, *login_cookie; /* names */
-	struct slice discovery;        /* prepared answer */
+	struct slice discovery[2];     /* prepared answers: with RS256 alone; with ES256 too */
 	struct slice gateway_ca;       /* PEM of console.certificateAuthority; empty: none */
 };
 
@@ -51,6 +51,7 @@ struct authd {
 	struct revocations *revocations;
 	struct logout_sender *logout_sender;
 	pthread_mutex_t generation_lock;
+	pthread_mutex_t needs_lock;    /* what clients want of the keys is counted by one at a time */
 	struct generation *generation; /* the current one */
 	_Atomic uint64_t keys_due_ms;  /* when app_tick looks after the keys next */
 	int64_t started_at;
@@ -85,8 +86,13 @@ bool app_stop(struct authd *app);
 MUST_CHECK enum err app_reload(struct authd *app, const char *config_path, char *why, size_t why_n);
 /* After a change of anybody's hash: what an unknown person costs. Any thread. */
 void app_password_cost_update(struct authd *app);
-/* Rotate the signing key now. Any thread but a server's for everybody: it waits for the store. */
-MUST_CHECK enum err app_rotate(struct authd *app);
+/* Before clients come into force: keys for what they want of them (directory.h). After an error nothing has changed. Waits for the store, as app_rotate does. */
+struct directory_needs;
+MUST_CHECK enum err app_keys_prepare(struct authd *app, const struct directory_needs *wanted);
+/* After a change of anybody: keys for what is wanted now, no more. Any thread. */
+void app_keys_update(struct authd *app);
+/* Rotate signing keys now: of one algorithm, or (JWS_ALG_NONE) all. E_EMPTY: it is not in use. Any thread but a server's for everybody: it waits for the store. */
+MUST_CHECK enum err app_rotate(struct authd *app, enum jws_alg alg);
 /* What is due now: keys, listeners. Returns milliseconds until it should be called again. */
 int64_t app_tick(struct authd *app);
 

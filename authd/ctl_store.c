@@ -29,6 +29,7 @@ ctl_keys_rotate(struct ctl *c)
 	int status;
 
 	buf_init(&form, 0);
+	ctl_form_add(&form, "alg", ctl_option(c, "alg"));
 	status = ctl_call(c, "/keys/rotate", &form, &answer);
 	if (status != CTL_DONE)
 		return status;

@@ -74,6 +74,58 @@ directory_secret_ok(const struct client *c, struct slice secret)
 	return c->secret_hash.n && slice_eq_secret(c->secret_hash, store_hash(secret, hash));
 }
 
+/* ---- what clients want of the keys ---- */
+
+void
+directory_needs_add(struct directory_needs *n, const struct client *c)
+{
+	if (c->signing_alg)
+		n->algs |= KEYS_ALG(c->signing_alg);
+	if (c->id_tokens_s > n->tokens_s)
+		n->tokens_s = c->id_tokens_s;
+}
+
+struct counting {
+	struct arena arena; /* of one record at a time */
+	struct directory_needs *needs;
+};
+
+static enum err
+needs_visit(void *arg, struct slice id, const void *record)
+{
+	struct counting *n = arg;
+	const struct client *c;
+	enum err e = directory_client_of(&n->arena, id, record, &c);
+
+	if (e == OK)
+		directory_needs_add(n->needs, c);
+	arena_fini(&n->arena);
+	return e;
+}
+
+static enum err
+needs_read(struct store_txn *t, void *arg)
+{
+	struct counting *n = arg;
+
+	return store_each(t, RECORD_CLIENT, &n->arena, needs_visit, n);
+}
+
+enum err
+directory_needs(const struct directory *d, struct directory_needs *out)
+{
+	const struct authd_config *c = d->generation->config;
+	struct counting n = { .needs = out };
+
+	*out = (struct directory_needs){ .tokens_s = authd_config_tokens_longest_s(c) };
+	for (size_t i = 0; i < c->client_n; i++)
+		directory_needs_add(out, &c->clients[i]);
+	arena_init(&n.arena, 4u << 20);
+	enum err e = d->txn ? needs_read(d->txn, &n) : store_read(d->store, needs_read, &n);
+	arena_fini(&n.arena);
+	return e;
+}
+
 /* ---- people ---- */
 
 static struct slice

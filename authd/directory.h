@@ -40,6 +40,14 @@ struct slice directory_username_key(struct arena *arena, struct slice username);
 MUST_CHECK enum err directory_client_of(struct arena *arena, struct slice id, const struct record_client *r, const struct client **out);
 MUST_CHECK enum err directory_account_of(struct arena *arena, struct slice user_id, const struct record_account *r, const struct authd_password **out);
 
+/* What clients, configured and stored, want of the signing keys: the algorithms that they ask for by themselves (KEYS_ALGs), the longest life of a token. */
+struct directory_needs {
+	unsigned algs;
+	int64_t tokens_s;
+};
+MUST_CHECK enum err directory_needs(const struct directory *d, struct directory_needs *out);
+void directory_needs_add(struct directory_needs *n, const struct client *c);
+
 /* Highest bcrypt cost of anybody's hash, for password_pool_set_cost: an unknown person costs as much. */
 unsigned directory_password_cost(const struct directory *d);
 

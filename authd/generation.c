@@ -21,7 +21,7 @@ cookie_name(const struct generation *g, const char *name)
 }
 
 static enum err
-discovery_prepare(struct generation *g)
+discovery_prepare(struct generation *g, bool es256, struct slice *to)
 {
 	static const char *const response_names[] = { [RESPONSE_CODE] = "code", [RESPONSE_ID_TOKEN] = "id_token", [RESPONSE_ID_TOKEN | RESPONSE_TOKEN] = "id_token token",
 		[RESPONSE_CODE | RESPONSE_ID_TOKEN] = "code id_token", [RESPONSE_CODE | RESPONSE_TOKEN] = "code token",
@@ -34,7 +34,7 @@ discovery_prepare(struct generation *g)
 		"email_verified", "groups", "name", "preferred_username", "federated_claims", NULL };
 	const char *grant_types[GRANT_TYPES + 1] = { NULL };
 	size_t grant_type_n = 0;
-	const char *algs[] = { jws_alg_name(g->config->alg), NULL };
+	const char *algs[] = { "RS256", es256 ? "ES256" : NULL, NULL }; /* RS256: Discovery 1.0 section 3 wants it in any case, and any client may ask for it */
 	const char *methods[] = { "S256", g->config->oauth2.pkce_plain ? "plain" : NULL, NULL };
 	struct discovery_offer o = { .issuer = g->config->issuer, .auth_path = "/auth", .token_path = "/token", .keys_path = "/keys",
 		.userinfo_path = "/userinfo", .introspect_path = "/token/introspect", .revoke_path = "/token/revoke", .logout_path = "/logout",
@@ -53,9 +53,9 @@ discovery_prepare(struct generation *g)
 	buf_init(&out, DISCOVERY_BYTES_MAX);
 	discovery_print(&o, &out);
 	if (buf_ok(&out))
-		g->discovery = arena_slice(&g->arena, buf_slice(&out));
+		*to = arena_slice(&g->arena, buf_slice(&out));
 	buf_fini(&out);
-	return g->discovery.p ? OK : E_NOMEM;
+	return to->p ? OK : E_NOMEM;
 }
 
 /* Only what parses as a certificate is taken over: a private key in the same file stays where it is. */
@@ -147,7 +147,9 @@ generation_prepare(struct generation *g, struct fetcher *fetcher, struct counter
 	if (e == OK)
 		e = templates_try(g, why, why_n);
 	if (e == OK)
-		e = discovery_prepare(g);
+		e = discovery_prepare(g, false, &g->discovery[0]);
+	if (e == OK)
+		e = discovery_prepare(g, true, &g->discovery[1]);
 	if (e == OK)
 		e = connectors_make(g, fetcher, counters);
 	if (e == E_NOMEM)

@@ -67,7 +67,7 @@ token_mint(const struct authd *app, const struct generation *g, const struct cli
 	buf_init(&claims, 0);
 	logout_token_claims_print(&c, &claims);
 	if (e == OK)
-		e = buf_ok(&claims) ? signer_mint(app->keys, "logout+jwt", buf_slice(&claims), out) : E_NOMEM;
+		e = buf_ok(&claims) ? signer_mint(app->keys, client->signing_alg, "logout+jwt", buf_slice(&claims), out) : E_NOMEM;
 	buf_fini(&claims);
 	return e == OK && !buf_ok(out) ? E_NOMEM : e;
 }

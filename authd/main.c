@@ -93,10 +93,10 @@ on_signal(struct authd *app, const char *config_path, int signal)
 		log_info("signal without a meaning for authd: it has no workers", LOG_STR("signal", strsignal(signal)));
 		return true;
 	case SIGUSR2:
-		if (app_rotate(app) == OK)
-			log_info("signing key rotated: the new one is published and will sign once every cache has it");
+		if (app_rotate(app, JWS_ALG_NONE) == OK)
+			log_info("signing keys rotated: the new ones are published and will sign once every cache has them");
 		else
-			log_error("signing key could not be rotated");
+			log_error("signing keys could not be rotated");
 		return true;
 	default:
 		log_info("stopping", LOG_STR("signal", strsignal(signal)));

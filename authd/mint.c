@@ -24,16 +24,16 @@ expires_at(const struct request *r, const struct mint *m)
 	return m->expires_at ? m->expires_at : mint_expires_at(r, m->client);
 }
 
-/* Claims into a token in the arena. */
+/* Claims into a token in the arena. All that a client is given is signed by its algorithm; NULL: by the signer's own. */
 static enum err
-mint(struct request *r, const char *typ, struct buf *claims, struct slice *token)
+mint(struct request *r, const struct client *client, const char *typ, struct buf *claims, struct slice *token)
 {
 	struct buf out;
 	enum err e = buf_ok(claims) ? OK : E_NOMEM;
 
 	buf_init(&out, 0);
 	if (e == OK)
-		e = signer_mint(r->app->keys, typ, buf_slice(claims), &out);
+		e = signer_mint(r->app->keys, client ? client->signing_alg : JWS_ALG_NONE, typ, buf_slice(claims), &out);
 	if (e == OK) {
 		*token = arena_slice(&r->arena, buf_slice(&out));
 		e = buf_ok(&out) && token->p ? OK : E_NOMEM;
@@ -58,14 +58,14 @@ mint_access(struct request *r, const struct mint *m, struct slice *token)
 		return E_NOMEM;
 	buf_init(&claims, 0);
 	access_token_claims_print(&c, &claims);
-	return mint(r, "at+jwt", &claims, token);
+	return mint(r, m->client, "at+jwt", &claims, token);
 }
 
 static enum jws_alg
-signing_alg(struct request *r)
+signing_alg(struct request *r, const struct client *client)
 {
 	const struct key_set *set = keys_acquire(r->app->keys);
-	enum jws_alg alg = set->active_alg;
+	enum jws_alg alg = key_set_signing(set, client->signing_alg)->alg;
 
 	keys_release(r->app->keys, set);
 	return alg;
@@ -77,7 +77,7 @@ mint_id(struct request *r, const struct mint *m, struct slice access_token, stru
 	struct token_person person;
 	struct id_token_claims c = { .issuer = slice_str(r->generation->config->issuer), .client_id = slice_str(m->client->id), .audiences = m->audiences.items,
 		.audience_n = m->audiences.n, .person = &person, .scopes = scope_bits(m->scope), .nonce = m->nonce, .sid = m->sid,
-		.jti = request_secret(r, JTI_BYTES), .access_token = access_token, .code = code, .alg = signing_alg(r), .auth_time = m->auth_time,
+		.jti = request_secret(r, JTI_BYTES), .access_token = access_token, .code = code, .alg = signing_alg(r, m->client), .auth_time = m->auth_time,
 		.issued_at = request_now_s(r), .expires_at = expires_at(r, m) };
 	struct buf claims;
 
@@ -87,7 +87,7 @@ mint_id(struct request *r, const struct mint *m, struct slice access_token, stru
 		return E_NOMEM;
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
-	return mint(r, "JWT", &claims, token);
+	return mint(r, m->client, "JWT", &claims, token);
 }
 
 /* A token that was just signed, between quotes: base64url and dots, which JSON leaves as they are. */
@@ -202,7 +202,7 @@ mint_of_session(struct request *r, const struct record_session *s, const struct 
 	*until = c.expires_at = now_s + MINT_SESSION_S < s->expires_at ? now_s + MINT_SESSION_S : s->expires_at;
 	buf_init(&claims, 0);
 	id_token_claims_print(&c, &claims);
-	enum err e = mint(r, "JWT", &claims, token);
+	enum err e = mint(r, client, "JWT", &claims, token);
 	if (e == OK)
 		counters_tokens(r->app->counters, "session");
 	return e;

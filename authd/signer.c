@@ -35,10 +35,11 @@ static EVP_MD *sha256; /* NULL: OpenSSL has none, and nothing is signed */
 static void
 kept_free(void *p)
 {
-	struct kept *k = p;
+	struct kept *all = p;
 
-	EVP_PKEY_CTX_free(k->ctx);
-	free(k);
+	for (size_t i = 0; i < KEYS_RINGS; i++)
+		EVP_PKEY_CTX_free(all[i].ctx);
+	free(all);
 }
 
 static void
@@ -51,22 +52,23 @@ kept_prepare(void)
 
 /* This thread's, of this key. NULL: no memory. */
 static struct kept *
-kept_of(const struct key_set *set)
+kept_of(const struct key_signing *signing)
 {
 	pthread_once(&kept_once, kept_prepare);
 	struct kept *k = pthread_getspecific(kept_key);
 
 	if (!k) {
-		k = calloc(1, sizeof(*k));
+		k = calloc(KEYS_RINGS, sizeof(*k));
 		if (!k || pthread_setspecific(kept_key, k) != 0) {
 			free(k);
 			return NULL;
 		}
 	}
-	if (k->key != set->active_key || k->alg != set->active_alg || strcmp(k->kid, set->active_kid) != 0) {
+	k += signing->alg == JWS_ES256; /* one for each ring */
+	if (k->key != signing->key || k->alg != signing->alg || strcmp(k->kid, signing->kid) != 0) {
 		EVP_PKEY_CTX_free(k->ctx);
-		*k = (struct kept){ .key = set->active_key, .alg = set->active_alg };
-		memcpy(k->kid, set->active_kid, sizeof(k->kid));
+		*k = (struct kept){ .key = signing->key, .alg = signing->alg };
+		memcpy(k->kid, signing->kid, sizeof(k->kid));
 	}
 	return k;
 }
@@ -74,13 +76,13 @@ kept_of(const struct key_set *set)
 /* The jwt_t is left without an alg of its own: with one, libjwt 1.10 writes typ "JWT" whatever was set, and wants a key, which it would parse
  * anew for each token. *out: from malloc. */
 static enum err
-header_build(const struct key_set *set, const char *typ, char **out)
+header_build(const struct key_signing *signing, const char *typ, char **out)
 {
 	jwt_t *jwt = NULL;
 
 	if (jwt_new(&jwt) != 0)
 		return E_NOMEM;
-	*out = jwt_add_header(jwt, "alg", jws_alg_name(set->active_alg)) == 0 && jwt_add_header(jwt, "kid", set->active_kid) == 0 &&
+	*out = jwt_add_header(jwt, "alg", jws_alg_name(signing->alg)) == 0 && jwt_add_header(jwt, "kid", signing->kid) == 0 &&
 			jwt_add_header(jwt, "typ", typ) == 0
 		? jwt_get_headers_json(jwt, NULL) : NULL;
 	jwt_free(jwt);
@@ -88,7 +90,7 @@ header_build(const struct key_set *set, const char *typ, char **out)
 }
 
 static enum err
-header_add(struct kept *k, const struct key_set *set, const char *typ, struct buf *token)
+header_add(struct kept *k, const struct key_signing *signing, const char *typ, struct buf *token)
 {
 	char *json;
 	size_t start = token->n, n;
@@ -98,7 +100,7 @@ header_add(struct kept *k, const struct key_set *set, const char *typ, struct bu
 			buf_add(token, k->headers[i].text, k->headers[i].n);
 			return OK;
 		}
-	enum err err = header_build(set, typ, &json);
+	enum err err = header_build(signing, typ, &json);
 	if (err != OK)
 		return err;
 	base64url_add(token, json, strlen(json));
@@ -127,12 +129,12 @@ ecdsa_raw(const unsigned char *der, size_t der_n, unsigned char raw[2 * ES256_PA
 
 /* Ready to sign any number of digests with the key. */
 static EVP_PKEY_CTX *
-context_new(const struct key_set *set)
+context_new(const struct key_signing *signing)
 {
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(set->active_key, NULL);
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(signing->key, NULL);
 
 	if (ctx && EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_signature_md(ctx, sha256) == 1 &&
-		(set->active_alg != JWS_RS256 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1))
+		(signing->alg != JWS_RS256 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1))
 		return ctx;
 	EVP_PKEY_CTX_free(ctx);
 	return NULL;
@@ -140,11 +142,11 @@ context_new(const struct key_set *set)
 
 /* A context that has failed once is not asked again. */
 static enum err
-digest_sign(struct kept *k, const struct key_set *set, struct slice input, unsigned char *signature, size_t *n)
+digest_sign(struct kept *k, const struct key_signing *signing, struct slice input, unsigned char *signature, size_t *n)
 {
 	unsigned char digest[SHA256_BYTES];
 
-	if (EVP_Digest(input.p, input.n, digest, NULL, sha256, NULL) == 1 && (k->ctx || (k->ctx = context_new(set))) &&
+	if (EVP_Digest(input.p, input.n, digest, NULL, sha256, NULL) == 1 && (k->ctx || (k->ctx = context_new(signing))) &&
 		EVP_PKEY_sign(k->ctx, signature, n, digest, sizeof(digest)) == 1)
 		return OK;
 	EVP_PKEY_CTX_free(k->ctx);
@@ -154,13 +156,13 @@ digest_sign(struct kept *k, const struct key_set *set, struct slice input, unsig
 }
 
 static enum err
-sign(struct kept *k, const struct key_set *set, struct slice input, struct buf *token)
+sign(struct kept *k, const struct key_signing *signing, struct slice input, struct buf *token)
 {
 	unsigned char signature[SIGNATURE_BYTES_MAX], raw[2 * ES256_PART_BYTES];
 	size_t n = sizeof(signature);
-	enum err err = digest_sign(k, set, input, signature, &n);
+	enum err err = digest_sign(k, signing, input, signature, &n);
 
-	if (err == OK && set->active_alg == JWS_ES256) {
+	if (err == OK && signing->alg == JWS_ES256) {
 		err = ecdsa_raw(signature, n, raw);
 		memcpy(signature, raw, sizeof(raw));
 		n = sizeof(raw);
@@ -175,19 +177,20 @@ sign(struct kept *k, const struct key_set *set, struct slice input, struct buf *
 }
 
 enum err
-signer_mint(struct keys *k, const char *typ, struct slice claims, struct buf *token)
+signer_mint(struct keys *k, enum jws_alg alg, const char *typ, struct slice claims, struct buf *token)
 {
 	size_t start = token->n;
 
 	if (claims.n < 2 || claims.p[0] != '{' || claims.p[claims.n - 1] != '}')
 		return E_FORMAT;
 	const struct key_set *set = keys_acquire(k);
-	struct kept *kept = kept_of(set);
-	enum err err = kept ? header_add(kept, set, typ, token) : E_NOMEM;
+	const struct key_signing *signing = key_set_signing(set, alg);
+	struct kept *kept = kept_of(signing);
+	enum err err = kept ? header_add(kept, signing, typ, token) : E_NOMEM;
 	if (err == OK) {
 		buf_add_char(token, '.');
 		base64url_add(token, claims.p, claims.n);
-		err = buf_ok(token) ? sign(kept, set, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
+		err = buf_ok(token) ? sign(kept, signing, slice_of(token->p + start, token->n - start), token) : E_NOMEM;
 	}
 	if (err != OK && token->p)
 		token->p[token->n = start] = '\0'; /* half a token is none */

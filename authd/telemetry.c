@@ -69,22 +69,28 @@ print_keys(struct request *r, struct buf *out)
 {
 	static const char *const states[] = { [RECORD_KEY_NEXT] = "next", [RECORD_KEY_ACTIVE] = "active", [RECORD_KEY_RETIRED] = "retired" };
 	struct key_info keys[KEYS_DESCRIBED_MAX];
-	size_t n, counts[3] = { 0 };
-	int64_t now_s = request_now_s(r), active_at = 0;
+	static const enum jws_alg algs[KEYS_RINGS] = { JWS_RS256, JWS_ES256 };
+	size_t n, counts[KEYS_RINGS][3] = { 0 };
+	int64_t now_s = request_now_s(r), active_at[KEYS_RINGS] = { 0 };
 
 	if (keys_describe(r->app->keys, &r->arena, keys, &n) != OK)
 		return;
 	for (size_t i = 0; i < n; i++) {
-		counts[keys[i].state]++;
+		size_t ring = jws_alg_parse(keys[i].alg) == algs[1];
+		counts[ring][keys[i].state]++;
 		if (keys[i].state == RECORD_KEY_ACTIVE)
-			active_at = keys[i].active_at;
+			active_at[ring] = keys[i].active_at;
 	}
-	FAMILY(out, "gatehouse_signing_keys", "gauge", NULL, "Published signing keys by state.");
-	for (size_t i = 0; i < 3; i++)
-		openmetrics_uint(out, "gatehouse_signing_keys", "", LABEL("state", states[i]), counts[i]);
-	FAMILY(out, "gatehouse_signing_key_age_seconds", "gauge", "seconds", "Since when the active key signs.");
-	if (active_at)
-		openmetrics_fraction(out, "gatehouse_signing_key_age_seconds", "", NULL, now_s - active_at, 0);
+	FAMILY(out, "gatehouse_signing_keys", "gauge", NULL, "Published signing keys by algorithm and state.");
+	for (size_t ring = 0; ring < KEYS_RINGS; ring++)
+		for (size_t i = 0; i < 3; i++)
+			openmetrics_uint(out, "gatehouse_signing_keys", "",
+				(const struct openmetrics_label[]){ { "alg", slice_str(jws_alg_name(algs[ring])) }, { "state", slice_str(states[i]) }, { NULL, SLICE_NONE } },
+				counts[ring][i]);
+	FAMILY(out, "gatehouse_signing_key_age_seconds", "gauge", "seconds", "Since when the active key signs, by algorithm.");
+	for (size_t ring = 0; ring < KEYS_RINGS; ring++)
+		if (active_at[ring])
+			openmetrics_fraction(out, "gatehouse_signing_key_age_seconds", "", LABEL("alg", jws_alg_name(algs[ring])), now_s - active_at[ring], 0);
 }
 
 static void

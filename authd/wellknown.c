@@ -18,8 +18,12 @@ send_bytes(struct request *r, const char *content_type, struct slice cache_contr
 void
 wellknown_discovery(struct request *r, struct slice rest)
 {
+	const struct key_set *set = keys_acquire(r->app->keys);
+	bool es256 = r->generation->config->alg == JWS_ES256 || (set->algs & KEYS_ALG(JWS_ES256));
+
 	(void)rest;
-	send_bytes(r, "application/json", SLICE_LIT("public, max-age=300"), r->generation->discovery);
+	keys_release(r->app->keys, set);
+	send_bytes(r, "application/json", SLICE_LIT("public, max-age=300"), r->generation->discovery[es256]);
 }
 
 void

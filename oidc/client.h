@@ -2,7 +2,7 @@
 #ifndef OIDC_CLIENT_H
 #define OIDC_CLIENT_H
 
-#include "shared/slice.h"
+#include "oidc/jwk_set.h"
 
 /* A claim that a client's tokens carry beside the usual ones: a text, or something about the person. */
 enum client_claim_from { CLAIM_TEXT, CLAIM_SUB, CLAIM_USER_ID, CLAIM_CONNECTOR_ID, CLAIM_NAME, CLAIM_PREFERRED_USERNAME, CLAIM_EMAIL, CLAIM_GROUPS };
@@ -33,6 +33,7 @@ struct client {
 	size_t group_n;
 	const struct client_claim *claims;
 	size_t claim_n;
+	enum jws_alg signing_alg;  /* of its tokens; JWS_ALG_NONE: the issuer's */
 	bool plain_subject;        /* sub is "CONNECTOR:USER" instead of dex's encoding of both */
 	bool public;
 };

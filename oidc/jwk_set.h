@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 #include "shared/buf.h"
 
-#define JWK_SET_KEYS_MAX 64
+#define JWK_SET_KEYS_MAX 128
 #define JWK_KID_BYTES_MAX 128
 #define JWK_SET_BYTES_MAX (64u * 1024)
 

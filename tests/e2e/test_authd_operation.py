@@ -226,7 +226,7 @@ def test_usr1_is_harmless_and_usr2_rotates_the_signing_key(tmp_path):
         before = {k["kid"] for k in authd.get("/oidc/keys").json()["keys"]}
         authd.program.send_signal(signal.SIGUSR1)
         authd.program.send_signal(signal.SIGUSR2)
-        authd.wait_log("signing key rotated")
+        authd.wait_log("signing keys rotated")
         after = {k["kid"] for k in authd.get("/oidc/keys").json()["keys"]}
         assert before < after
         authd.verified(token, CLI)

@@ -65,7 +65,7 @@ def test_without_the_key_nothing_listens_and_the_public_doors_have_no_metrics(au
 
 def test_sign_ins_tokens_and_sessions_are_counted(authd):
     before = scrape(authd.telemetry)
-    assert before.get_one("gatehouse_build_info") == 1 and before.get_one("gatehouse_signing_keys", state="active") == 1
+    assert before.get_one("gatehouse_build_info") == 1 and before.get_one("gatehouse_signing_keys", alg="RS256", state="active") == 1
     assert 1 << 20 < before.get_one("process_resident_memory_bytes") < 1 << 28 and abs(before.get_one("process_start_time_seconds") - time.time()) < 60
     assert before.get_one("gatehouse_logins_total") == 0 and before.get_one("gatehouse_store_records", kind="session") == 0
     browser = authd.browser()

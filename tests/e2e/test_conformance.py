@@ -346,7 +346,7 @@ def test_oidcc_server_rotate_keys(tmp_path):
     with Authd(tmp_path) as authd:
         before = {k["kid"]: k for k in authd.get("/oidc/keys").json()["keys"]}
         authd.program.send_signal(signal.SIGUSR2)
-        authd.wait_log("signing key rotated")
+        authd.wait_log("signing keys rotated")
         after = {k["kid"]: k for k in authd.get("/oidc/keys").json()["keys"]}
         assert before.items() < after.items()
 

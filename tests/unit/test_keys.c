@@ -29,7 +29,7 @@ setup(void **state)
 	(void)state;
 	store_unit_begin();
 	store = store_unit_open();
-	options = (struct keys_options){ JWS_ES256, ROTATION_S, LIFETIME_S, &store_unit_clock.clock };
+	options = (struct keys_options){ JWS_ES256, 0, ROTATION_S, LIFETIME_S, &store_unit_clock.clock };
 	open_keys();
 	return 0;
 }
@@ -72,7 +72,7 @@ active_kid(void)
 	const struct key_set *set = keys_acquire(keys);
 	char *kid = kids[turn++ % 4];
 
-	snprintf(kid, sizeof(kids[0]), "%s", set->active_kid);
+	snprintf(kid, sizeof(kids[0]), "%s", set->signing[0].kid);
 	assert_non_null(jwk_set_find(&set->verify, slice_str(kid)));
 	keys_release(keys, set);
 	return kid;
@@ -107,9 +107,9 @@ the_first_key_signs_at_once_and_its_private_half_is_not_published(void **state)
 
 	assert_int_equal(json_array_size(all), 1);
 	assert_int_equal(set->verify.n, 1);
-	assert_int_equal(set->active_alg, JWS_ES256);
-	assert_int_equal(jwk_thumbprint(set->active_key, thumbprint), OK);
-	assert_string_equal(set->active_kid, thumbprint);
+	assert_int_equal(set->signing[0].alg, JWS_ES256);
+	assert_int_equal(jwk_thumbprint(set->signing[0].key, thumbprint), OK);
+	assert_string_equal(set->signing[0].kid, thumbprint);
 	assert_string_equal(json_string_value(json_object_get(key, "kid")), thumbprint);
 	assert_string_equal(json_string_value(json_object_get(key, "alg")), "ES256");
 	assert_string_equal(json_string_value(json_object_get(key, "use")), "sig");
@@ -132,8 +132,8 @@ an_rs256_key_has_2048_bits(void **state)
 	options.alg = JWS_RS256;
 	open_keys();
 	const struct key_set *set = keys_acquire(keys);
-	assert_int_equal(set->active_alg, JWS_RS256);
-	assert_int_equal(EVP_PKEY_get_bits(set->active_key), 2048);
+	assert_int_equal(set->signing[0].alg, JWS_RS256);
+	assert_int_equal(EVP_PKEY_get_bits(set->signing[0].key), 2048);
 	assert_null(memmem(set->jwks_json.p, set->jwks_json.n, "\"d\"", 3));
 	keys_release(keys, set);
 }
@@ -212,7 +212,7 @@ observe(void)
 	}
 	for (size_t i = 0; i < seen_n; i++) {
 		struct seen *s = &seen[i];
-		if (strcmp(s->kid, set->active_kid) == 0) {
+		if (strcmp(s->kid, set->signing[0].kid) == 0) {
 			if (!s->signed_last && i > 0)
 				assert_true(now - s->served_since >= KEYS_MAX_AGE_S);
 			s->signed_last = now;
@@ -237,7 +237,7 @@ the_guarantee_holds_over_ten_days_of_ticks_rotations_and_restarts(void **state)
 		observe();
 		seed = seed * 1664525 + 1013904223;
 		if ((seed >> 16) % 16 == 0) {
-			assert_int_equal(keys_rotate(keys), OK);
+			assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 			observe();
 		} else if ((seed >> 16) % 16 == 1) {
 			restart_after((seed >> 20) % 2000);
@@ -290,7 +290,7 @@ a_key_that_came_of_age_while_nobody_could_fetch_it_waits_once_more(void **state)
 	char first[64];
 
 	snprintf(first, sizeof(first), "%s", active_kid());
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	assert_int_equal(published(), 2);
 	restart_after(KEYS_PUBLISH_S + 5);
 	assert_string_equal(active_kid(), first);
@@ -311,10 +311,10 @@ rotating_now_publishes_now_and_signs_when_every_cache_has_it(void **state)
 
 	snprintf(first, sizeof(first), "%s", active_kid());
 	clock_fixed_advance(&store_unit_clock, 100);
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	assert_int_equal(published(), 2);
 	assert_string_equal(active_kid(), first);
-	assert_int_equal(keys_rotate(keys), OK); /* asked for twice: one new key */
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK); /* asked for twice: one new key */
 	assert_int_equal(published(), 2);
 	assert_int_equal(tick(), KEYS_PUBLISH_S);
 	clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
@@ -344,7 +344,7 @@ a_rotation_by_hand_brings_a_planned_one_forward(void **state)
 	tick();
 	assert_int_equal(published(), 2);
 	clock_fixed_advance(&store_unit_clock, 10);
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	assert_int_equal(published(), 2);
 	assert_int_equal(tick(), KEYS_PUBLISH_S - 10);
 	assert_string_equal(active_kid(), first);
@@ -359,7 +359,7 @@ another_algorithm_takes_over_like_any_rotation(void **state)
 
 	snprintf(first, sizeof(first), "%s", active_kid());
 	/* A key of the old algorithm that waits is of no use any more. */
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	rs256.alg = JWS_RS256;
 	keys_reconfigure(keys, &rs256);
 	tick();
@@ -368,7 +368,7 @@ another_algorithm_takes_over_like_any_rotation(void **state)
 	clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 	tick();
 	const struct key_set *set = keys_acquire(keys);
-	assert_int_equal(set->active_alg, JWS_RS256);
+	assert_int_equal(set->signing[0].alg, JWS_RS256);
 	assert_int_equal(set->verify.n, 2);
 	assert_non_null(memmem(set->jwks_json.p, set->jwks_json.n, "\"ES256\"", 7));
 	assert_non_null(memmem(set->jwks_json.p, set->jwks_json.n, "\"RS256\"", 7));
@@ -377,7 +377,7 @@ another_algorithm_takes_over_like_any_rotation(void **state)
 	options = rs256;
 	restart_after(1);
 	set = keys_acquire(keys);
-	assert_int_equal(set->active_alg, JWS_RS256);
+	assert_int_equal(set->signing[0].alg, JWS_RS256);
 	keys_release(keys, set);
 }
 
@@ -393,7 +393,7 @@ a_shorter_lifetime_of_tokens_does_not_cut_the_ones_that_are_out(void **state)
 	keys_reconfigure(keys, &shorter);
 	options = shorter;
 	restart_after(1); /* also when the configuration changed in between */
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 	tick();
 	assert_string_not_equal(active_kid(), first);
@@ -416,7 +416,7 @@ a_longer_lifetime_counts_from_the_moment_it_is_configured(void **state)
 	longer.token_lifetime_max_s = 2 * LIFETIME_S;
 	keys_reconfigure(keys, &longer);
 	keys_reconfigure(keys, &options); /* and back, before anything was due */
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 	tick();
 	clock_fixed_advance(&store_unit_clock, 2 * LIFETIME_S);
@@ -436,15 +436,15 @@ a_set_in_hand_stays_whole_through_rotations(void **state)
 
 	snprintf(json, sizeof(json), "%.*s", SLICE_FMT(old->jwks_json));
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(keys_rotate(keys), OK);
+		assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 		clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 		tick();
 		clock_fixed_advance(&store_unit_clock, LIFETIME_S + 60);
 		tick();
 	}
 	assert_string_equal(json, old->jwks_json.p);
-	assert_non_null(jwk_set_find(&old->verify, slice_str(old->active_kid)));
-	assert_false(is_published(old->active_kid));
+	assert_non_null(jwk_set_find(&old->verify, slice_str(old->signing[0].kid)));
+	assert_false(is_published(old->signing[0].kid));
 	keys_release(keys, old);
 }
 
@@ -511,7 +511,7 @@ a_store_that_cannot_write_leaves_the_old_key_signing(void **state)
 	signal(SIGXFSZ, SIG_IGN);
 	file_size_limit(0);
 	clock_fixed_advance(&store_unit_clock, ROTATION_S);
-	enum err ticked = keys_tick(keys, &next_s), rotated = keys_rotate(keys);
+	enum err ticked = keys_tick(keys, &next_s), rotated = keys_rotate(keys, JWS_ALG_NONE);
 	file_size_limit(RLIM_INFINITY);
 	assert_int_equal(ticked, E_SYSTEM);
 	assert_in_range(next_s, 1, 60);
@@ -519,7 +519,7 @@ a_store_that_cannot_write_leaves_the_old_key_signing(void **state)
 	assert_string_equal(active_kid(), first);
 	assert_int_equal(published(), 1); /* what is not durable is not shown */
 	buf_init(&token, 0);
-	assert_int_equal(signer_mint(keys, "JWT", SLICE_LIT("{}"), &token), OK);
+	assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT("{}"), &token), OK);
 	buf_fini(&token);
 	tick();
 	assert_int_equal(published(), 2);
@@ -542,7 +542,7 @@ minter_main(void *arg)
 	buf_init(&token, 0);
 	while (!atomic_load(&m->stop) || m->minted == 0) {
 		buf_reset(&token);
-		enum err e = signer_mint(keys, "JWT", SLICE_LIT("{\"sub\":\"x\"}"), &token);
+		enum err e = signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT("{\"sub\":\"x\"}"), &token);
 		if (e != OK)
 			m->err = e;
 		m->minted++;
@@ -564,7 +564,7 @@ minting_goes_on_through_rotations(void **state)
 		assert_int_equal(pthread_create(&threads[i], NULL, minter_main, &m[i]), 0);
 	}
 	for (int i = 0; i < 20; i++) {
-		assert_int_equal(keys_rotate(keys), OK);
+		assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 		clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 		tick();
 	}

@@ -14,7 +14,7 @@ static int
 setup_with(enum jws_alg alg)
 {
 	char why[256];
-	struct keys_options o = { alg, 86400, 3600, &store_unit_clock.clock };
+	struct keys_options o = { alg, 0, 86400, 3600, &store_unit_clock.clock };
 
 	store_unit_begin();
 	store = store_unit_open();
@@ -69,7 +69,7 @@ assert_verifies(const char *alg, const char *typ, const char *claims)
 
 	assert_int_equal(jws_split(buf_slice(&token), 64 * 1024, &jws), JWS_OK);
 	assert_string_equal(jws_alg_name(jws.alg), alg);
-	assert_true(slice_eq_str(jws.kid, set->active_kid));
+	assert_true(slice_eq_str(jws.kid, set->signing[0].kid));
 	assert_true(slice_eq_str(jws.typ, typ));
 	assert_int_equal(jws_verify(&jws, &set->verify), JWS_OK);
 	decode(jws.header_b64, header);
@@ -85,12 +85,12 @@ assert_verifies(const char *alg, const char *typ, const char *claims)
 	BIO *out = BIO_new(BIO_s_mem());
 	char *pem;
 	jwt_t *jwt = NULL;
-	assert_int_equal(PEM_write_bio_PUBKEY(out, set->active_key), 1);
+	assert_int_equal(PEM_write_bio_PUBKEY(out, set->signing[0].key), 1);
 	long n = BIO_get_mem_data(out, &pem);
 	if (strcmp(typ, "JWT") == 0) { /* it refuses every other typ */
 		assert_int_equal(jwt_decode(&jwt, token.p, (unsigned char *)pem, (int)n), 0);
 		assert_string_equal(jwt_get_header(jwt, "alg"), alg);
-		assert_string_equal(jwt_get_header(jwt, "kid"), set->active_kid);
+		assert_string_equal(jwt_get_header(jwt, "kid"), set->signing[0].kid);
 		jwt_free(jwt);
 	}
 	BIO_free(out);
@@ -101,7 +101,7 @@ static void
 an_rs256_token_verifies_everywhere(void **state)
 {
 	(void)state;
-	assert_int_equal(signer_mint(keys, "JWT", SLICE_LIT(CLAIMS), &token), OK);
+	assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT(CLAIMS), &token), OK);
 	assert_verifies("RS256", "JWT", CLAIMS);
 }
 
@@ -112,7 +112,7 @@ an_es256_token_verifies_everywhere_each_time(void **state)
 	/* r and s are 32 bytes each, also the one in 128 of them that begins with a zero byte. */
 	for (int i = 0; i < 300; i++) {
 		buf_reset(&token);
-		assert_int_equal(signer_mint(keys, "JWT", SLICE_LIT(CLAIMS), &token), OK);
+		assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT(CLAIMS), &token), OK);
 		struct slice rest = buf_slice(&token);
 		slice_cut(&rest, '.');
 		slice_cut(&rest, '.');
@@ -125,7 +125,7 @@ static void
 typ_says_what_the_token_is_for(void **state)
 {
 	(void)state;
-	assert_int_equal(signer_mint(keys, "at+jwt", SLICE_LIT("{\"a\":1}"), &token), OK);
+	assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "at+jwt", SLICE_LIT("{\"a\":1}"), &token), OK);
 	assert_verifies("ES256", "at+jwt", "{\"a\":1}");
 }
 
@@ -134,7 +134,7 @@ a_token_is_appended_to_what_is_there(void **state)
 {
 	(void)state;
 	buf_add_str(&token, "{\"id_token\":\"");
-	assert_int_equal(signer_mint(keys, "JWT", SLICE_LIT("{}"), &token), OK);
+	assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT("{}"), &token), OK);
 	assert_memory_equal(token.p, "{\"id_token\":\"ey", 15);
 	buf_consume(&token, 13);
 	assert_verifies("ES256", "JWT", "{}");
@@ -150,7 +150,7 @@ long_claims_are_minted_whole(void **state)
 	for (int i = 1; i < 1000; i++)
 		n += (size_t)snprintf(claims + n, sizeof(claims) - n, ",\"%015d\"", i);
 	n += (size_t)snprintf(claims + n, sizeof(claims) - n, "]}");
-	assert_int_equal(signer_mint(keys, "JWT", slice_of(claims, n), &token), OK);
+	assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", slice_of(claims, n), &token), OK);
 	assert_verifies("ES256", "JWT", claims);
 }
 
@@ -173,11 +173,11 @@ what_are_no_claims_is_refused(void **state)
 
 	buf_add_str(&token, "before");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		if (signer_mint(keys, "JWT", bad[i], &token) != E_FORMAT)
+		if (signer_mint(keys, JWS_ALG_NONE, "JWT", bad[i], &token) != E_FORMAT)
 			fail_msg("row %zu", i);
 		assert_string_equal(token.p, "before");
 	}
-	assert_int_equal(signer_mint(keys, "JWT", SLICE_NONE, &token), E_FORMAT);
+	assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_NONE, &token), E_FORMAT);
 }
 
 /* Threads keep what they sign with: one that has signed with one key signs with the next one after a rotation, of whatever algorithm. */
@@ -193,24 +193,24 @@ what_a_thread_keeps_is_of_the_key_that_signs_now(void **state)
 	for (int i = 0; i < 3; i++) {
 		keys = first;
 		buf_reset(&token);
-		assert_int_equal(signer_mint(keys, "JWT", SLICE_LIT(CLAIMS), &token), OK);
+		assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT(CLAIMS), &token), OK);
 		assert_verifies("ES256", "JWT", CLAIMS);
-		assert_int_equal(keys_rotate(keys), OK);
+		assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 		clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 		assert_int_equal(keys_tick(keys, &next_s), OK);
 		buf_reset(&token);
-		assert_int_equal(signer_mint(keys, "at+jwt", SLICE_LIT(CLAIMS), &token), OK);
+		assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "at+jwt", SLICE_LIT(CLAIMS), &token), OK);
 		assert_verifies("ES256", "at+jwt", CLAIMS);
 	}
 	keys_close(first);
 	assert_int_equal(keys_open(store, &o, &second, why, sizeof(why)), OK);
 	keys = second;
-	assert_int_equal(keys_rotate(keys), OK);
+	assert_int_equal(keys_rotate(keys, JWS_ALG_NONE), OK);
 	clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
 	assert_int_equal(keys_tick(keys, &next_s), OK);
 	for (int i = 0; i < 2; i++) {
 		buf_reset(&token);
-		assert_int_equal(signer_mint(keys, "JWT", SLICE_LIT(CLAIMS), &token), OK);
+		assert_int_equal(signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT(CLAIMS), &token), OK);
 		assert_verifies("RS256", "JWT", CLAIMS);
 	}
 }
@@ -223,7 +223,7 @@ a_buffer_that_is_too_small_is_no_memory(void **state)
 
 	for (size_t max = 1; max < 300; max += 50) {
 		buf_init(&small, max);
-		enum err e = signer_mint(keys, "JWT", SLICE_LIT(CLAIMS), &small);
+		enum err e = signer_mint(keys, JWS_ALG_NONE, "JWT", SLICE_LIT(CLAIMS), &small);
 		assert_int_equal(e, E_NOMEM);
 		buf_fini(&small);
 	}

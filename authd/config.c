@@ -136,6 +136,7 @@ ITEMS(client_table, config_file_client,
 	ROW("allowedConnectors", CONFIG_STRING_LIST, config_file_client, allowed_connectors, PLAIN),
 	ROW("grantTypes", CONFIG_STRING_LIST, config_file_client, grant_types, PLAIN),
 	ROW("groups", CONFIG_STRING_LIST, config_file_client, groups, PLAIN),
+	ROW("idTokenSignedResponseAlg", CONFIG_STRING, config_file_client, signing_alg, PLAIN),
 	ROW("subject", CONFIG_ENUM, config_file_client, subject, PLAIN, .fallback = "encoded", .words = subjects),
 	ROW("claims", CONFIG_BLOCK_LIST, config_file_client, claims, PLAIN, .table = &client_claim_table, .max = 32),
 	BLOCK("expiry", client_expiry_table, PLAIN));

@@ -178,18 +178,33 @@ check_claims(const struct config_check *k, size_t i, const struct config_file_cl
 	return e;
 }
 
+/* By the name that clients register it under (OpenID Connect Dynamic Client Registration 1.0 section 2: id_token_signed_response_alg). */
+static enum err
+check_alg(const struct config_check *k, size_t i, const char *name, enum jws_alg *alg)
+{
+	static const char *const words[] = { "RS256", "ES256" };
+
+	*alg = name ? jws_alg_parse(slice_str(name)) : JWS_ALG_NONE;
+	if (name && *name && *alg != JWS_RS256 && *alg != JWS_ES256)
+		return refuse_word(k, KEY("staticClients[%zu].idTokenSignedResponseAlg", i), words, 2, name);
+	return OK;
+}
+
 enum err
 authd_config_check_client_settings(const struct config_check *k, size_t i, const struct config_file_client *from, struct client *to)
 {
 	for (size_t j = 0; j < from->groups.n; j++)
 		if (!*from->groups.items[j])
 			return authd_config_refuse(k, KEY("staticClients[%zu].groups[%zu]", i, j), "expected the name of a group, with * for any characters");
+	enum err e = check_alg(k, i, from->signing_alg, &to->signing_alg);
+	if (e != OK)
+		return e;
 	to->groups = from->groups.items;
 	to->group_n = from->groups.n;
 	to->plain_subject = from->subject == 1;
 	to->id_tokens_s = from->id_tokens_ms / 1000;
 	to->refresh_absolute_s = from->refresh_absolute_ms / 1000;
 	to->refresh_idle_s = from->refresh_idle_ms / 1000;
-	enum err e = authd_config_check_lifetime(k, KEY("staticClients[%zu].expiry.idTokens", i), from->id_tokens_ms);
+	e = authd_config_check_lifetime(k, KEY("staticClients[%zu].expiry.idTokens", i), from->id_tokens_ms);
 	return e == OK ? check_claims(k, i, from, to) : e;
 }

@@ -16,7 +16,7 @@ struct config_file_claim {
 	int line;
 };
 struct config_file_client {
-	const char *id, *id_env, *secret, *secret_env, *name, *logo_url, *backchannel_logout_uri;
+	const char *id, *id_env, *secret, *secret_env, *name, *logo_url, *backchannel_logout_uri, *signing_alg;
 	bool backchannel_session_required; /* asks for nothing: a logout token always says which session */
 	struct config_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris, grant_types;
 	unsigned grants;

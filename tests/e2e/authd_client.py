@@ -121,13 +121,14 @@ class Authd:
     def userinfo(self, access_token):
         return self.get("/oidc/userinfo", headers={"Authorization": f"Bearer {access_token}"})
 
-    def verified(self, token, audience, typ="JWT"):
+    def verified(self, token, audience, typ="JWT", alg="RS256"):
         """The claims of a token whose signature, times, issuer and audience are right."""
         header = jwt.get_unverified_header(token)
-        assert header["typ"] == typ and header["alg"] == "RS256"
+        assert header["typ"] == typ and header["alg"] == alg
         (key,) = [k for k in self.get("/oidc/keys").json()["keys"] if k["kid"] == header["kid"]]
-        public = jwt.algorithms.RSAAlgorithm.from_jwk(json.dumps(key))
-        return jwt.decode(token, public, ["RS256"], audience=audience, issuer=self.issuer, options={"require": ["exp", "iat", "sub"]})
+        assert key["alg"] == alg
+        public = jwt.get_algorithm_by_name(alg).from_jwk(json.dumps(key))
+        return jwt.decode(token, public, [alg], audience=audience, issuer=self.issuer, options={"require": ["exp", "iat", "sub"]})
 
     def over_socket(self, method, path, headers=None, body=None):
         """(status, headers, body) over the unix socket."""

@@ -122,6 +122,11 @@ protocol_settings_are_checked(void **state)
 			"urn:ietf:params:oauth:grant-type:device_code, password, client_credentials, urn:ietf:params:oauth:grant-type:token-exchange or implicit, found \"code\"" },
 		{ CLIENT(", groups: ['']"), ":6: staticClients[0].groups[0]: expected the name of a group" },
 		{ CLIENT(", subject: mail"), ":6: staticClients[0].subject: expected encoded or plain, found \"mail\"" },
+		{ CLIENT(", idTokenSignedResponseAlg: HS256"), ":6: staticClients[0].idTokenSignedResponseAlg: expected RS256 or ES256, found \"HS256\"" },
+		{ CLIENT(", idTokenSignedResponseAlg: none"), ":6: staticClients[0].idTokenSignedResponseAlg: expected RS256 or ES256, found \"none\"" },
+		{ CLIENT(", idTokenSignedResponseAlg: ES384"), ":6: staticClients[0].idTokenSignedResponseAlg: expected RS256 or ES256, found \"ES384\"" },
+		{ CLIENT(", idTokenSignedResponseAlg: [ES256]"), ":6: staticClients[0].idTokenSignedResponseAlg: expected a text" },
+		{ CLIENT(", idTokenSignedResponseAlgs: ES256"), ":6: staticClients[0].idTokenSignedResponseAlgs: expected a known key (the nearest is \"idTokenSignedResponseAlg\")" },
 		{ CLIENT(", claims: [{name: a}]"), ":6: staticClients[0].claims[0]: expected either value or from beside the name, found neither" },
 		{ CLIENT(", claims: [{name: a, value: b, from: email}]"), ":6: staticClients[0].claims[0]: expected either value or from beside the name, found both" },
 		{ CLIENT(", claims: [{name: groups, value: b}]"), ":6: staticClients[0].claims[0].name: \"groups\" is a claim that authd sets itself" },
@@ -316,7 +321,7 @@ what_is_set_for_one_client_alone_is_taken_over(void **state)
 {
 	(void)state;
 	struct authd_config *c = config_unit_load_ok(CLIENT(
-		", grantTypes: [refresh_token, 'urn:ietf:params:oauth:grant-type:device_code'], groups: ['acme:*', ops], subject: plain, "
+		", grantTypes: [refresh_token, 'urn:ietf:params:oauth:grant-type:device_code'], groups: ['acme:*', ops], subject: plain, idTokenSignedResponseAlg: ES256, "
 		"claims: [{name: tenant, value: acme}, {name: login, from: preferred_username}], "
 		"expiry: {idTokens: 30h, refreshTokens: {absoluteLifetime: 2h, validIfNotUsedFor: 1h}}}\n- {id: b, secret: x, name: B"));
 	const struct client *a = &c->clients[0], *b = &c->clients[1];
@@ -325,6 +330,8 @@ what_is_set_for_one_client_alone_is_taken_over(void **state)
 	assert_int_equal(a->group_n, 2);
 	assert_string_equal(a->groups[0], "acme:*");
 	assert_true(a->plain_subject);
+	assert_int_equal(a->signing_alg, JWS_ES256);
+	assert_int_equal(b->signing_alg, JWS_ALG_NONE);
 	assert_int_equal(a->claim_n, 2);
 	assert_string_equal(a->claims[0].name, "tenant");
 	assert_string_equal(a->claims[0].text, "acme");

@@ -186,7 +186,7 @@ what_a_thread_keeps_is_of_the_key_that_signs_now(void **state)
 {
 	(void)state;
 	struct keys *first = keys, *second;
-	struct keys_options o = { JWS_RS256, 86400, 3600, &store_unit_clock.clock };
+	struct keys_options o = { JWS_RS256, 0, 86400, 3600, &store_unit_clock.clock };
 	char why[256];
 	int64_t next_s;
 

@@ -126,15 +126,27 @@ program_pid() {
 	[ -n "$started" ] && [ "$(process_start_time "$pid")" = "$started" ] && printf '%s\n' "$pid"
 }
 
+# process_ends PID SECONDS : waits until a process has ended, whoever its parent is; fails if it goes on.
+process_ends() {
+	/usr/bin/python3 - "$1" "$2" <<-'PYTHON'
+		import os, select, sys
+		try:
+		    fd = os.pidfd_open(int(sys.argv[1]))
+		except ProcessLookupError:
+		    sys.exit(0)
+		sys.exit(not select.select([fd], [], [], int(sys.argv[2]))[0])
+	PYTHON
+}
+
 # program_stop FOLDER NAME [SIGNAL] : ends a program that we started: TERM, then KILL after 10 s. Nothing happens if it is gone.
 program_stop() {
-	local pid deadline=$((SECONDS + 10))
+	local pid
 	if pid=$(program_pid "$1" "$2"); then
 		kill "-${3:-TERM}" "$pid" 2>/dev/null || true
-		while program_pid "$1" "$2" >/dev/null; do
-			[ "$SECONDS" -lt "$deadline" ] || kill -KILL "$pid" 2>/dev/null || true
-			sleep 0.02
-		done
+		if ! process_ends "$pid" 10 && program_pid "$1" "$2" >/dev/null; then
+			kill -KILL "$pid" 2>/dev/null || true
+			process_ends "$pid" 10
+		fi
 	fi
 	rm -f "$1/run/$2.pid"
 }

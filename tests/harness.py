@@ -1,6 +1,6 @@
 """The programs as tests run them: authd and proxyd from build/ (or GATEHOUSE_BUILD) in a folder of their own, on free ports, and
-people who sign in as a browser would. Nothing here sleeps: programs report READY=1 to the notification socket they get
-from us, as they do to systemd."""
+people who sign in as a browser would. Programs report READY=1 to the notification socket they get from us, as they do to
+systemd; what else happens is read from their logs (tests/waiting.py)."""
 import base64
 import contextlib
 import hashlib
@@ -11,6 +11,7 @@ import pathlib
 import random
 import re
 import secrets
+import select
 import signal
 import socket
 import ssl
@@ -21,6 +22,8 @@ import urllib.parse
 import bcrypt
 import requests
 import yaml
+
+from waiting import wait_file, wait_lines
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("GATEHOUSE_BUILD", ROOT / "build"))
@@ -39,6 +42,11 @@ def free_ports(n):
             if port not in ports:
                 ports.append(port)
     return ports
+
+
+def free_port():
+    """Where a program can report what it bound, ask it for port 0 instead."""
+    return free_ports(1)[0]
 
 
 def part(name):
@@ -115,18 +123,19 @@ class Program:
     def wait_state(self, wanted, timeout_s=START_S):
         """Waits for a message with that line of sd_notify(3), and returns it."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            self.notify.settimeout(0.1)
-            try:
-                message = self.notify.recv(4096).decode()
-                if wanted in message.splitlines():
-                    return message
-            except TimeoutError:
-                pass
-            if self.process.poll() is not None:
-                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.log_tail()}")
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name} never said {wanted}:\n{self.log_tail()}")
+        assert self.process.returncode is None, f"{self.name} has ended:\n{self.log_tail()}"
+        ending = os.pidfd_open(self.process.pid)
+        try:
+            while ready := select.select([self.notify, ending], [], [], max(0, deadline - time.monotonic()))[0]:
+                if self.notify in ready:
+                    message = self.notify.recv(4096).decode()
+                    if wanted in message.splitlines():
+                        return message
+                elif self.process.poll() is not None:
+                    raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.log_tail()}")
+        finally:
+            os.close(ending)
+        raise AssertionError(f"{self.name} never said {wanted}:\n{self.log_tail()}")
 
     def _forget_states(self):
         self.notify.setblocking(False)
@@ -160,6 +169,18 @@ class Program:
             self.stop()
         finally:
             self.notify.close()
+
+    def mark(self):
+        """Where the log ends now, for wait_log(after=) and wait_lines(after=)."""
+        return self.log_file.stat().st_size
+
+    def wait_log(self, text, after=0):
+        """Until the log has the text."""
+        return wait_file(self.log_file, lambda log: text in log, text, after)
+
+    def wait_lines(self, wanted, what, n=1, after=0):
+        """The log's lines (JSON objects) for which wanted(line) is true, once there are n."""
+        return wait_lines(self.log_file, wanted, what, n, after)
 
     def log_tail(self, lines=40):
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])

@@ -15,7 +15,7 @@ class Load:
     def __init__(self, gateway, path, headers, clients=50, status=200):
         self.gateway, self.path, self.headers, self.status = gateway, path, headers, status
         self.context = ssl.create_default_context(cafile=gateway.ca)
-        self.stop, self.lock = threading.Event(), threading.Lock()
+        self.stop, self.changed = threading.Event(), threading.Condition()
         self.sent, self.failed, self.slowest_s = 0, [], 0.0
         self.clients = [threading.Thread(target=self._client) for _ in range(clients)]
         self.started = threading.Semaphore(0)
@@ -34,15 +34,14 @@ class Load:
         assert not any(client.is_alive() for client in self.clients), "a request never ended"
 
     def count(self):
-        with self.lock:
+        with self.changed:
             return self.sent, len(self.failed)
 
     def wait_sent(self, more, timeout_s=60):
         """Until so many more requests have been answered."""
-        goal, deadline = self.count()[0] + more, time.monotonic() + timeout_s
-        while self.count()[0] < goal:
-            assert time.monotonic() < deadline, f"the gateway stands still: {self.failed[-3:]}"
-            self.stop.wait(0.01)
+        with self.changed:
+            goal = self.sent + more
+            assert self.changed.wait_for(lambda: self.sent >= goal, timeout_s), f"the gateway stands still: {self.failed[-3:]}"
 
     def _client(self):
         connection, first = None, True
@@ -61,15 +60,16 @@ class Load:
                 wrong = f"{type(e).__name__}: {e}"
                 connection.close()
                 connection = None
-            with self.lock:
+            with self.changed:
                 self.sent += wrong is None
                 self.slowest_s = max(self.slowest_s, time.monotonic() - started)
                 if wrong:
                     self.failed.append(wrong)
+                self.changed.notify_all()
             if first:
                 self.started.release()
                 first = False
             if wrong:
-                self.stop.wait(0.02)
+                self.stop.wait(0.02)  # as a client that tries again
         if connection:
             connection.close()

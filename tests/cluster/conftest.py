@@ -4,11 +4,12 @@ import os
 import pathlib
 import secrets
 import subprocess
-import time
 
 import harness
 import pytest
 import requests
+
+from waiting import wait_file
 
 ALICE = "alice@example.com"  # in demo-admins
 MALLORY = "mallory@example.com"  # signed in, in no group
@@ -54,13 +55,8 @@ class Cluster:
         order of completion, so a request of our own, made now, closes the list."""
         end = "end-" + secrets.token_hex(8)
         assert self.admin.get(f"{self.url}/version", params={"mark": end}, timeout=10).status_code == 200
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            lines = self.audit_log.read_text().splitlines()
-            if any(end in line for line in lines):
-                return [json.loads(line) for line in lines if mark in line]
-            time.sleep(0.02)
-        raise AssertionError("the apiserver did not write its audit log")
+        log = wait_file(self.audit_log, lambda text: text if end in text else None, end)
+        return [json.loads(line) for line in log.splitlines() if mark in line]
 
 
 @pytest.fixture(scope="session")

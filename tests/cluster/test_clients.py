@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import harness
 import pytest
@@ -33,21 +32,11 @@ class Log:
     """What the gateway has logged since now."""
 
     def __init__(self, gateway):
-        self.file = gateway.proxyd.log_file
-        self.mark = self.file.stat().st_size
-
-    def requests(self):
-        with open(self.file, encoding="utf-8") as log:
-            log.seek(self.mark)
-            lines = [json.loads(line) for line in log if line.endswith("\n")]
-        return [line for line in lines if line["msg"] == "request"]
+        self.proxyd, self.mark = gateway.proxyd, gateway.proxyd.mark()
 
     def wait(self, n, wanted):
         """n requests' lines that are wanted: they are written once a request, or both sides of a tunnel, have ended."""
-        deadline = time.monotonic() + 10
-        while len(lines := [line for line in self.requests() if wanted(line)]) < n:
-            assert time.monotonic() < deadline, f"{len(lines)} lines, {n} wanted: {lines[-5:]}"
-            time.sleep(0.02)
+        lines = self.proxyd.wait_lines(lambda line: line["msg"] == "request" and wanted(line), "requests", n, self.mark)
         assert len(lines) == n
         return lines
 

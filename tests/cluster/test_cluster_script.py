@@ -1,9 +1,9 @@
 """scripts/cluster: what it starts it finds again, and stops, and nothing else."""
 import pathlib
 import subprocess
-import time
 
 import harness
+from waiting import wait_end
 
 CLUSTER = harness.ROOT / "scripts/cluster"
 
@@ -30,10 +30,8 @@ def test_up_again_changes_nothing_and_what_it_started_ends_with_the_process_it_w
             assert pids(folder) == first and (folder / "admin.kubeconfig").read_text() == kubeconfig
         finally:
             owner.stdin.close()
-    deadline = time.monotonic() + 20
-    while any(map(alive, first.values())):
-        assert time.monotonic() < deadline, "the cluster outlived its owner"
-        time.sleep(0.05)
+    for pid in first.values():
+        wait_end(pid)
 
 
 def test_a_pid_file_of_a_process_that_is_not_ours_stops_nobody(tmp_path):

@@ -37,8 +37,7 @@ class Client:
         self.version, self.alice, self.folder = version, alice, folder
         self.program = OLDER.get(version, alice.cluster.env["KUBECTL"])
         self.arguments = [self.program, "--kubeconfig", alice.kubeconfig, "--cache-dir", str(folder / "cache")]
-        self.log = alice.gateway.proxyd.log_file
-        self.mark = self.log.stat().st_size
+        self.mark = alice.gateway.proxyd.mark()
 
     def run(self, *args, check=True, env=None, **more):
         for _ in range(5):
@@ -82,16 +81,12 @@ class Client:
 
     def ways(self, subresource):
         """ "ws", "spdy" or both: what the gateway has tunnelled for this client."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with open(self.log, encoding="utf-8") as log:
-                log.seek(self.mark)
-                events = [json.loads(line) for line in log if line.endswith("\n")]
-            methods = [e["method"] for e in events if e.get("status") == 101 and e["path"].endswith("/" + subresource)]
-            if len(methods) >= len(BOTH_WAYS):
-                return " ".join(word for method, word in (("GET", "ws"), ("POST", "spdy")) if method in methods)
-            time.sleep(0.02)
-        raise AssertionError(f"tunnels of {subresource}: {methods}")
+        def ours(line):
+            return line.get("path", "").endswith("/" + subresource) and line.get("status") == 101
+
+        lines = self.alice.gateway.proxyd.wait_lines(ours, f"tunnels of {subresource}", len(BOTH_WAYS), self.mark)
+        methods = {line["method"] for line in lines}
+        return " ".join(word for method, word in (("GET", "ws"), ("POST", "spdy")) if method in methods)
 
     def object_name(self, what):
         return f"{what}-{self.version.replace('.', '-')}"

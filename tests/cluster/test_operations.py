@@ -6,7 +6,9 @@ import time
 
 import harness
 import pytest
+
 from load import Load
+from waiting import wait_end
 
 ALICE = "alice@example.com"
 PODS = "/api/v1/namespaces/demo/pods"
@@ -43,15 +45,12 @@ def children(gateway, wanted):
     return found
 
 
-def wait_children(gateway, wanted, n, without):
-    """Until there are n such children and the killed one is not among them."""
-    deadline = time.monotonic() + 15
-    while True:
-        now = children(gateway, wanted)
-        if len(now) == n and without not in now:
-            return
-        assert time.monotonic() < deadline, f"{wanted}: {now}\n{gateway.proxyd.log_tail()}"
-        time.sleep(0.02)
+def kill(gateway, wanted, pid):
+    """Until another one has been started in its place."""
+    mark = gateway.proxyd.mark()
+    os.kill(pid, signal.SIGKILL)
+    gateway.proxyd.wait_lines(lambda line: line["msg"] == "child started" and line["child"] == wanted, f"another {wanted}", after=mark)
+    wait_end(pid)
 
 
 def test_100_reloads_under_load_fail_no_request(gateway, bearer):
@@ -67,12 +66,9 @@ def test_a_configuration_with_a_mistake_changes_nothing_under_load(gateway, bear
     workers = sorted(children(gateway, "worker"))
     with Load(gateway, PODS, bearer, 10) as load:
         gateway.proxyd.write_config(good | {"wrokers": 3})
-        before = gateway.proxyd.log_file.stat().st_size
+        mark = gateway.proxyd.mark()
         gateway.proxyd.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
-        while "wrokers" not in gateway.proxyd.log_file.read_bytes()[before:].decode():
-            assert time.monotonic() < deadline, gateway.proxyd.log_tail()
-            time.sleep(0.02)
+        gateway.proxyd.wait_log("wrokers", after=mark)
         load.wait_sent(100)
         assert sorted(children(gateway, "worker")) == workers
         gateway.proxyd.write_config(good)
@@ -87,8 +83,7 @@ def test_each_worker_killed_under_load_is_replaced_and_costs_only_its_own_reques
     with Load(gateway, PODS, bearer, CLIENTS) as load:
         for pid in workers:
             failed = load.count()[1]
-            os.kill(pid, signal.SIGKILL)
-            wait_children(gateway, "worker", 2, without=pid)
+            kill(gateway, "worker", pid)
             load.wait_sent(4 * CLIENTS)
             # one request at most per connection, and those of the other worker go on
             assert load.count()[1] - failed <= CLIENTS
@@ -101,8 +96,7 @@ def test_each_worker_killed_under_load_is_replaced_and_costs_only_its_own_reques
 def test_the_keeper_killed_under_load_is_replaced_and_costs_nothing(gateway, bearer):
     (keeper,) = children(gateway, "keeper")
     with Load(gateway, PODS, bearer, CLIENTS) as load:
-        os.kill(keeper, signal.SIGKILL)
-        wait_children(gateway, "keeper", 1, without=keeper)
+        kill(gateway, "keeper", keeper)
         load.wait_sent(4 * CLIENTS)
     assert load.failed == []
 

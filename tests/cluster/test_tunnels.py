@@ -1,7 +1,6 @@
 """exec, cp, attach, port-forward and logs -f with kubectl's own two ways of upgrading a connection: WebSocket and SPDY/3.1."""
 import contextlib
 import hashlib
-import json
 import os
 import pty
 import re
@@ -27,7 +26,7 @@ class Way:
     def __init__(self, alice, name):
         self.alice, self.name, self.env = alice, name, SPDY if name == "spdy" else WEBSOCKET
         self.method = "POST" if name == "spdy" else "GET"
-        self.mark = alice.gateway.proxyd.log_file.stat().st_size
+        self.mark = alice.gateway.proxyd.mark()
 
     def kubectl(self, *args, **more):
         return self.alice.kubectl(*args, env=self.env, **more)
@@ -38,16 +37,10 @@ class Way:
 
     def lines(self, subresource, n=1):
         """The access lines of tunnels to a pod's subresource, once there are n: they are written when both sides have ended."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with open(self.alice.gateway.proxyd.log_file, encoding="utf-8") as log:
-                log.seek(self.mark)
-                events = [json.loads(line) for line in log if line.endswith("\n")]
-            lines = [e for e in events if e.get("path", "").endswith("/" + subresource) and e.get("status") == 101]
-            if len(lines) >= n:
-                return lines
-            time.sleep(0.02)
-        raise AssertionError(f"{len(lines)} lines for {subresource}, {n} wanted: {lines}")
+        def ours(line):
+            return line.get("path", "").endswith("/" + subresource) and line.get("status") == 101
+
+        return self.alice.gateway.proxyd.wait_lines(ours, f"tunnels of {subresource}", n, self.mark)
 
     def check(self, subresource, n=1):
         lines = self.lines(subresource, n)

@@ -6,6 +6,7 @@
 """
 import base64
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import json
@@ -15,7 +16,7 @@ import secrets
 import socket
 import subprocess
 import sys
-import time
+import termios
 import urllib.parse
 
 import jwt
@@ -23,6 +24,7 @@ import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import harness  # noqa: E402
+from waiting import until  # noqa: E402
 
 CLI = "gatehouse-cli"
 WEB, WEB_SECRET = "web", "web secret: +%&="
@@ -92,12 +94,9 @@ class Authd:
     def log(self):
         return self.program.log_file.read_text()
 
-    def wait_log(self, text, timeout_s=20):
+    def wait_log(self, text):
         """Until the log holds a text: the one thing that some events leave behind."""
-        deadline = time.monotonic() + timeout_s
-        while text not in self.log():
-            assert time.monotonic() < deadline, f"never logged: {text}\n{self.program.log_tail()}"
-            time.sleep(0.01)
+        self.program.wait_log(text)
 
     def get(self, path, **more):
         return requests.get(self.origin + path, timeout=20, allow_redirects=False, **more)
@@ -137,6 +136,13 @@ class Authd:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
+
+    def asking(self, path):
+        """A connection over the unix socket whose question authd has read. Close it, best with contextlib.closing()."""
+        connection = _UnixConnection(self.socket)
+        connection.request("GET", path)
+        until("authd to read", lambda: fcntl.ioctl(connection.sock, termios.TIOCOUTQ, bytes(4)), lambda unread: unread == bytes(4))
+        return connection
 
     def ctl(self, *arguments, given=None, status=0, **more):
         """The finished `authd ctl`, which ended with that status; given: its standard input."""

@@ -1,5 +1,5 @@
 """What end-to-end tests of a single program are made of: certificates, an issuer of tokens, a recording upstream, and the
-program itself, whose log is read as it is written. Nothing sleeps: everything is waited for by an event.
+program itself, whose log is read as it is written. Whatever else is waited for: tests/waiting.py.
 
     ca = CA(tmp_path)
     with Issuer(ca) as issuer, Upstream(ca) as upstream, Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
@@ -18,7 +18,6 @@ import ipaddress
 import json
 import os
 import pathlib
-import re
 import select
 import signal
 import socket
@@ -35,15 +34,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILD = pathlib.Path(os.environ.get("GATEHOUSE_BUILD", ROOT / "build"))
-WAIT_S = 30
-
-
-def free_port():
-    """A port that was free a moment ago. Where the program can report what it bound, ask for port 0 instead."""
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+from harness import BUILD, free_port
+from waiting import WAIT_S, until
 
 
 class CA:
@@ -140,7 +132,7 @@ class Issuer:
         self.max_age_s = None
         self.ca, self.unix = ca, unix
         self._files = None if unix else ca.issue("issuer")
-        self._port = 0
+        self._port = 0 if unix else free_port()  # its own for good: down() and up()
         self._server = None
         self.up()
         self.url = url or f"https://127.0.0.1:{self._port}{path}"
@@ -167,7 +159,6 @@ class Issuer:
             self._server = _UnixServer(str(self.unix), Handler)
         else:
             self._server = _Server(("127.0.0.1", self._port), Handler)
-            self._port = self._server.server_address[1]
             context = self.ca.server_context(*self._files)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._server.daemon_threads = True
@@ -523,22 +514,6 @@ class Program:
             self.process.wait()
 
 
-def wait_text(file, pattern):
-    """The first match in a file, as soon as it is there."""
-    tail = subprocess.Popen(["tail", "-F", "-n", "+1", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    timer = threading.Timer(30, tail.kill)
-    timer.start()
-    try:
-        for line in tail.stdout:
-            if re.search(pattern, line):
-                return line
-        raise AssertionError(f"{pattern!r} is not in {file}:\n{pathlib.Path(file).read_text()[-3000:]}")
-    finally:
-        timer.cancel()
-        tail.kill()
-        tail.wait()
-
-
 REAPED = "its parent has its status"
 
 
@@ -562,19 +537,18 @@ class Adopted:
         return self.returncode
 
     def _status(self):
-        deadline = time.monotonic() + WAIT_S
-        while True:
+        def ask():
             try:
                 result = os.waitid(os.P_PIDFD, self.fd, os.WEXITED)
-                break
+                return "status", result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
             except ChildProcessError:  # its parent is about to end as well, and tells nobody when it has
                 try:
                     signal.pidfd_send_signal(self.fd, 0)
                 except ProcessLookupError:
-                    return REAPED
-                assert time.monotonic() < deadline, f"process {self.pid} ended with its parent alive"
-                time.sleep(0.02)
-        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+                    return "status", REAPED
+                return "its parent is alive", None
+
+        return until(f"the status of process {self.pid}, which has ended", ask, lambda found: found[0] == "status")[1]
 
     def send_signal(self, number):
         if self.returncode is None:

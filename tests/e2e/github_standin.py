@@ -10,6 +10,8 @@ import threading
 import time
 import urllib.parse
 
+from waiting import Seen
+
 
 class Account:
     """One GitHub account. orgs: names; teams: (org, team name, slug) triples; emails: (address, verified, primary)."""
@@ -31,7 +33,7 @@ class GitHub:
         self.accounts, self.codes, self.tokens = {}, {}, {}
         self.next_user, self.deny, self.page_size = None, False, 100
         self.others_tokens = set()  # good ones that were given to another application
-        self.fail, self.delay, self.calls, self.lock = {}, None, [], threading.Lock()
+        self.fail, self.delay, self.calls, self.lock = {}, None, Seen(), threading.Lock()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):

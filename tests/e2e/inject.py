@@ -4,9 +4,10 @@ import os
 import pathlib
 import platform
 import signal
-import time
 
 import pytest
+
+from waiting import until
 
 PTRACE_PEEKTEXT, PTRACE_POKEDATA, PTRACE_SINGLESTEP, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SYSCALL = 1, 5, 9, 12, 13, 16, 17, 24
 # struct user_regs_struct of x86-64, in its order
@@ -54,10 +55,7 @@ class Captured:
     def __enter__(self):
         # Between two calls there is no instruction to borrow: it is taken where it waits for events.
         pending = pathlib.Path(f"/proc/{self.pid}/syscall")
-        deadline = time.monotonic() + 30
-        while pending.read_text().split()[0] not in WAITING:
-            assert time.monotonic() < deadline, f"{self.pid} never waits"
-            os.sched_yield()
+        until(f"process {self.pid} to wait", lambda: pending.read_text().split()[0], lambda call: call in WAITING)
         try:
             _ptrace(PTRACE_ATTACH, self.pid)
         except PermissionError:

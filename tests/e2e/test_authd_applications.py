@@ -5,6 +5,7 @@ import time
 import pytest
 
 from authd_client import CLI, CLI_URI, WEB, WEB_SECRET, WEB_URI, Authd, fields, person, pkce, query_of
+from waiting import until_time
 
 BOB = "bob@example.com"
 PATH = "/console/applications"
@@ -43,9 +44,7 @@ def withdraw(browser, **form):
 
 def after_this_second():
     """Times are whole seconds: what is granted in the very second of a withdrawal counts as granted before it."""
-    now = int(time.time())
-    while int(time.time()) == now:
-        time.sleep(0.05)
+    until_time(int(time.time()) + 1)
 
 
 def test_what_was_allowed_is_shown_and_asked_once(authd):

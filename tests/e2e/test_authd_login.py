@@ -5,6 +5,7 @@ import pytest
 import requests
 
 from authd_client import EMAIL, OTHER, PASSWORD, WEB, WEB_URI, Authd, fields, person, query_of
+from clock import Clock, held_back
 
 TWIN = [person("one@example.com", username="twin", userID="1"), person("two@example.com", username="twin", userID="2")]
 
@@ -68,30 +69,37 @@ def test_bodies_that_are_no_form(authd):
         assert answer.status_code in (400, 413)
 
 
-def test_a_dozen_wrong_passwords_are_held_back_and_nobody_is_signed_out(authd):
-    signed_in = authd.browser()
+@pytest.fixture
+def clocked(tmp_path):
+    clock, authd = Clock(tmp_path), Authd(tmp_path, staticPasswords=[person(), person("two@example.com")])
+    authd.program.env |= clock.env
+    with authd:
+        authd.clock = clock
+        yield authd
+
+
+def test_a_dozen_wrong_passwords_are_held_back_and_nobody_is_signed_out(clocked):
+    signed_in = clocked.browser()
     signed_in.sign_in()
-    browser = authd.browser()
-    page = browser.get("/console/signin")
-    answers = []
-    for _ in range(8):
-        page = browser.fill(page, login="two@example.com", password="wrong")
-        answers.append(page)
-    assert [a.status_code for a in answers[:5]] == [401] * 5
-    late = answers[-1]
-    assert late.status_code == 429 and int(late.headers["Retry-After"]) >= 1 and "Too many attempts" in late.text
-    right = browser.fill(late, login="two@example.com", password=PASSWORD)
-    assert right.status_code == 429  # also with the right one: else guessing would go on
-    assert authd.session_token(signed_in)[0] == 200
-    assert attempt(authd, EMAIL, PASSWORD).url.endswith("/console/")  # another account from the same address
-    assert "password attempt held back" in authd.log()
+
+    def guess():
+        return attempt(clocked, "two@example.com", "wrong")
+
+    assert [guess().status_code for _ in range(5)] == [401] * 5
+    late = held_back(clocked.clock, guess)
+    assert "Too many attempts" in late.text
+    assert attempt(clocked, "two@example.com", PASSWORD).status_code == 429  # also with the right one: else guessing would go on
+    assert clocked.session_token(signed_in)[0] == 200
+    assert attempt(clocked, EMAIL, PASSWORD).url.endswith("/console/")  # another account from the same address
+    assert "password attempt held back" in clocked.log()
 
 
-def test_trying_in_parallel_gains_nothing(authd):
-    pages = [(b, b.get("/console/signin")) for b in (authd.browser() for _ in range(12))]
+def test_trying_in_parallel_gains_nothing(clocked):
+    wait = held_back(clocked.clock, lambda: attempt(clocked, EMAIL, "wrong")).headers["Retry-After"]
+    clocked.clock.forward(int(wait))
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda p: p[0].fill(p[1], password="wrong").status_code, pages))
-    assert sorted(answers) == [401] * 5 + [429] * 7
+        answers = list(pool.map(lambda _: attempt(clocked, EMAIL, "wrong").status_code, range(12)))
+    assert sorted(answers) == [401] + [429] * 11
 
 
 def test_a_client_that_does_not_allow_passwords(tmp_path):

@@ -1,13 +1,13 @@
 """authd: RP-initiated logout. The conformance suite's modules by their names (oidcc-rp-initiated-logout…), and what they do not ask."""
 import base64
 import json
-import time
 import urllib.parse
 
 import jwt
 import pytest
 
 from authd_client import CLI, OTHER, OTHER_SECRET, PASSWORD, WEB, WEB_SECRET, WEB_URI, Authd, fields, person, query_of
+from waiting import until_time
 
 BACK = "https://app.example/bye?x=1"
 BOB = "bob@example.com"
@@ -227,6 +227,6 @@ def test_an_expired_hint_is_as_good(tmp_path):
         browser = authd.browser()
         hint = id_token(browser)
         expires_at = jwt.decode(hint, options={"verify_signature": False})["exp"]
-        time.sleep(max(0, expires_at + 0.1 - time.time()))
+        until_time(expires_at + 0.1)
         answer = logout(browser, id_token_hint=hint, post_logout_redirect_uri=BACK, state="s")
         assert answer.headers["Location"] == BACK + "&state=s" and not signed_in(browser)

@@ -1,11 +1,11 @@
 """authd: token exchange (RFC 8693): its own ID and access tokens for others of the client that they are meant for, and GitHub's access tokens."""
-import time
 
 import pytest
 
 from authd_client import CLI, EMAIL, OTHER, OTHER_SECRET, WEB, WEB_SECRET, WEB_URI, Authd, fields, query_of
 from github_standin import Account, GitHub
 from harness import Certificates
+from waiting import until_time
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS, ID = "urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:id_token"
@@ -86,8 +86,7 @@ def test_nobody_else_s_token_is_taken(authd):
 def test_nothing_lives_longer_than_what_it_was_given_for(authd):
     tokens = web_tokens(authd)
     end = authd.verified(tokens["access_token"], authd.issuer, typ="at+jwt")["exp"]
-    while int(time.time()) + 24 * 3600 <= end:
-        time.sleep(0.05)  # until a lifetime that began now would end later
+    until_time(end - 24 * 3600 + 1)  # a lifetime that began now would end later
     answer = given(exchange(authd, tokens["access_token"]))
     assert authd.verified(answer["access_token"], authd.issuer, typ="at+jwt")["exp"] == end
 

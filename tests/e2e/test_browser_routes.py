@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import json
 import re
-import socket
 import ssl
 import struct
 import subprocess
@@ -22,6 +21,7 @@ import harness
 from gatehouse import CA, Upstream
 from harness import Gateway
 from test_browser import EMAIL, PASSWORD, complaints, picture, sign_in, stale, wait
+from waiting import wait_port
 
 BOB = "bob@example.com"
 PAGE = """<!DOCTYPE html><html><head><title>Reports</title><link rel="icon" href="data:,"></head><body>
@@ -275,16 +275,6 @@ def test_the_readmes_smallest_one_works_as_written(tmp_path, chromium):
             wait(chromium, lambda d: d.current_url == gateway.url + "/app/" and "You are signed in" in d.page_source)
         finally:
             subprocess.run(["kill", str(server)], check=False)
-
-
-def wait_port(port):
-    for _ in range(1000):
-        try:
-            socket.create_connection(("127.0.0.1", port), 5).close()
-            return
-        except OSError:
-            threading.Event().wait(0.02)
-    raise AssertionError("nobody listens")
 
 
 def test_the_readmes_routes_are_accepted_and_do_what_their_table_says(tmp_path):

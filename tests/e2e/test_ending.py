@@ -1,6 +1,5 @@
 """A session that has ended stops at every worker within a second, for its cookie and for every token that carries its sid; whatever was restarted meanwhile."""
 import concurrent.futures
-import json
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ import requests
 from authd_client import fields
 from gatehouse import CA, Upstream
 from harness import Gateway
+from waiting import json_lines
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 WORKERS = 3
@@ -28,14 +28,11 @@ def gateway(tmp_path):
 
 
 def log(gateway):
-    return [json.loads(line) for line in gateway.proxyd.log_file.read_text().splitlines() if line.startswith("{")]
+    return json_lines(gateway.proxyd.log_file.read_text())
 
 
 def wait_log(gateway, msg, n=1):
-    deadline = time.monotonic() + 20
-    while sum(line["msg"] == msg for line in log(gateway)) < n:
-        assert time.monotonic() < deadline, f"never logged {n} times: {msg}\n{gateway.proxyd.log_tail()}"
-        time.sleep(0.01)
+    gateway.proxyd.wait_lines(lambda line: line["msg"] == msg, msg, n)
 
 
 def ask(gateway, token=None, cookie=None):

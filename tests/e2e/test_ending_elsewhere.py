@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from authd_client import CLI, Authd, fields
-from gatehouse import CA, Proxyd, Upstream, free_port, proxyd_config, request
+from gatehouse import CA, Proxyd, Upstream, proxyd_config, request
+from harness import free_port
 
 SECRET, OLD_SECRET = "s" * 40 + "+/=", "o" * 44
 

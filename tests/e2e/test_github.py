@@ -152,8 +152,7 @@ def test_a_slow_github_delays_nobody_else(tmp_path, github):
         waiting = [threading.Thread(target=lambda: results.append(sign_in(gateway))) for _ in range(8)]
         for t in waiting:
             t.start()
-        while len([c for c in github.calls if c[1] == "/login/oauth/access_token"]) < 8:
-            threading.Event().wait(0.01)
+        github.calls.wait(8, lambda call: call[1] == "/login/oauth/access_token")
         # All eight hang in GitHub; a local sign-in goes through meanwhile.
         answer = gateway.people["local@example.com"].sign_in(connector="local")
         assert jwt.decode(answer["id_token"], options={"verify_signature": False})["email"] == "local@example.com"

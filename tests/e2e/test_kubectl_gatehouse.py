@@ -35,7 +35,11 @@ def command(gateway, verb, *more):
 
 
 def start(argv, environment):
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    def heed_interrupts():  # a shell's job in the background is started without
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(argv, text=True, env=environment, preexec_fn=heed_interrupts, **pipes)
 
 
 def address_of(process):

@@ -5,12 +5,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 
 import pytest
 
-from gatehouse import Proxyd, connect, free_port, proxyd_config, request
+from gatehouse import Proxyd, connect, proxyd_config, request
+from harness import free_port
 from test_proxyd_metrics import scrape
+from waiting import wait_port
 
 FORWARDED = {"X-Forwarded-For": "198.51.100.9, 203.0.113.5"}
 
@@ -41,10 +42,9 @@ def test_the_header_is_taken_from_trusted_proxies_only(tmp_path, ca, issuer, ups
 def test_limits_count_for_the_address_behind_the_proxy(tmp_path, ca, issuer, upstream):
     config = proxyd_config(ca, [issuer], upstream, workers=1, trustedProxies=["127.0.0.0/8"], limits={"requestRatePerAddress": 1})
     with Proxyd(tmp_path, config) as proxyd:
-        token, status = issuer.mint(), 200
-        while status == 200:
-            status = request(proxyd.address, "GET", "/api", ca, token=token, headers={"X-Forwarded-For": "203.0.113.5"})[0]
-        assert status == 429
+        token = issuer.mint()
+        answers = (request(proxyd.address, "GET", "/api", ca, token=token, headers={"X-Forwarded-For": "203.0.113.5"})[0] for _ in range(40))
+        assert next(status for status in answers if status != 200) == 429
         assert request(proxyd.address, "GET", "/api", ca, token=token, headers={"X-Forwarded-For": "203.0.113.6"})[0] == 200
 
 
@@ -69,13 +69,7 @@ backend b
 """)
     process = subprocess.Popen([program, "-db", "-q", "-f", file], stdin=subprocess.DEVNULL)
     try:
-        # Nothing announces that it listens: ask again until it does, for as long as it lives.
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            assert process.poll() is None
-            threading.Event().wait(0.02)
+        wait_port(port, process)
         yield f"127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ import pytest
 import h2_client
 from gatehouse import Proxyd, proxyd_config, request
 from h2_client import H2, Gone, Raw, block, frame
+from harness import free_port
 
 
 @pytest.fixture
@@ -412,8 +413,6 @@ def test_requests_survive_reloads(tmp_path, ca, issuer, upstream, token):
 
 
 def fixed_listen(ca):
-    from gatehouse import free_port
-
     cert, key = ca.issue("gateway")
     return [{"address": f"127.0.0.1:{free_port()}", "tls": {"certFile": str(cert), "keyFile": str(key)}}]
 

@@ -13,6 +13,7 @@ import pytest
 from gatehouse import Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, proxyd_config, request
 from h2_client import H2
 from load import Load
+from waiting import until
 
 EVENT = b'{"type":"ADDED","object":{"name":"}{"}}\n'
 WATCH, LOG, EXEC = "/api/v1/pods?watch=1", "/api/v1/namespaces/a/pods/p/log?follow=true", "/api/v1/namespaces/a/pods/p/exec?command=sh&stdin=1"
@@ -315,10 +316,7 @@ def test_by_default_an_expired_token_leaves_what_runs(tmp_path, ca, issuer, clus
     with Proxyd(tmp_path, config(ca, [issuer], cluster)) as proxyd:
         token = issuer.mint(exp=soon(2))
         with stream(proxyd, ca, token, WATCH) as watch, shell(proxyd, ca, token) as exec_:
-            for _ in range(100):
-                if request(proxyd.address, "GET", "/api", ca, token=token)[0] == 401:
-                    break
-                time.sleep(0.1)  # there is nothing to wait for but the clock
+            until("the token's end", lambda: request(proxyd.address, "GET", "/api", ca, token=token)[0] == 401)
             exec_.echo()
             cluster.more(WATCH, EVENT)
             assert watch.chunk() == EVENT
@@ -415,6 +413,5 @@ def test_what_runs_may_be_kept_when_its_session_ends(tmp_path, ca, sessions, clu
         token = sessions.mint(sid="mine")
         with shell(proxyd, ca, token) as exec_:
             sessions.end("mine")
-            while request(proxyd.address, "GET", "/api", ca, token=token)[0] != 401:
-                pass
+            until("the session's end", lambda: request(proxyd.address, "GET", "/api", ca, token=token)[0] == 401)
             exec_.echo()

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from gatehouse import Proxyd, proxyd_config, request, wait_text
+from gatehouse import Proxyd, proxyd_config, request
+from waiting import wait_text
 from load import Load
 
 

@@ -7,11 +7,11 @@ import re
 import signal
 import socket
 import ssl
-import time
 
 import pytest
 
-from gatehouse import WAIT_S, Proxyd, connect, proxyd_config, request
+from gatehouse import Proxyd, connect, proxyd_config, request
+from waiting import until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-z]+=\"(?:[^\"\\\n]|\\.)*\",?)*)\})? (-?[0-9.]+(?:e[+-]?[0-9]+)?)")
@@ -46,14 +46,12 @@ class Scrape:
 
 def scrape(proxyd, requests_open=0):
     """What is counted once so many requests are being served: an answer may arrive a moment before it is counted."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
+    def ask():
         status, _, text = proxyd.admin("/metrics")
         assert status == 200
-        found = Scrape(text)
-        if found.sum("gatehouse_requests_open") == requests_open:
-            return found
-        assert time.monotonic() < deadline, text
+        return Scrape(text)
+
+    return until(f"{requests_open} requests open", ask, lambda found: found.sum("gatehouse_requests_open") == requests_open)
 
 
 def test_requests_are_counted_by_cluster_verb_code_and_worker(tmp_path, ca, issuer, upstream):

@@ -7,7 +7,9 @@ import types
 
 import pytest
 
-from gatehouse import ROOT, Adopted, Issuer, Proxyd, adopt_orphans, connect, free_port, proxyd_config, request, wait_text
+from gatehouse import Adopted, Issuer, Proxyd, adopt_orphans, connect, proxyd_config, request
+from harness import ROOT, free_port
+from waiting import wait_text
 from load import Load
 
 

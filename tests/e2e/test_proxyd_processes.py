@@ -14,7 +14,8 @@ import threading
 
 import pytest
 
-from gatehouse import BUILD, CA, Issuer, Proxyd, SigningKey, Upstream, connect, free_port, proxyd_config, request
+from gatehouse import CA, Issuer, Proxyd, SigningKey, Upstream, connect, proxyd_config, request
+from harness import BUILD, free_port
 
 
 class Held:

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import ssl
-import time
 import urllib.parse
 
 import jwt
@@ -17,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 import harness
 from gatehouse import CA, Upstream, write_answer
 from h2_client import H2
+from waiting import until
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 GROUPS = {ANN: ["dev", "on <call>"], BOB: ["sales"]}
@@ -428,9 +428,8 @@ def test_a_backend_that_is_not_the_right_one_gets_nothing(stage, tmp_path, how, 
     proxyd.write_config(changed)
     proxyd.reload()
     try:
-        deadline = time.monotonic() + 20
-        while (answer := stage.ask("/wrong", headers=stage.as_cookie())).status_code in (404, 200):  # the old worker's, which has no such route
-            assert time.monotonic() < deadline
+        # A connection may still be the old worker's, which has no such route.
+        answer = until("the new route", lambda: stage.ask("/wrong", headers=stage.as_cookie()), lambda a: a.status_code not in (404, 200))
         assert reason in status_of(answer, 502) or "closed" in answer.text
         assert not stage.tls.requests
     finally:
@@ -483,9 +482,7 @@ def test_a_reload_changes_routes_and_a_bad_one_changes_nothing(stage):
         assert stage.ask("/new").status_code == 401
         proxyd.write_config(changed)
         proxyd.reload()
-        deadline = time.monotonic() + 20
-        while stage.ask("/new").status_code != 200:  # a connection may still have been the old worker's
-            assert time.monotonic() < deadline
+        until("the new route", lambda: stage.ask("/new").status_code == 200)  # a connection may still have been the old worker's
         broken = json.loads(json.dumps(changed))
         broken["routes"][-1]["to"] = "http://backend.example"
         proxyd.write_config(broken)
@@ -495,19 +492,12 @@ def test_a_reload_changes_routes_and_a_bad_one_changes_nothing(stage):
     finally:
         proxyd.write_config(before)
         proxyd.reload()
-        while stage.ask("/new").status_code == 200:
-            pass
+        until("the new route's end", lambda: stage.ask("/new").status_code != 200)
 
 
 def test_the_log_says_who_came_to_which_route(stage):
     stage.ask("/front/logged", headers=stage.as_cookie())
-    deadline, found = time.monotonic() + 20, []
-    while not found:
-        assert time.monotonic() < deadline, stage.gateway.proxyd.log_tail()
-        time.sleep(0.01)
-        lines = [json.loads(line) for line in stage.gateway.proxyd.log_file.read_text().splitlines() if line.startswith("{")]
-        found = [line for line in lines if line.get("path") == "/front/logged"]
-    (line,) = found
+    (line,) = stage.gateway.proxyd.wait_lines(lambda line: line.get("path") == "/front/logged", "the request")
     assert (line["route"], line["user"], line["how"], line["status"]) == ("/front", ANN, "session", 200)
     text = stage.gateway.proxyd.log_file.read_text()
     assert not any(secret in text for secret in [*stage.tokens.values(), *(c.split("=", 1)[1] for c in stage.cookies.values())])

@@ -10,6 +10,7 @@ import pytest
 
 from faulty import Faulty, reset
 from gatehouse import CA, Proxyd, connect, proxyd_config, request
+from waiting import until
 
 PASSED_OVER, AGAIN = "upstream server is passed over", "upstream server serves again"
 
@@ -192,10 +193,7 @@ def test_under_load_servers_come_and_go_and_no_read_is_lost(tmp_path, ca, issuer
         for s in servers + servers[:1]:
             target = sum(shares(servers)) + 40
             s.down()
-            others = [o for o in servers if o is not s]
-            while sum(shares(servers)) < target:
-                with others[0].changed:
-                    others[0].changed.wait(0.05)
+            until(f"{target} requests", lambda: sum(shares(servers)), lambda n: n >= target)
             s.up()
             seen = len(s.requests)
             s.wait_requests(seen + 1)

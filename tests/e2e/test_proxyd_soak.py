@@ -11,6 +11,7 @@ import time
 from gatehouse import Issuer, Proxyd, Upstream, connect, proxyd_config
 from h2_client import H2
 from load import Load
+from waiting import until
 
 RELOADS = int(os.environ.get("GATEHOUSE_RELOADS", "30"))
 UPGRADES = int(os.environ.get("GATEHOUSE_UPGRADES", "3"))
@@ -179,10 +180,7 @@ def children(pid):
 
 def wait_only(proxyd, n_children):
     """Until what has been replaced is gone."""
-    deadline = time.monotonic() + 60
-    while len(children(proxyd.process.pid)) != n_children:
-        assert time.monotonic() < deadline, f"{len(children(proxyd.process.pid))} children: {proxyd.log_text()}"
-        time.sleep(0.05)  # processes tell nobody but their parent
+    until(f"{n_children} children", lambda: children(proxyd.process.pid), lambda found: len(found) == n_children, 60)
 
 
 def settled(proxyd):

@@ -12,7 +12,8 @@ import threading
 import pytest
 import yaml
 
-from gatehouse import BUILD, REAPED, Adopted, Issuer, Proxyd, adopt_orphans, connect, free_port, proxyd_config, request
+from gatehouse import REAPED, Adopted, Issuer, Proxyd, adopt_orphans, connect, proxyd_config, request
+from harness import BUILD, free_port
 from load import Load
 
 

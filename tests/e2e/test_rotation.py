@@ -6,6 +6,7 @@ import jwt
 
 from gatehouse import Issuer, Proxyd, SigningKey, Upstream, proxyd_config, request
 from harness import Gateway
+from waiting import Seen, until
 
 ANN = "ann@example.com"
 
@@ -13,7 +14,7 @@ ANN = "ann@example.com"
 def test_keys_that_are_published_before_they_sign_refuse_nobody(tmp_path, ca):
     """Ten rotations, the way authd does them: publish, let the caches learn, sign, and later withdraw the old key."""
     with Issuer(ca) as issuer, Upstream(ca) as upstream, Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
-        stop, answers, token = threading.Event(), [], [issuer.mint()]
+        stop, answers, token = threading.Event(), Seen(), [issuer.mint()]
 
         def client():
             while not stop.is_set():
@@ -32,9 +33,7 @@ def test_keys_that_are_published_before_they_sign_refuse_nobody(tmp_path, ca):
                 proxyd.wait_log("generation gone", after=mark)  # an old worker's cache ends with it and learns nothing more
                 issuer.keys.reverse()
                 token[0] = issuer.mint()
-                seen = len(answers)
-                while len(answers) < seen + 20:
-                    stop.wait(0.005)
+                answers.wait(len(answers) + 20)
                 issuer.keys = issuer.keys[:1]
         finally:
             stop.set()
@@ -56,9 +55,7 @@ def test_authd_publishes_the_next_key_long_before_it_signs_and_keeps_it_through_
         first = kids()
         assert len(first) == 1 and signer() == first[0]
         gateway.authd.send_signal(signal.SIGUSR2)
-        while len(kids()) == 1:
-            assert gateway.authd.process.poll() is None
-        published = kids()
+        published = until("another key", kids, lambda found: len(found) > 1)
         assert first[0] in published and len(published) == 2
         assert signer() == first[0], "the new key is published, and does not sign yet"
         gateway.authd.stop()

@@ -12,7 +12,8 @@ import subprocess
 import pytest
 import yaml
 
-from gatehouse import BUILD, Authd, Issuer, Proxyd, Upstream, proxyd_config, request
+from gatehouse import Authd, Issuer, Proxyd, Upstream, proxyd_config, request
+from harness import BUILD
 from inject import CALLS, Captured, Ended
 
 

@@ -150,7 +150,8 @@ serve(const char *config_path)
 		_exit(1);
 	}
 	close(signals);
-	log_info("authd stopped");
+	if (rc == 0)
+		log_info("authd stopped");
 	return rc;
 }
 

@@ -159,7 +159,7 @@ ask(const struct logout *l)
 	page_begin(&p, r, "Sign out");
 	page_html(&p, "<h1>Sign out?</h1><p class=\"lead\">You are signed in as <strong>");
 	page_text(&p, person_label(&l->session.record.user));
-	page_html(&p, "</strong>. Signing out ends this browser's session, and every kubectl that was signed in with it.</p>");
+	page_html(&p, "</strong>. Signing out ends this browser's session, and every kubectl that was signed in with it.</p><div class=\"stack\">");
 	page_form_begin(&p, "/logout/confirm");
 	page_hidden(&p, "csrf", browser_form_token(r, l->session.secret, FORM_PURPOSE, l->session.record.sid));
 	if (l->redirect_uri.n) {
@@ -167,7 +167,7 @@ ask(const struct logout *l)
 		page_hidden(&p, "post_logout_redirect_uri", l->redirect_uri);
 		page_hidden(&p, "state", l->state);
 	}
-	page_html(&p, "<button type=\"submit\">Sign out</button></form><a class=\"button quiet\" href=\"/console/\">Stay signed in</a>");
+	page_html(&p, "<button type=\"submit\">Sign out</button></form><a class=\"button quiet\" href=\"/console/\">Stay signed in</a></div>");
 	page_send(&p, 200, browser_form_target(r, l->redirect_uri));
 }
 

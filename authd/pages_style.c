@@ -72,4 +72,4 @@ const char page_style_css[] =
 	".code{overflow-wrap:anywhere;user-select:all}\n"
 	"footer{margin-top:1.25rem;color:var(--soft);font-size:.85rem;text-align:center;overflow-wrap:anywhere}\n"
 	"@media (max-width:30rem){body{padding:0;background:var(--card)}main{border:0;border-radius:0;padding:1.5rem 1.25rem}"
-	"footer{padding:0 1rem 1.5rem}ul.cards button{width:100%}dl{grid-template-columns:1fr;gap:.1rem}dd{margin:0 0 .6rem}}\n";
+	"footer{padding:0 1rem 1.5rem}ul.cards button{width:100%}dl,ul.cards dl{grid-template-columns:1fr;gap:.1rem}dd,ul.cards dd{margin:0 0 .6rem}}\n";

@@ -155,6 +155,13 @@ answer_upstream(struct exchange *x, unsigned code, const char *why)
 	exchange_answer(x, code, message);
 }
 
+/* Of connect(2). A unix socket is made by the program behind it. */
+static const char *
+refusal(int error)
+{
+	return error == ENOENT ? "its socket is not there: is it running?" : strerrordesc_np(error);
+}
+
 static void
 connect_upstream(struct exchange *x, bool fresh)
 {
@@ -167,7 +174,7 @@ connect_upstream(struct exchange *x, bool fresh)
 	} else if (err == E_AGAIN) {
 		x->phase = EXCHANGE_CONNECTING;
 	} else {
-		answer_upstream(x, 502, err == E_EMPTY ? "its name does not resolve" : err == E_SYSTEM ? strerrordesc_np(errno) : "out of memory");
+		answer_upstream(x, 502, err == E_EMPTY ? "its name does not resolve" : err == E_SYSTEM ? refusal(errno) : "out of memory");
 	}
 }
 

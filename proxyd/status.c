@@ -123,6 +123,8 @@ add_page(const struct status_answer *a, struct buf *out)
 		phrase(a->code), phrase(a->code));
 	buf_add_html(out, slice_str(a->message));
 	buf_add_str(out, "</p>");
+	if (a->code >= 502 && a->code <= 504 && a->request_id.n)
+		buf_add_str(out, "<p>Try again in a moment. If it stays like this, tell whoever runs this gateway the number below.</p>");
 	if (a->location) {
 		buf_add_str(out, "<p><a href=\"");
 		buf_add_html(out, slice_str(a->location));

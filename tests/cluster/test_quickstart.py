@@ -107,6 +107,8 @@ def test_quickstart_without_a_cluster_shows_sign_in_and_console_alone(quickstart
     discovery = f"{env['GATEHOUSE_ISSUER']}/.well-known/openid-configuration"
     with urllib.request.urlopen(discovery, context=trust, timeout=10) as answer:
         assert answer.status == 200
+    console = subprocess.run([harness.ROOT / "scripts/sign-in", f"{env['GATEHOUSE_URL']}/console/"], env=os.environ | env, capture_output=True, text=True, check=True)
+    assert env["GATEHOUSE_USER"] in console.stdout and "kubeconfig" not in console.stdout, "a kubeconfig of no cluster"
 
 
 @pytest.mark.parametrize(

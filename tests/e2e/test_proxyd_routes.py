@@ -58,6 +58,7 @@ class Stage:
                 {"path": "/session", "to": http, "kind": "session", "allowedOrigins": ["https://friend.example"]},
                 {"path": "/session/open", "to": http, "kind": "public"},
                 {"path": "/", "host": "app.example", "to": http + "/base", "kind": "public"},
+                {"path": "/absent", "to": f"unix:{self.socket.unix}.absent", "kind": "public"},
                 {"path": "/gone", "to": "http://127.0.0.1:1", "kind": "public"},
             ],
             "log": {"format": "json"},
@@ -456,6 +457,7 @@ def test_errors_are_pages_for_browsers_and_objects_for_others(stage):
     assert "connection refused" in status_of(stage.ask("/gone/x"), 502).lower()
     page = stage.ask("/gone/x", headers=BROWSER)
     assert page.status_code == 502 and page.text.startswith("<!DOCTYPE html>") and "refused" in page.text.lower()
+    assert status_of(stage.ask("/absent/x"), 502) == "the service behind /absent: its socket is not there: is it running?"
     stage.plain.answer = lambda r: (401, {"WWW-Authenticate": "Basic", "Location": "x"}, b"mine")
     answer = stage.ask("/session/open")
     assert (answer.status_code, answer.text, answer.headers["WWW-Authenticate"]) == (401, "mine", "Basic"), "a backend's own refusal is its own"

@@ -78,7 +78,7 @@ every_code_has_its_reason_and_valid_json(void **state)
 }
 
 static void
-page_escapes_what_it_is_given(void **state)
+page_escapes_what_it_is_given_and_says_when_to_try_again(void **state)
 {
 	struct status_answer a = { .code = 502, .message = "<script>&\"'", .request_id = SLICE_LIT("r-1") };
 	static struct parsed p;
@@ -90,6 +90,11 @@ page_escapes_what_it_is_given(void **state)
 	assert_non_null(strstr(out.p, "&lt;script&gt;&amp;&quot;&#39;"));
 	assert_null(strstr(out.p, "<script>"));
 	assert_non_null(strstr(out.p, "502, request r-1"));
+	assert_non_null(strstr(out.p, "Try again in a moment"));
+	buf_fini(&out);
+	a.code = 404;
+	write_and_parse(&a, true, false, 1, &out, &p);
+	assert_null(strstr(out.p, "Try again"));
 	buf_fini(&out);
 }
 
@@ -275,7 +280,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(error_is_a_kubernetes_status),
 		cmocka_unit_test(every_code_has_its_reason_and_valid_json),
-		cmocka_unit_test(page_escapes_what_it_is_given),
+		cmocka_unit_test(page_escapes_what_it_is_given_and_says_when_to_try_again),
 		cmocka_unit_test(policy_of_a_page_allows_its_own_style_and_nothing_else),
 		cmocka_unit_test(redirect_names_its_place_or_becomes_an_error),
 		cmocka_unit_test(answer_to_head_has_the_length_but_no_body),

@@ -109,7 +109,7 @@ def test_scrapes_under_load_stay_whole_and_lose_nothing(authd):
         scrapes = [pool.submit(scrape, authd.telemetry) for _ in range(20)]
         assert all(a.result().status_code == 200 for a in asked)
         counts = [s.result().get_one("gatehouse_http_requests_total", route="/keys", method="GET", code="200") for s in scrapes]
-    assert max(counts) <= 200
+    assert sorted(counts)[-1] <= 200 == scrape(authd.telemetry).get_one("gatehouse_http_requests_total", route="/keys", method="GET", code="200")
     assert scrape(authd.telemetry).get_one("gatehouse_http_requests_total", route="/keys", method="GET", code="200") == 200
 
 

@@ -718,7 +718,9 @@ def test_the_keeper_has_no_private_key_in_its_memory(tmp_path, ca, issuer):
 
 def test_children_have_no_privileges(tmp_path, ca):
     with Proxyd(tmp_path, proxyd_config(ca)) as proxyd:
-        for pid in proxyd.pids("worker") + proxyd.pids("keeper"):
+        pids = proxyd.pids("worker") + proxyd.pids("keeper")
+        assert len(pids) == 3
+        for pid in pids:
             status = status_of(pid)
             assert status["NoNewPrivs"] == "1"
             for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):

@@ -100,6 +100,8 @@ alarm_due(struct loop_timer *t)
 		loop_stop(a->loop);
 }
 
+static int deferred_freed;
+
 static void
 later_run(struct loop_deferred *d)
 {
@@ -114,8 +116,10 @@ later_run(struct loop_deferred *d)
 	}
 	if (l->stop)
 		loop_stop(l->loop);
-	if (l->allocated)
+	if (l->allocated) {
+		deferred_freed++;
 		free(l);
+	}
 }
 
 static void
@@ -410,10 +414,12 @@ work_still_deferred_runs_when_the_loop_is_freed(void **state)
 	(void)state;
 	struct loop *l = loop_new(&clock_system);
 	struct later *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
+	deferred_freed = 0;
 	*b = (struct later){ .deferred.run = later_run, .loop = l, .allocated = true };
 	*a = (struct later){ .deferred.run = later_run, .loop = l, .allocated = true, .other = b };
 	loop_defer(l, &a->deferred);
-	loop_free(l); /* the leak checker sees whether both ran */
+	loop_free(l);
+	assert_int_equal(deferred_freed, 2);
 	loop_free(NULL);
 }
 

@@ -5,8 +5,8 @@
 
 #include "authd/keys.h"
 
-/* alg: whose ring signs; JWS_ALG_NONE: the signer's own (key_set_signing). claims: a JSON object of ours, without blanks around it. typ: "JWT", "at+jwt" (RFC 9068). Appends the compact token. E_FORMAT: not between braces; E_NOMEM;
- * E_SYSTEM: OpenSSL. */
+/* alg: whose ring signs; JWS_ALG_NONE: the signer's own (key_set_signing). claims: a JSON object of ours, without blanks around it. typ: "JWT", "at+jwt"
+ * (RFC 9068). Appends the compact token. E_FORMAT: not between braces; E_NOMEM; E_SYSTEM: OpenSSL. */
 MUST_CHECK enum err signer_mint(struct keys *k, enum jws_alg alg, const char *typ, struct slice claims, struct buf *token);
 
 #endif

@@ -85,7 +85,7 @@ read_payload(const struct jws *jws, struct buf *text, json_t **claims)
 
 /* From the bytes of a token to claims that the issuer has signed; nothing is said yet about what they claim. */
 static enum id_token_verdict
-verified_payload(struct slice token, size_t bytes_max, const char *typ, const struct jwk_set *keys, bool verified, struct buf *text, json_t **claims)
+verified_payload(struct slice token, size_t bytes_max, const char *typ, const struct jwk_set *keys, struct buf *text, json_t **claims)
 {
 	struct jws jws;
 	enum id_token_verdict verdict = from_jws(jws_split(token, bytes_max, &jws));
@@ -94,10 +94,7 @@ verified_payload(struct slice token, size_t bytes_max, const char *typ, const st
 		return verdict;
 	if (!typ_ok(jws.typ, typ))
 		return ID_TOKEN_MALFORMED;
-	if (verified)
-		verdict = jwk_set_find(keys, jws.kid) ? ID_TOKEN_OK : ID_TOKEN_UNKNOWN_KEY;
-	else
-		verdict = from_jws(jws_verify(&jws, keys));
+	verdict = from_jws(jws_verify(&jws, keys));
 	return verdict ? verdict : read_payload(&jws, text, claims);
 }
 
@@ -168,7 +165,7 @@ id_token_identify(struct slice token, const struct id_token_policy *policy, cons
 
 	assert(policy->skew_s >= 0 && policy->skew_s <= ID_TOKEN_SKEW_S_MAX);
 	buf_init(&text, 0);
-	enum id_token_verdict verdict = verified_payload(token, policy->token_bytes_max, policy->typ, keys, false, &text, &claims);
+	enum id_token_verdict verdict = verified_payload(token, policy->token_bytes_max, policy->typ, keys, &text, &claims);
 	if (verdict == ID_TOKEN_OK) {
 		verdict = identify(claims, policy, now_s, arena, out);
 		json_decref(claims);
@@ -179,13 +176,13 @@ id_token_identify(struct slice token, const struct id_token_policy *policy, cons
 
 /* *claims: set with ID_TOKEN_OK only. */
 static enum id_token_verdict
-open_own(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, bool verified, int64_t now_s, int skew_s,
-	bool allow_expired, struct buf *text, json_t **claims)
+open_own(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s, bool allow_expired,
+	struct buf *text, json_t **claims)
 {
 	struct id_token_times times;
 
 	assert(skew_s >= 0 && skew_s <= ID_TOKEN_SKEW_S_MAX);
-	enum id_token_verdict verdict = verified_payload(token, 0, typ, keys, verified, text, claims);
+	enum id_token_verdict verdict = verified_payload(token, 0, typ, keys, text, claims);
 	if (verdict)
 		return verdict;
 	verdict = id_token_claims_issuer(*claims, issuer);
@@ -204,7 +201,7 @@ id_token_open(struct slice token, const char *issuer, const char *typ, const str
 	struct buf text;
 
 	buf_init(&text, 0);
-	enum id_token_verdict verdict = open_own(token, issuer, typ, keys, false, now_s, skew_s, allow_expired, &text, &claims);
+	enum id_token_verdict verdict = open_own(token, issuer, typ, keys, now_s, skew_s, allow_expired, &text, &claims);
 	if (verdict == ID_TOKEN_OK) {
 		struct slice copy = arena_slice(arena, buf_slice(&text));
 		json_decref(claims);
@@ -218,13 +215,13 @@ id_token_open(struct slice token, const char *issuer, const char *typ, const str
 }
 
 enum id_token_verdict
-id_token_open_claims(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, bool verified, int64_t now_s, int skew_s,
+id_token_open_claims(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s,
 	bool allow_expired, struct json_t **claims)
 {
 	struct buf text;
 
 	buf_init(&text, 0);
-	enum id_token_verdict verdict = open_own(token, issuer, typ, keys, verified, now_s, skew_s, allow_expired, &text, claims);
+	enum id_token_verdict verdict = open_own(token, issuer, typ, keys, now_s, skew_s, allow_expired, &text, claims);
 	buf_fini(&text);
 	return verdict;
 }

@@ -68,9 +68,8 @@ enum id_token_verdict id_token_open(struct slice token, const char *issuer, cons
 	int skew_s, bool allow_expired, struct arena *arena, struct slice *claims);
 
 struct json_t; /* jansson's */
-/* The same, with the claims as they were parsed: *claims is the caller's to release (json_decref). verified: this set of keys has verified a token of the very
- * same bytes before; then everything but the signature is looked at again. */
-enum id_token_verdict id_token_open_claims(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, bool verified, int64_t now_s,
-	int skew_s, bool allow_expired, struct json_t **claims);
+/* The same, with the claims as they were parsed: *claims is the caller's to release (json_decref). */
+enum id_token_verdict id_token_open_claims(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s,
+	bool allow_expired, struct json_t **claims);
 
 #endif

@@ -61,6 +61,17 @@ def test_a_revoked_token_takes_its_whole_grant_with_it(authd, browser, kind, hin
     assert ended(authd, tokens)
 
 
+def test_a_token_that_was_read_many_times_is_dead_at_once(authd, browser):
+    tokens = web_tokens(authd, browser)
+
+    def read():
+        return authd.userinfo(tokens["access_token"]).status_code, authd.introspect(tokens["access_token"], auth=(WEB, WEB_SECRET)).content == INACTIVE
+
+    assert [read() for _ in range(5)] == [(200, False)] * 5
+    assert done(authd.revoke(tokens["refresh_token"], auth=(WEB, WEB_SECRET)))
+    assert [read() for _ in range(5)] == [(401, True)] * 5
+
+
 def test_an_access_token_without_a_refresh_token_is_ended(authd, browser):
     tokens = browser.tokens()
     assert done(authd.revoke(tokens["access_token"]))

@@ -197,6 +197,26 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigne
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Names are looked at later (admission.c). That there is such a callback keeps libssl from asking an EC key for its curve, at each of the five places of a handshake where it wants to
+ * know whether TLS 1.3 is possible: 10 us of them. */
+static int
+on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	(void)ssl, (void)alert, (void)arg;
+	return SSL_TLSEXT_ERR_NOACK; /* as without one */
+}
+
+/* RFC 8446 section 4.2.3: TLS 1.3 has these curves for signatures. With another one libssl has to find out that it is TLS 1.2. */
+static bool
+has_curve_of_tls13(const EVP_PKEY *key)
+{
+	char name[32];
+	size_t n;
+
+	return EVP_PKEY_get_group_name(key, name, sizeof(name), &n) == 1 &&
+		(strcmp(name, SN_X9_62_prime256v1) == 0 || strcmp(name, SN_secp384r1) == 0 || strcmp(name, SN_secp521r1) == 0);
+}
+
 /* What both sides want. */
 static bool
 ctx_setup(SSL_CTX *ctx)
@@ -263,6 +283,8 @@ tls_server_new(const struct tls_server_options *o, SSL_CTX **out, struct tls_err
 		err = E_FORMAT;
 		goto fail;
 	}
+	if (has_curve_of_tls13(SSL_CTX_get0_privatekey(ctx)))
+		SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(ctx, 1);

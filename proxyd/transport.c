@@ -102,11 +102,12 @@ bio_read(BIO *bio, char *p, int n)
 	ssize_t r = receive(t, p, (size_t)n, 0);
 
 	BIO_clear_retry_flags(bio);
-	if (r < 0 && errno == EAGAIN)
+	/* The end, too: libssl would answer it with an alert, which a peer that has closed answers with a reset. tls_result tells it from nothing yet. */
+	if (r == 0 || (r < 0 && errno == EAGAIN))
 		BIO_set_retry_read(bio);
 	else if (r < 0)
 		t->error = errno;
-	return (int)r;
+	return r > 0 ? (int)r : -1;
 }
 
 static int
@@ -126,11 +127,7 @@ bio_write(BIO *bio, const char *p, int n)
 static long
 bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
-	const struct transport *t = BIO_get_data(bio);
-
-	(void)num, (void)ptr;
-	if (cmd == BIO_CTRL_EOF) /* libssl asks to tell truncation from an error */
-		return t->at_end;
+	(void)bio, (void)num, (void)ptr;
 	return cmd == BIO_CTRL_FLUSH;
 }
 
@@ -165,6 +162,10 @@ tls_result(struct transport *t, int ret)
 
 	switch (why) {
 	case SSL_ERROR_WANT_READ:
+		if (!t->at_end)
+			return IO_AGAIN;
+		t->tls_error = ERR_PACK(ERR_LIB_SSL, 0, SSL_R_UNEXPECTED_EOF_WHILE_READING); /* RFC 8446 section 6.1: truncated */
+		return fail(t, 0);
 	case SSL_ERROR_WANT_WRITE:
 		return IO_AGAIN;
 	case SSL_ERROR_ZERO_RETURN:

@@ -21,8 +21,8 @@
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
-/* Handshakes cost 200 us and more: a few, then those who are connected already. */
-#define ACCEPT_BATCH 4
+/* All workers wait on the same sockets: one of them is woken. */
+#define LISTENER_EVENTS (EPOLLIN | EPOLLEXCLUSIVE)
 /* What a draining worker takes along: 64 ms of handshakes at most. */
 #define ACCEPT_REST_MAX 256
 /* No descriptors or memory for one more: look again then. */
@@ -79,9 +79,8 @@ accepting_start(struct worker *w)
 	if (w->accepting)
 		return OK;
 	w->accepting = true;
-	/* All workers wait on the same sockets: one of them is woken (EPOLLEXCLUSIVE). */
 	for (size_t i = 0; i < w->listener_n && !err; i++)
-		err = loop_add(w->gateway.loop, &w->listeners[i].watch, EPOLLIN | EPOLLEXCLUSIVE);
+		err = loop_add(w->gateway.loop, &w->listeners[i].watch, LISTENER_EVENTS);
 	if (err)
 		accepting_stop(w);
 	return err;
@@ -161,12 +160,20 @@ on_connection(struct listener *l)
 	return fd >= 0 || errno != EAGAIN; /* EAGAIN: another worker was faster */
 }
 
+/* One, then those who are connected already: its handshake costs 200 us and more. */
 static void
 on_listener(struct loop_watch *watch, uint32_t events)
 {
+	struct listener *l = OWNER(struct listener, watch, watch);
+	struct worker *w = l->worker;
+
 	(void)events;
-	for (int i = 0; i < ACCEPT_BATCH && on_connection(OWNER(struct listener, watch, watch)); i++)
-		;
+	if (!on_connection(l) || !w->accepting)
+		return;
+	/* The kernel wakes the first of those who wait. To the end of the queue, or that one would get nearly all connections, however long they last. */
+	loop_remove(w->gateway.loop, watch);
+	if (loop_add(w->gateway.loop, watch, LISTENER_EVENTS))
+		accepting_pause(w);
 }
 
 static void

@@ -123,6 +123,21 @@ def test_credentials_handshakes_and_upstream_connections_are_counted(tmp_path, c
     assert {k: s.sum("gatehouse_upstream_connections_total", cluster="default", kind=k) for k in ("opened", "reused")} == {"opened": 1, "reused": 2}
 
 
+def test_connections_are_spread_over_the_workers(tmp_path, ca, issuer, upstream):
+    """The kernel wakes the first who waits: without turns one of four would have nearly all of what is kept open, and one core all the work."""
+    with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream, workers=4)) as proxyd:
+        token, held = issuer.mint(), []
+        for _ in range(40):
+            held.append(connect(proxyd.address, ca))
+            held[-1].sendall(f"GET /api HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            assert held[-1].recv(4096).startswith(b"HTTP/1.1 200")
+        s = scrape(proxyd)
+        for client in held:
+            client.close()
+    counts = [s.sum("gatehouse_connections_open", worker=str(w)) for w in range(4)]
+    assert sum(counts) == 40 and min(counts) >= 5, counts
+
+
 def test_failures_of_an_upstream_are_counted_by_what_they_were(tmp_path, ca, issuer, upstream):
     with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream, workers=1)) as proxyd:
         token = issuer.mint()

@@ -209,6 +209,33 @@ versions_and_ciphers_that_are_no_longer_good_are_refused(void **state)
 	SSL_CTX_free(newest);
 }
 
+/* RFC 8446 section 4.2.3 has no signatures with it; RFC 8422 has. */
+static void
+a_key_on_a_curve_that_tls13_does_not_know_serves_tls12(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("secp256k1");
+	X509 *x = unit_cert_make(key, "server", "DNS:api.test", NULL, NULL, time(NULL) - 60, time(NULL) + 3600);
+	char cert[TEST_PEM_BYTES], pem[TEST_PEM_BYTES];
+	struct tls_error e;
+	SSL_CTX *ctx, *cc = SSL_CTX_new(TLS_client_method());
+
+	(void)state;
+	cert_text(x, cert);
+	test_key_pem(key, NULL, pem);
+	const struct tls_server_options o = { .cert_pem = slice_str(cert), .key_pem = slice_str(pem), .context = SLICE_LIT("k"), .ticket_secret = secret_a, .clock = &now.clock };
+	assert_int_equal(tls_server_new(&o, &ctx, &e), OK);
+	assert_int_equal(SSL_CTX_set1_groups_list(cc, "X25519:secp256k1"), 1);
+	SSL *client = SSL_new(cc), *server = SSL_new(ctx);
+	assert_true(shake(client, server));
+	assert_int_equal(SSL_version(server), TLS1_2_VERSION);
+	SSL_free(client);
+	SSL_free(server);
+	SSL_CTX_free(cc);
+	SSL_CTX_free(ctx);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
 static bool
 alpn(SSL_CTX *ctx, const unsigned char *protocols, unsigned n, const char *want)
 {
@@ -408,6 +435,7 @@ main(void)
 		cmocka_unit_test(a_ticket_of_another_secret_or_listener_is_a_full_handshake),
 		cmocka_unit_test(a_ticket_is_good_through_the_next_period_and_not_after_it),
 		cmocka_unit_test(versions_and_ciphers_that_are_no_longer_good_are_refused),
+		cmocka_unit_test(a_key_on_a_curve_that_tls13_does_not_know_serves_tls12),
 		cmocka_unit_test(alpn_chooses_http2_before_http11_and_refuses_strangers),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(a_certificate_and_a_key_that_do_not_belong_together_are_refused),

@@ -215,6 +215,10 @@ an_end_without_close_notify_is_a_failure(void **state)
 	assert_non_null(strstr(transport_why(&f.t, why), "eof"));
 	assert_int_equal(transport_read(&f.t, buf, sizeof(buf), &n), IO_FAILED);
 	assert_int_equal(transport_write(&f.t, "x", 1, &n), IO_FAILED);
+	transport_close(&f.t);
+	ERR_clear_error();
+	assert_int_equal(SSL_read(f.peer, buf, sizeof(buf)), 0);
+	assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_UNEXPECTED_EOF_WHILE_READING); /* no alert is sent after a peer that has ended */
 }
 
 static void

@@ -9,6 +9,15 @@
 static BIO_METHOD *bio_method(void);
 static void on_event(struct loop_watch *w, uint32_t events);
 
+/* What an earlier failure anywhere in this thread left in the queue would make the next call into libssl fail. To clear it goes through all of it, empty or not:
+ * 0.17 µs, five times a request. */
+static void
+clear_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
+
 enum err
 transport_open(struct transport *t, struct loop *loop, int fd, SSL *ssl, bool connecting, void (*on_ready)(struct transport *t))
 {
@@ -211,7 +220,7 @@ transport_handshake(struct transport *t)
 	}
 	if (t->handshaken)
 		return IO_OK;
-	ERR_clear_error();
+	clear_errors();
 	int ret = SSL_do_handshake(t->ssl);
 	if (ret == 1) {
 		t->handshaken = true;
@@ -252,8 +261,7 @@ transport_read(struct transport *t, char *p, size_t n, size_t *got)
 		return IO_AGAIN;
 	if (!t->ssl)
 		return read_plain(t, p, n, got);
-	/* What an earlier failure anywhere in this thread left in the queue would make this read fail. */
-	ERR_clear_error();
+	clear_errors();
 	int ret = SSL_read_ex(t->ssl, p, n, got);
 	if (ret == 1)
 		return IO_OK;
@@ -266,7 +274,7 @@ write_some(struct transport *t, const char *p, size_t n, size_t *put)
 {
 	*put = 0;
 	if (t->ssl) {
-		ERR_clear_error();
+		clear_errors();
 		int ret = SSL_write_ex(t->ssl, p, n, put);
 		return ret == 1 ? IO_OK : tls_result(t, ret);
 	}
@@ -309,7 +317,7 @@ transport_say_end(struct transport *t)
 	/* Called once more after it was written, SSL_shutdown would begin to read for the peer's. */
 	if (t->said_end || !t->ssl || !t->handshaken || t->cut || t->deaf)
 		return true;
-	ERR_clear_error();
+	clear_errors();
 	int ret = SSL_shutdown(t->ssl);
 	t->said_end = ret >= 0 || SSL_get_error(t->ssl, ret) != SSL_ERROR_WANT_WRITE;
 	ERR_clear_error();

@@ -162,7 +162,7 @@ put(struct line *l, const char *p, size_t n)
 	return true;
 }
 
-static bool
+static inline bool
 put_str(struct line *l, const char *s)
 {
 	return put(l, s, strlen(s));
@@ -222,24 +222,34 @@ escape(struct slice s, bool json, char esc[6], size_t *used)
 	return slice_of(s.p, n);
 }
 
+/* Bytes that stand for themselves: in a value without quotes, or in one between quotes. */
+enum { BARE = 1, QUOTED = 2 };
+static const unsigned char stands[256] = {
+	[' '] = QUOTED,
+	['!'] = BARE | QUOTED, /* not '"' */
+	['#' ... '<'] = BARE | QUOTED,
+	['='] = QUOTED,
+	['>' ... '['] = BARE | QUOTED, /* not '\\' */
+	[']' ... '~'] = BARE | QUOTED,
+};
+
 static bool
-is_plain(struct slice s)
+is_bare(struct slice s)
 {
-	if (s.n == 0)
-		return false;
+	unsigned all = s.n ? BARE : 0;
+
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\' || s.p[i] == '=')
-			return false;
-	return true;
+		all &= stands[(unsigned char)s.p[i]];
+	return all;
 }
 
-/* Bytes of s that stand for themselves between quotes, from its start. */
+/* How many, from the start of s. */
 static size_t
-plain_run(struct slice s)
+quoted_run(struct slice s)
 {
 	size_t n = 0;
 
-	while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+	while (n < s.n && stands[(unsigned char)s.p[n]] & QUOTED)
 		n++;
 	return n;
 }
@@ -252,14 +262,14 @@ put_text(struct line *l, struct slice s, bool json)
 	char esc[6];
 	size_t used;
 
-	if (!json && s.n < limit - l->n && is_plain(s)) {
+	if (!json && s.n < limit - l->n && is_bare(s)) {
 		put(l, s.p, s.n);
 		return;
 	}
 	if (!put(l, "\"", 1))
 		return;
 	for (; s.n; s = slice_of(s.p + used, s.n - used)) {
-		struct slice c = { s.p, plain_run(s) };
+		struct slice c = { s.p, quoted_run(s) };
 		used = c.n;
 		if (c.n == 0) {
 			c = escape(s, json, esc, &used);
@@ -322,11 +332,12 @@ static void
 put_field(struct line *l, const struct log_field *f, bool json)
 {
 	bool text = f->kind == LOG_KIND_SLICE || f->kind == LOG_KIND_SECRET;
+	const struct slice key = slice_str(f->key);
 
-	if ((text && !f->s.p) || room(l) < strlen(f->key) + FIELD_ROOM)
+	if ((text && !f->s.p) || room(l) < key.n + FIELD_ROOM)
 		return;
 	put_str(l, json ? ",\"" : " ");
-	put_str(l, f->key);
+	put(l, key.p, key.n);
 	put_str(l, json ? "\":" : "=");
 	put_value(l, f, json);
 }

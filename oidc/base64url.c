@@ -55,45 +55,51 @@ base64url_add(struct buf *b, const void *in, size_t n)
 	buf_commit(b, BASE64URL_ENCODED_BYTES(n));
 }
 
+/* The last character of a short group carries 4 or 2 bits that no byte needs: zero, or one value would have several spellings (RFC 4648
+ * section 3.5). */
+static bool
+ends_well(struct slice in)
+{
+	static const uint8_t needless[4] = { 0, 0xff, 15, 3 };
+	unsigned rest = in.n % 4;
+
+	return rest == 0 || (rest != 1 && (sextet[(uint8_t)in.p[in.n - 1]] & needless[rest]) == 0);
+}
+
 bool
 base64url_ok(struct slice in)
 {
 	const uint8_t *p = (const uint8_t *)in.p;
 	uint8_t seen = 0;
 
-	if (in.n % 4 == 1)
-		return false;
 	for (size_t i = 0; i < in.n; i++)
 		seen |= sextet[p[i]];
-	if (seen & NO)
-		return false;
-	/* The last character of a short group carries 4 or 2 bits that no byte needs: zero, or one value would have several
-	 * spellings (RFC 4648 section 3.5). */
-	if (in.n % 4 == 2)
-		return (sextet[p[in.n - 1]] & 15) == 0;
-	if (in.n % 4 == 3)
-		return (sextet[p[in.n - 1]] & 3) == 0;
-	return true;
+	return !(seen & NO) && ends_well(in);
 }
 
 enum err
 base64url_decode(struct slice in, void *out, size_t cap, size_t *n)
 {
 	const uint8_t *p = (const uint8_t *)in.p;
-	uint8_t *o = out;
+	uint8_t *o = out, seen = 0;
 	size_t whole = in.n / 4, rest = in.n % 4;
 	size_t bytes = whole * 3 + (rest ? rest - 1 : 0);
 
-	if (!base64url_ok(in))
+	if (!ends_well(in))
 		return E_FORMAT;
 	if (bytes > cap)
-		return E_LIMIT;
+		return base64url_ok(in) ? E_LIMIT : E_FORMAT;
 	for (size_t i = 0; i < whole; i++, p += 4, o += 3) {
-		uint32_t v = (uint32_t)sextet[p[0]] << 18 | (uint32_t)sextet[p[1]] << 12 | (uint32_t)sextet[p[2]] << 6 | sextet[p[3]];
-		o[0] = (uint8_t)(v >> 16);
-		o[1] = (uint8_t)(v >> 8);
-		o[2] = (uint8_t)v;
+		uint8_t a = sextet[p[0]], b = sextet[p[1]], c = sextet[p[2]], d = sextet[p[3]];
+		seen |= a | b | c | d;
+		o[0] = (uint8_t)(a << 2 | b >> 4);
+		o[1] = (uint8_t)(b << 4 | c >> 2);
+		o[2] = (uint8_t)(c << 6 | d);
 	}
+	for (size_t i = 0; i < rest; i++)
+		seen |= sextet[p[i]];
+	if (seen & NO)
+		return E_FORMAT;
 	if (rest >= 2)
 		*o++ = (uint8_t)(sextet[p[0]] << 2 | sextet[p[1]] >> 4);
 	if (rest == 3)

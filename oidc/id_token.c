@@ -83,19 +83,14 @@ read_payload(const struct jws *jws, struct buf *text, json_t **claims)
 	return err == OK ? ID_TOKEN_OK : err == E_NOMEM ? ID_TOKEN_FAILED : ID_TOKEN_MALFORMED;
 }
 
-/* From the bytes of a token to claims that the issuer has signed; nothing is said yet about what they claim. */
+/* From a token that was split to claims that the issuer has signed; nothing is said yet about what they claim. */
 static enum id_token_verdict
-verified_payload(struct slice token, size_t bytes_max, const char *typ, const struct jwk_set *keys, struct buf *text, json_t **claims)
+verified_payload(const struct jws *jws, const char *typ, const struct jwk_set *keys, struct buf *text, json_t **claims)
 {
-	struct jws jws;
-	enum id_token_verdict verdict = from_jws(jws_split(token, bytes_max, &jws));
-
-	if (verdict)
-		return verdict;
-	if (!typ_ok(jws.typ, typ))
+	if (!typ_ok(jws->typ, typ))
 		return ID_TOKEN_MALFORMED;
-	verdict = from_jws(jws_verify(&jws, keys));
-	return verdict ? verdict : read_payload(&jws, text, claims);
+	enum id_token_verdict verdict = from_jws(jws_verify(jws, keys));
+	return verdict ? verdict : read_payload(jws, text, claims);
 }
 
 struct slice
@@ -157,7 +152,7 @@ identify(const json_t *claims, const struct id_token_policy *policy, int64_t now
 }
 
 enum id_token_verdict
-id_token_identify(struct slice token, const struct id_token_policy *policy, const struct jwk_set *keys, int64_t now_s, struct arena *arena,
+id_token_identify_split(const struct jws *jws, const struct id_token_policy *policy, const struct jwk_set *keys, int64_t now_s, struct arena *arena,
 	struct identity *out)
 {
 	json_t *claims;
@@ -165,7 +160,7 @@ id_token_identify(struct slice token, const struct id_token_policy *policy, cons
 
 	assert(policy->skew_s >= 0 && policy->skew_s <= ID_TOKEN_SKEW_S_MAX);
 	buf_init(&text, 0);
-	enum id_token_verdict verdict = verified_payload(token, policy->token_bytes_max, policy->typ, keys, &text, &claims);
+	enum id_token_verdict verdict = verified_payload(jws, policy->typ, keys, &text, &claims);
 	if (verdict == ID_TOKEN_OK) {
 		verdict = identify(claims, policy, now_s, arena, out);
 		json_decref(claims);
@@ -174,15 +169,34 @@ id_token_identify(struct slice token, const struct id_token_policy *policy, cons
 	return verdict;
 }
 
+enum id_token_verdict
+id_token_split(struct slice token, size_t bytes_max, struct jws *out)
+{
+	return from_jws(jws_split(token, bytes_max, out));
+}
+
+enum id_token_verdict
+id_token_identify(struct slice token, const struct id_token_policy *policy, const struct jwk_set *keys, int64_t now_s, struct arena *arena,
+	struct identity *out)
+{
+	struct jws jws;
+	enum id_token_verdict verdict = id_token_split(token, policy->token_bytes_max, &jws);
+
+	return verdict ? verdict : id_token_identify_split(&jws, policy, keys, now_s, arena, out);
+}
+
 /* *claims: set with ID_TOKEN_OK only. */
 static enum id_token_verdict
 open_own(struct slice token, const char *issuer, const char *typ, const struct jwk_set *keys, int64_t now_s, int skew_s, bool allow_expired,
 	struct buf *text, json_t **claims)
 {
 	struct id_token_times times;
+	struct jws jws;
 
 	assert(skew_s >= 0 && skew_s <= ID_TOKEN_SKEW_S_MAX);
-	enum id_token_verdict verdict = verified_payload(token, 0, typ, keys, text, claims);
+	enum id_token_verdict verdict = id_token_split(token, 0, &jws);
+	if (!verdict)
+		verdict = verified_payload(&jws, typ, keys, text, claims);
 	if (verdict)
 		return verdict;
 	verdict = id_token_claims_issuer(*claims, issuer);

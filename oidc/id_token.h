@@ -51,6 +51,8 @@ struct id_token_policy {
 	enum identity_how how;       /* what identity.how says: IDENTITY_JWT or IDENTITY_SESSION */
 };
 
+/* jws_split, with ID_TOKEN_MALFORMED or ID_TOKEN_FAILED for what it refuses. bytes_max 0: JWS_BYTES_MAX. */
+enum id_token_verdict id_token_split(struct slice token, size_t bytes_max, struct jws *out);
 /* iss of a token that has been split and not verified, to choose the policy by. Slice in arena; empty when malformed. */
 struct slice id_token_peek_issuer(struct arena *arena, const struct jws *jws);
 /* exp of such a token; 0: none, or none that can be read. */
@@ -60,6 +62,9 @@ int64_t id_token_peek_expiry(const struct jws *jws);
  * extra: authentication.kubernetes.io/credential-id = JTI=<jti> where the token has a jti (Kubernetes >= 1.32).
  * email as the username claim demands email_verified true, or absent (as Kubernetes does). */
 enum id_token_verdict id_token_identify(struct slice token, const struct id_token_policy *policy, const struct jwk_set *keys,
+	int64_t now_s, struct arena *arena, struct identity *out);
+/* The rest of the way, for who has split the token already: policy->token_bytes_max was for them to look at. */
+enum id_token_verdict id_token_identify_split(const struct jws *jws, const struct id_token_policy *policy, const struct jwk_set *keys,
 	int64_t now_s, struct arena *arena, struct identity *out);
 
 /* The signature, iss, exp, nbf, iat and typ only, for an issuer that reads its own tokens back (userinfo, id_token_hint).

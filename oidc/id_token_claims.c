@@ -89,13 +89,17 @@ id_token_claims_audience(const json_t *claims, const struct id_token_policy *pol
 static enum id_token_verdict
 join(struct arena *arena, const char *prefix, struct slice value, struct slice *out)
 {
+	const struct slice front = slice_str(prefix);
+
 	if (!identity_value_ok(value))
 		return ID_TOKEN_BAD_CLAIM;
-	char *text = arena_printf(arena, "%s%.*s", prefix, SLICE_FMT(value));
+	char *text = arena_alloc(arena, front.n + value.n + 1); /* zeroed: a NUL follows, as with arena_slice */
 	if (!text)
 		return ID_TOKEN_FAILED;
-	*out = slice_str(text);
-	return identity_value_ok(*out) ? ID_TOKEN_OK : ID_TOKEN_BAD_CLAIM;
+	memcpy(text, front.p, front.n);
+	memcpy(text + front.n, value.p, value.n);
+	*out = slice_of(text, front.n + value.n);
+	return front.n == 0 || identity_value_ok(*out) ? ID_TOKEN_OK : ID_TOKEN_BAD_CLAIM;
 }
 
 /* A name for RBAC. system:* is Kubernetes' own: an issuer that could say system:masters would own the cluster. */

@@ -23,13 +23,14 @@ identity_value_ok(struct slice v)
 {
 	if (v.n == 0 || v.n > IDENTITY_VALUE_BYTES_MAX || v.p[0] == ' ' || v.p[v.n - 1] == ' ')
 		return false;
-	for (size_t i = 0; i < v.n; i++) {
+	for (size_t i = 0, n; i < v.n; i += n) {
 		unsigned char c = (unsigned char)v.p[i];
-		if (c < 0x20 || c == 0x7f)
+		n = c < 0x80 ? 1 : slice_utf8_first(slice_of(v.p + i, v.n - i));
+		if (n == 0 || c < 0x20 || c == 0x7f)
 			return false;
 		/* U+0080..U+009F, the other control characters: C2 80 .. C2 9F. */
-		if (c == 0xc2 && i + 1 < v.n && (unsigned char)v.p[i + 1] < 0xa0)
+		if (c == 0xc2 && (unsigned char)v.p[i + 1] < 0xa0)
 			return false;
 	}
-	return slice_is_utf8(v);
+	return true;
 }

@@ -85,53 +85,61 @@ looks_like_jwt(struct slice token)
 
 /* Whose token it says it is. One issuer needs no look: its name is compared again once the signature holds. */
 static struct issuer *
-issuer_of(struct authenticator *a, struct slice token, struct arena *arena, struct finding *f)
+issuer_of(struct authenticator *a, const struct jws *jws, struct arena *arena, struct finding *f)
 {
 	bool reviews = a->config->authentication.token_review.enabled;
-	struct jws jws;
 
-	f->why = "malformed";
-	if (jws_split(token, (size_t)a->config->limits.token_bytes, &jws) != JWS_OK) {
-		f->foreign = reviews && !looks_like_jwt(token);
-		return NULL;
-	}
-	f->why = "wrong_issuer";
 	if (a->keys.n == 1 && !reviews)
 		return &a->keys.issuers[0];
-	struct slice iss = id_token_peek_issuer(arena, &jws);
+	struct slice iss = id_token_peek_issuer(arena, jws);
 	struct issuer *issuer = issuer_keys_find(&a->keys, iss);
 	f->foreign = reviews && !issuer && iss.p;
 	if (f->foreign)
-		f->identity.expires_at = id_token_peek_expiry(&jws);
+		f->identity.expires_at = id_token_peek_expiry(jws);
 	return issuer;
 }
 
-/* What a token says, and whether that is so. session: as authd's answer for a cookie, else as a bearer token. */
-void
-authenticator_judge(struct authenticator *a, struct slice token, bool session, struct arena *arena, struct finding *f)
+static void
+conclude(struct authenticator *a, enum id_token_verdict v, struct finding *f)
 {
-	*f = (struct finding){ .result = AUTHENTICATION_REFUSED, .lasting = true };
-	f->issuer = session ? a->keys.session : issuer_of(a, token, arena, f);
-	if (!f->issuer)
-		return;
-	if (!f->issuer->keys) {
-		f->result = AUTHENTICATION_UNAVAILABLE;
-		f->why = "no keys of the issuer yet";
-		f->unknown_key = true;
-		return;
-	}
-	const struct id_token_policy *policy = session ? &f->issuer->session : &f->issuer->bearer;
-	enum id_token_verdict v = id_token_identify(token, policy, f->issuer->keys, clock_now_s(a->clock), arena, &f->identity);
 	f->why = id_token_verdict_name(v);
 	f->unknown_key = v == ID_TOKEN_UNKNOWN_KEY;
 	f->lasting = v != ID_TOKEN_NOT_YET;
-	a->stats.signatures += v != ID_TOKEN_MALFORMED && v != ID_TOKEN_UNKNOWN_KEY;
 	if (v == ID_TOKEN_OK && f->issuer == a->keys.revoking && issuer_keys_session_ended(&a->keys, f->identity.sid))
 		f->why = "its session has ended";
 	else if (v == ID_TOKEN_OK)
 		f->result = AUTHENTICATED;
 	else if (v == ID_TOKEN_FAILED)
 		f->result = AUTHENTICATION_UNAVAILABLE; /* memory: nobody gets in, but the token is not called bad */
+}
+
+/* What a token says, and whether that is so. session: as authd's answer for a cookie, else as a bearer token. */
+void
+authenticator_judge(struct authenticator *a, struct slice token, bool session, struct arena *arena, struct finding *f)
+{
+	struct jws jws;
+
+	*f = (struct finding){ .result = AUTHENTICATION_REFUSED, .lasting = true };
+	enum id_token_verdict v = id_token_split(token, (size_t)a->config->limits.token_bytes, &jws);
+	if (v) {
+		conclude(a, v, f);
+		f->foreign = v == ID_TOKEN_MALFORMED && !session && a->config->authentication.token_review.enabled && !looks_like_jwt(token);
+		return;
+	}
+	f->issuer = session ? a->keys.session : issuer_of(a, &jws, arena, f);
+	if (!f->issuer) {
+		f->why = id_token_verdict_name(ID_TOKEN_WRONG_ISSUER);
+		return;
+	}
+	if (!f->issuer->keys) {
+		f->result = AUTHENTICATION_UNAVAILABLE;
+		f->why = "no keys of the issuer yet";
+		f->unknown_key = true;
+		return;
+	}
+	v = id_token_identify_split(&jws, session ? &f->issuer->session : &f->issuer->bearer, f->issuer->keys, clock_now_s(a->clock), arena, &f->identity);
+	a->stats.signatures += v != ID_TOKEN_MALFORMED && v != ID_TOKEN_UNKNOWN_KEY;
+	conclude(a, v, f);
 }
 
 /* A caller with how they were proven among the extras, if that is wanted. */

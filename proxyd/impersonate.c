@@ -58,11 +58,12 @@ add_extra_name(struct buf *out, const char *prefix, struct slice key)
 
 	buf_add_str(out, prefix);
 	for (size_t i = 0; i < key.n; i++) {
-		unsigned char b = (unsigned char)key.p[i];
-		if (http_byte_is(key.p[i], HTTP_BYTE_TOKEN) && b != '%')
-			buf_add_char(out, key.p[i]);
-		else
-			buf_add(out, (char[]){ '%', hex[b >> 4], hex[b & 15] }, 3);
+		size_t run = i;
+		while (i < key.n && http_byte_is(key.p[i], HTTP_BYTE_TOKEN) && key.p[i] != '%')
+			i++;
+		buf_add(out, key.p + run, i - run);
+		if (i < key.n)
+			buf_add(out, (char[]){ '%', hex[(unsigned char)key.p[i] >> 4], hex[key.p[i] & 15] }, 3);
 	}
 }
 

@@ -154,6 +154,19 @@ h2_guard_frames(struct h2_guard *g, const char *p, size_t n, uint64_t now_ms, si
 	return fault;
 }
 
+size_t
+h2_guard_frame(const struct h2_guard *g, const char *p, size_t n, bool *begins)
+{
+	size_t left = g->begun ? g->left : H2_PREFACE_BYTES;
+
+	*begins = left == 0 && g->head_n == 0;
+	if (*begins)
+		left = n < H2_FRAME_HEAD_BYTES ? n : H2_FRAME_HEAD_BYTES + (size_t)frame_of((const unsigned char *)p).length;
+	else if (left == 0)
+		left = H2_FRAME_HEAD_BYTES - g->head_n;
+	return left < n ? left : n;
+}
+
 bool
 h2_guard_in_head(const struct h2_guard *g)
 {

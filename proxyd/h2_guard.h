@@ -43,6 +43,8 @@ enum h2_fault { H2_FAULT_NONE, H2_FAULT_FLOOD, H2_FAULT_STREAM_CLOSED, H2_FAULT_
 
 /* The next n bytes from the wire, each once. *ok: how many may be used, all of them but with a fault. now_ms: monotonic. */
 enum h2_fault h2_guard_frames(struct h2_guard *g, const char *p, size_t n, uint64_t now_ms, size_t *ok);
+/* How many of the next n bytes, n > 0, belong to one frame: to the one that began before, or, with *begins, to the one that begins here. */
+size_t h2_guard_frame(const struct h2_guard *g, const char *p, size_t n, bool *begins);
 /* A request's head has begun and is not whole, or the preface is not. */
 bool h2_guard_in_head(const struct h2_guard *g);
 /* The stream is closed, and the client had said before that it sends nothing more for it. (RST_STREAM is noted without this.) */

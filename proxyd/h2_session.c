@@ -226,11 +226,13 @@ on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *n
 	uint8_t flags, void *user)
 {
 	struct h2 *h = user;
-	const struct slice n = { (const char *)name, name_n }, v = { (const char *)value, value_n };
+	const struct slice n = { (const char *)name, name_n };
+	struct slice v = { (const char *)value, value_n };
 
 	(void)session, (void)flags;
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-		return h2_fields_add(&h->fields, &h2_gateway(h)->blocks, h2_gateway(h)->request_limits.head_bytes_max, n, v)
+		return !h2_repeat_field(&h->repeat, h->fields.n, n, &v) ||
+			h2_fields_add(&h->fields, &h2_gateway(h)->blocks, h2_gateway(h)->request_limits.head_bytes_max, n, v)
 			? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 	/* Trailers are dropped; one that would change what has been decided already (RFC 9110 section 6.5.1) is a mistake or worse. */
 	if (!http_field_is_critical(http_field_folded(n)))
@@ -426,6 +428,7 @@ h2_session_close(struct h2 *h)
 	nghttp2_session_del(h->session);
 	h->session = NULL;
 	h2_fields_drop(&h->fields, &h2_gateway(h)->blocks);
+	h2_repeat_fini(&h->repeat);
 	block_put(&h2_gateway(h)->blocks, h->out);
 	h->out = NULL;
 }
@@ -485,13 +488,21 @@ end_for_fault(struct h2 *h, enum h2_fault fault)
 }
 
 void
-h2_session_receive(struct h2 *h, const char *p, size_t n)
+h2_session_receive(struct h2 *h, char *p, size_t n)
 {
 	unsigned heads = h->guard.heads;
-	size_t ok;
-	enum h2_fault fault = h2_guard_frames(&h->guard, p, n, h2_now_ms(h), &ok);
-	ssize_t r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, ok);
+	enum h2_fault fault = H2_FAULT_NONE;
+	ssize_t r = 0;
 
+	while (n && r >= 0 && !fault) {
+		bool begins;
+		size_t ok, some = h2_guard_frame(&h->guard, p, n, &begins);
+		fault = h2_guard_frames(&h->guard, p, some, h2_now_ms(h), &ok);
+		char *from = begins && !fault ? h2_repeat_frame(&h->repeat, p, some) : p;
+		r = nghttp2_session_mem_recv(h->session, (const uint8_t *)from, (size_t)(p + ok - from));
+		p += some;
+		n -= some;
+	}
 	if (!h2_guard_in_head(&h->guard))
 		h->head_since_ms = 0;
 	else if (h->head_since_ms == 0 || h->guard.heads != heads)

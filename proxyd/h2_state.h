@@ -6,6 +6,7 @@
 #include "proxyd/front_h2.h"
 #include "proxyd/h2_guard.h"
 #include "proxyd/h2_head.h"
+#include "proxyd/h2_repeat.h"
 
 struct nghttp2_session;
 
@@ -85,6 +86,7 @@ struct h2 {
 	uint64_t head_since_ms;                /* a head, or the preface, is arriving; 0: none is */
 	struct h2_fields fields;               /* of the head that is arriving */
 	struct h2_guard guard;
+	struct h2_repeat repeat;
 	enum h2_drain drain;
 	uint64_t drain_since_ms;
 
@@ -125,8 +127,8 @@ size_t h2_stream_drop(struct h2_stream *s);
 
 MUST_CHECK enum err h2_session_open(struct h2 *h);
 void h2_session_close(struct h2 *h);
-/* Bytes from the wire. What they bring is due afterwards. */
-void h2_session_receive(struct h2 *h, const char *p, size_t n);
+/* Bytes from the wire, which may be changed. What they bring is due afterwards. */
+void h2_session_receive(struct h2 *h, char *p, size_t n);
 /* Write what there is to write, frames collected to whole records: whole records at once, the rest with flush. h->gone, h->stuck. */
 void h2_session_send(struct h2 *h, bool flush);
 /* Both sides are through and everything is written. */

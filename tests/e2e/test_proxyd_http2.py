@@ -75,6 +75,27 @@ def test_h2load_sees_no_failure(proxyd, token):
     assert "status codes: 2000 2xx" in out
 
 
+def test_each_request_is_its_own_tokens_whatever_came_before_on_the_connection(proxyd, issuer, upstream):
+    """What this client sends of a token is coded at length each time (RFC 7541 section 7.1.3), and known again by that."""
+    jane, john = issuer.mint("jane", groups=["dev"]), issuer.mint("john")
+    broken = jane[:-2] + ("AA" if jane[-2:] != "AA" else "QQ")
+    tokens = [jane, jane, jane, john, john, jane, broken, jane, broken, broken, None, jane, "-", jane]
+    wanted = {jane: "jane", john: "john"}
+    with H2(proxyd.address, proxyd.ca) as c:
+        for token in tokens:
+            assert c.answer(c.request("GET", "/api", token=token)).status == (200 if token in wanted else 401)
+        streams = [c.request("GET", "/api", token=token) for token in tokens]
+        assert [c.answer(stream).status for stream in streams] == [200 if token in wanted else 401 for token in tokens]
+        twice = c.request("GET", "/api", token=jane, headers=[("authorization", f"Bearer {john}")])
+        assert c.answer(twice).status in (400, 401)
+        assert c.answer(c.request("GET", "/api", token=john)).status == 200
+        assert not c.goaway
+    one_by_one = [wanted[token] for token in tokens if token in wanted]
+    seen = [recorded.values("Impersonate-User") for recorded in upstream.requests]
+    assert seen[: len(one_by_one)] == [[name] for name in one_by_one] and seen[-1] == ["john"]
+    assert sorted(seen) == sorted([[name] for name in 2 * one_by_one] + [["john"]])
+
+
 def test_answers_of_our_own_are_kubernetes_statuses(proxyd, upstream):
     with H2(proxyd.address, proxyd.ca) as c:
         a = c.answer(c.request("GET", "/api"))

@@ -32,6 +32,13 @@ frame(char *out, unsigned type, unsigned flags, uint32_t id, const char *payload
 	return sizeof(head) + n;
 }
 
+static void
+put_id(char *frame_head, uint32_t id)
+{
+	frame_head[7] = (char)(id >> 8);
+	frame_head[8] = (char)id;
+}
+
 /* One frame at a time; payload: n zeros. */
 static enum h2_fault
 see(unsigned type, unsigned flags, uint32_t id, size_t n, uint64_t now_ms)
@@ -205,6 +212,38 @@ what_stands_before_a_fault_may_be_used(void **state)
 	assert_int_equal(ok, first);
 }
 
+static void
+bytes_belong_to_one_frame_at_a_time_however_they_come(void **state)
+{
+	char bytes[128];
+	size_t preface = 24, first = frame(bytes, HEADERS, END_HEADERS, 1, "abc", 3), n = first + frame(bytes + first, PING, 0, 0, "12345678", 8), ok;
+	struct h2_guard fresh = { 0 };
+	bool begins;
+
+	(void)state;
+	assert_int_equal(h2_guard_frame(&fresh, PREFACE, 24, &begins), preface);
+	assert_false(begins);
+	assert_int_equal(h2_guard_frame(&fresh, PREFACE, 20, &begins), 20);
+	assert_int_equal(h2_guard_frame(&guard, bytes, n, &begins), first);
+	assert_true(begins);
+	for (size_t cut = 1; cut < n; cut++) {
+		size_t at = 0, begun = 0;
+		for (size_t end = cut; at < n; end = n) {
+			while (at < end) {
+				size_t some = h2_guard_frame(&guard, bytes + at, end - at, &begins);
+				assert_true(some > 0 && some <= end - at);
+				assert_int_equal(begins, at == 0 || at == first);
+				assert_true(at >= first || at + some <= first);
+				begun += begins;
+				assert_int_equal(h2_guard_frames(&guard, bytes + at, some, 1000, &ok), H2_FAULT_NONE);
+				at += some;
+			}
+		}
+		assert_int_equal(begun, 2);
+		put_id(bytes, (uint32_t)(3 + 2 * cut));
+	}
+}
+
 int
 main(void)
 {
@@ -219,6 +258,7 @@ main(void)
 		cmocka_unit_test_setup(nothing_more_may_come_for_a_stream_that_the_client_ended, setup),
 		cmocka_unit_test_setup(a_stream_that_was_left_out_cannot_be_opened_later, setup),
 		cmocka_unit_test_setup(what_stands_before_a_fault_may_be_used, setup),
+		cmocka_unit_test_setup(bytes_belong_to_one_frame_at_a_time_however_they_come, setup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

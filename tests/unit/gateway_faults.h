@@ -4,7 +4,7 @@
 #define TESTS_GATEWAY_FAULTS_H
 
 #include <stdatomic.h>
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
 static _Thread_local bool may_fail; /* set in the gateway's thread only */
 static atomic_long countdown;       /* 0: nothing fails */
@@ -117,6 +117,59 @@ serve(void *arg)
 		pthread_create(&one->thread, &attr, serve_connection, one);
 	}
 	return NULL;
+}
+
+/* A rig whose cluster and authd answer everything with these, and whose gateway's thread may fail. */
+static struct server fault_cluster, fault_authd;
+
+static inline void
+faults_begin(const char *cluster_says, const char *authd_says)
+{
+	rig_start(&rig, NULL);
+	fault_cluster = (struct server){ rig.cluster_fd, rig.back_tls, cluster_says, 0 };
+	fault_authd = (struct server){ rig.authd_fd, NULL, authd_says, 0 };
+	pthread_create(&fault_cluster.thread, NULL, serve, &fault_cluster);
+	pthread_create(&fault_authd.thread, NULL, serve, &fault_authd);
+	rig_run(&rig, mark_thread, NULL);
+}
+static inline void
+faults_end(void)
+{
+	shutdown(rig.cluster_fd, SHUT_RDWR);
+	shutdown(rig.authd_fd, SHUT_RDWR);
+	pthread_join(fault_cluster.thread, NULL);
+	pthread_join(fault_authd.thread, NULL);
+	rig_stop(&rig);
+}
+
+/* The nth allocation from here on fails, until fault_was_hit(). */
+static inline void
+fault_at(long n)
+{
+	atomic_store(&hit, false);
+	atomic_store(&countdown, n);
+}
+static inline bool
+fault_was_hit(void)
+{
+	atomic_store(&countdown, 0);
+	return atomic_load(&hit);
+}
+
+/* A connection of which the nth allocation fails; whether it was shaken hands with. */
+static inline bool
+fault_client(struct end *client, long n)
+{
+	struct sockaddr_in a;
+	socklen_t an = sizeof(a);
+
+	*client = (struct end){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .ssl = SSL_new(rig.client_tls) };
+	assert_int_equal(getsockname(rig.listen_fd, (struct sockaddr *)&a, &an), 0);
+	end_patience(client);
+	fault_at(n);
+	assert_int_equal(connect(client->fd, (struct sockaddr *)&a, an), 0);
+	SSL_set_fd(client->ssl, client->fd);
+	return SSL_connect(client->ssl) == 1;
 }
 
 #endif

@@ -3,7 +3,7 @@
 #define TESTS_H2_UNIT_H
 
 #include <nghttp2/nghttp2.h>
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
 #define H2_UNIT_WINDOW 0x7fff0000u
 #define H2_GET "/api"

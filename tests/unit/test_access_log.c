@@ -4,12 +4,8 @@
 #include "proxyd/access_log.h"
 #include "proxyd/line_pipe.h"
 #include "shared/log.h"
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
-#define LINE(method, target) method " " target " HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\n"
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
-
-static struct rig rig;
 static struct line_pipe events;
 static int log_ends[2], event_ends[2];
 

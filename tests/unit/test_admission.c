@@ -1,27 +1,7 @@
 /* Who gets in, and what those are told who do not. */
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
-#define HOST "Host: gate.test\r\n"
-#define ALICE "Authorization: Bearer alice\r\n"
 #define BROWSER "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_start(&rig, NULL);
-	return 0;
-}
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
 
 /* One request on a connection of its own; the answer's head and, behind it, its body. */
 static void
@@ -403,8 +383,7 @@ many_requests_with_one_cookie_are_one_question(void **state)
 		end_say(&clusters[i], OK_ABC);
 	}
 	for (int i = 0; i < 9; i++) {
-		end_hear_head(&clients[i], head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 200 ", 13);
+		end_hear_status(&clients[i], "200", head, sizeof(head));
 		end_close(&clients[i]);
 		end_close(&clusters[i]);
 	}
@@ -433,8 +412,7 @@ more_cookies_than_may_be_asked_about_at_once_wait_in_line(void **state)
 		end_close(&authds[i]);
 	}
 	for (int i = 0; i < ALL; i++) {
-		end_hear_head(&clients[i], text, sizeof(text));
-		assert_memory_equal(text, "HTTP/1.1 401 ", 13);
+		end_hear_status(&clients[i], "401", text, sizeof(text));
 		end_close(&clients[i]);
 	}
 	assert_int_equal(believer.sessions_gone, ALL);
@@ -450,16 +428,14 @@ a_session_that_is_over_is_a_401_or_the_way_to_sign_in(void **state)
 	end_say(&client, COOKIE("old"));
 	authd = hear_question("old");
 	end_say(&authd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_hear_status(&client, "401", head, sizeof(head));
 	end_close(&client);
 	end_close(&authd);
 	client = rig_client(&rig);
 	end_say(&client, "GET /api HTTP/1.1\r\n" HOST BROWSER "Cookie: gate=old\r\n\r\n");
 	authd = hear_question("old");
 	end_say(&authd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 302 ", 13);
+	end_hear_status(&client, "302", head, sizeof(head));
 	end_close(&client);
 	end_close(&authd);
 	assert_int_equal(believer.sessions_gone, 2);
@@ -484,8 +460,7 @@ an_answer_about_a_session_that_is_none_is_a_503(void **state)
 			end_say(&authd, i % 3 == 0 ? "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" : i % 3 == 1 ? "garbage\r\n\r\n" : "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{");
 			end_close(&authd);
 		}
-		end_hear_head(&client, head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+		end_hear_status(&client, "503", head, sizeof(head));
 		end_close(&client);
 	}
 }
@@ -521,8 +496,7 @@ an_answer_about_a_session_without_end_is_a_503(void **state)
 	authd = hear_question("x");
 	end_say(&authd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
 	end_say(&authd, blanks);
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_hear_status(&client, "503", head, sizeof(head));
 	free(blanks);
 	end_close(&authd);
 	end_close(&client);
@@ -538,8 +512,7 @@ a_session_whose_keys_are_not_there_yet_is_asked_to_wait(void **state)
 	end_say(&client, COOKIE("x"));
 	authd = hear_question("x");
 	say_session(&authd, "{\"id_token\":\"early\",\"refresh_after\":300}");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_hear_status(&client, "503", head, sizeof(head));
 	end_close(&client);
 }
 
@@ -566,8 +539,7 @@ an_answer_without_a_body_says_nothing_about_a_session(void **state)
 	end_say(&client, COOKIE("x"));
 	authd = hear_question("x");
 	end_say(&authd, "HTTP/1.1 204 No Content\r\n\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_hear_status(&client, "503", head, sizeof(head));
 	end_close(&authd);
 	end_close(&client);
 }
@@ -582,8 +554,7 @@ a_token_for_a_session_that_is_refused_lets_nobody_in(void **state)
 	end_say(&client, COOKIE("x"));
 	authd = hear_question("x");
 	say_session(&authd, "{\"id_token\":\"mallory\",\"refresh_after\":300}");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_hear_status(&client, "401", head, sizeof(head));
 	end_close(&client);
 }
 
@@ -598,8 +569,7 @@ a_browser_whose_session_is_refused_is_told_so_and_not_sent_in_circles(void **sta
 	end_say(&client, "GET /api HTTP/1.1\r\n" HOST BROWSER "Cookie: gate=x\r\n\r\n");
 	authd = hear_question("x");
 	say_session(&authd, "{\"id_token\":\"mallory\",\"refresh_after\":300}");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 403 ", 13);
+	end_hear_status(&client, "403", head, sizeof(head));
 	assert_non_null(strstr(head, "Content-Type: text/html"));
 	assert_null(strstr(head, "Location"));
 	end_close(&client);
@@ -615,8 +585,7 @@ while_authd_is_down_known_sessions_go_on_and_unknown_ones_are_asked_to_wait(void
 	close(rig.authd_fd);
 	rig.authd_fd = -1;
 	end_say(&client, COOKIE("unknown"));
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 503 ", 13);
+	end_hear_status(&client, "503", head, sizeof(head));
 	end_close(&client);
 	client = rig_client(&rig);
 	for (int i = 0; i < 2; i++) {
@@ -674,8 +643,7 @@ a_session_that_is_due_is_renewed_or_ended_by_authd(void **state)
 	end_say(&client, COOKIE("due"));
 	authd = hear_question("due");
 	end_say(&authd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_hear_status(&client, "401", head, sizeof(head));
 	end_close(&client);
 	end_close(&cluster);
 	end_close(&authd);
@@ -736,8 +704,7 @@ a_cluster_with_a_foreign_certificate_gets_no_request(void **state)
 		struct end cluster = { .fd = accept(rig.cluster_fd, NULL, NULL), .ssl = SSL_new(ctx) };
 		SSL_set_fd(cluster.ssl, cluster.fd);
 		SSL_accept(cluster.ssl);
-		end_hear_head(&client, head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 502 ", 13);
+		end_hear_status(&client, "502", head, sizeof(head));
 		char c;
 		assert_true(end_read(&cluster, &c, 1) <= 0);
 		end_close(&client);
@@ -750,11 +717,11 @@ int
 main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR + 1);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(console_is_told_which_clusters_are_open_and_nobody_is_kept_from_it),
 		T(clusters_are_listed_to_whoever_is_known),
-		cmocka_unit_test_setup_teardown(dashboard_gets_the_id_token_of_its_audience_and_nothing_that_is_none, setup_dashboard, teardown),
+		cmocka_unit_test_setup_teardown(dashboard_gets_the_id_token_of_its_audience_and_nothing_that_is_none, setup_dashboard, rig_teardown),
 		T(without_a_credential_everything_on_a_cluster_is_a_401_status),
 		T(a_bad_credential_gets_the_same_answer_as_none),
 		T(a_browser_is_sent_to_sign_in_and_told_where_it_wanted_to_go),

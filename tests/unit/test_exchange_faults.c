@@ -1,6 +1,6 @@
 /* Every allocation of the gateway's thread fails once, in the middle of requests of all kinds: whoever is hit gets an error or loses the connection, and
  * everybody else is served as before. */
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 int
@@ -11,8 +11,6 @@ main(void)
 #else
 
 #include "tests/unit/gateway_faults.h"
-
-static struct rig rig;
 
 /* A client that takes whatever comes. False: there was no whole answer with this status. */
 static bool
@@ -50,27 +48,19 @@ static const char *const requests[] = {
 static void
 each_failing_allocation_hurts_at_most_one_request(void **state)
 {
-	struct server cluster, authd;
 	long failures = 0;
 
 	(void)state;
-	rig_start(&rig, NULL);
-	cluster = (struct server){ rig.cluster_fd, rig.back_tls, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 0 };
-	authd = (struct server){ rig.authd_fd, NULL, "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"id_token\":\"alice\",\"refresh_after\":300}", 0 };
-	pthread_create(&cluster.thread, NULL, serve, &cluster);
-	pthread_create(&authd.thread, NULL, serve, &authd);
-	rig_run(&rig, mark_thread, NULL);
+	faults_begin(CHUNKED_OK "3\r\nabc\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"id_token\":\"alice\",\"refresh_after\":300}");
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		long n = 1;
 		do {
 			struct end client = rig_client(&rig);
 			rig_run(&rig, forget_lists, NULL);
-			atomic_store(&hit, false);
-			atomic_store(&countdown, n);
+			fault_at(n);
 			bool ok = attempt(&client, requests[i], "HTTP/1.1 200 ");
-			atomic_store(&countdown, 0);
 			failures += !ok;
-			assert_true(ok || atomic_load(&hit)); /* nobody suffers without cause */
+			assert_true(fault_was_hit() || ok); /* nobody suffers without cause */
 			end_close(&client);
 			/* The next one is served. */
 			client = rig_client(&rig);
@@ -81,11 +71,7 @@ each_failing_allocation_hurts_at_most_one_request(void **state)
 		assert_true(n > 5);
 	}
 	assert_true(failures > 10);
-	shutdown(rig.cluster_fd, SHUT_RDWR);
-	shutdown(rig.authd_fd, SHUT_RDWR);
-	pthread_join(cluster.thread, NULL);
-	pthread_join(authd.thread, NULL);
-	rig_stop(&rig);
+	faults_end();
 }
 
 static void
@@ -96,19 +82,10 @@ a_handshake_that_runs_out_of_memory_hurts_nobody_else(void **state)
 	rig_run(&rig, mark_thread, NULL);
 	bool again = true;
 	for (long n = 1; again; n += 3) {
-		struct sockaddr_in a;
-		socklen_t an = sizeof(a);
-		struct end client = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .ssl = SSL_new(rig.client_tls) };
-		assert_int_equal(getsockname(rig.listen_fd, (struct sockaddr *)&a, &an), 0);
-		end_patience(&client);
-		atomic_store(&hit, false);
-		atomic_store(&countdown, n);
-		assert_int_equal(connect(client.fd, (struct sockaddr *)&a, an), 0);
-		SSL_set_fd(client.ssl, client.fd);
-		if (SSL_connect(client.ssl) == 1)
+		struct end client;
+		if (fault_client(&client, n))
 			attempt(&client, HEAD("GET", "/api") "\r\n", "HTTP/1.1 401 ");
-		again = atomic_load(&hit);
-		atomic_store(&countdown, 0);
+		again = fault_was_hit();
 		end_reset(&client);
 		client = rig_client(&rig);
 		assert_true(attempt(&client, HEAD("GET", "/api") "\r\n", "HTTP/1.1 401 "));

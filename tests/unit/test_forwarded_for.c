@@ -1,7 +1,7 @@
 /* Who is calling behind trusted proxies, and how a client's own connection gets its address from a load balancer. */
 #include <fcntl.h>
 #include "proxyd/forwarded_for.h"
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 #include "shared/log.h"
 
 static struct ip_block blocks[4];
@@ -89,8 +89,7 @@ a_port_behind_an_address_is_left_out(void **state)
 
 /* ---- through the data path ---- */
 
-#define GET "GET /api HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n"
-static struct rig rig;
+#define FORWARDED "GET /api HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n"
 static struct ip_block loopback;
 
 static void
@@ -100,13 +99,6 @@ trust_loopback(struct proxyd_config *c)
 	c->trusted_proxies = (struct trusted_proxies){ &loopback, 1 };
 	c->limits.connections_per_address = 2;
 	c->limits.header_timeout_ms = 5000;
-}
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
 }
 
 static struct end
@@ -134,7 +126,7 @@ assert_forwarded_as(struct end *client, struct end *cluster, const char *line)
 {
 	char head[4096];
 
-	end_say(client, GET);
+	end_say(client, FORWARDED);
 	if (cluster->fd < 0)
 		*cluster = rig_cluster(&rig);
 	end_hear_head(cluster, head, sizeof(head));
@@ -256,12 +248,12 @@ main(void)
 		cmocka_unit_test(the_walk_goes_from_the_right_and_ends_at_the_first_stranger),
 		cmocka_unit_test(an_entry_that_is_no_address_ends_the_walk),
 		cmocka_unit_test(a_port_behind_an_address_is_left_out),
-		cmocka_unit_test_teardown(what_a_stranger_says_of_itself_is_replaced, teardown),
-		cmocka_unit_test_teardown(what_a_trusted_proxy_says_is_sent_on, teardown),
-		cmocka_unit_test_teardown(a_connection_has_the_address_that_its_proxy_header_says, teardown),
-		cmocka_unit_test_teardown(the_limit_of_connections_is_that_of_the_address_behind_the_proxy, teardown),
-		cmocka_unit_test_teardown(without_its_header_a_connection_ends, teardown),
-		cmocka_unit_test_teardown(a_peer_that_is_not_trusted_may_not_even_try, teardown),
+		cmocka_unit_test_teardown(what_a_stranger_says_of_itself_is_replaced, rig_teardown),
+		cmocka_unit_test_teardown(what_a_trusted_proxy_says_is_sent_on, rig_teardown),
+		cmocka_unit_test_teardown(a_connection_has_the_address_that_its_proxy_header_says, rig_teardown),
+		cmocka_unit_test_teardown(the_limit_of_connections_is_that_of_the_address_behind_the_proxy, rig_teardown),
+		cmocka_unit_test_teardown(without_its_header_a_connection_ends, rig_teardown),
+		cmocka_unit_test_teardown(a_peer_that_is_not_trusted_may_not_even_try, rig_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

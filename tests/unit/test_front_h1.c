@@ -1,19 +1,6 @@
 /* A client's HTTP/1.1 connection: what is refused, what is waited for, how it ends. */
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
-#define LINE(method, target) method " " target " HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\n"
-#define GET LINE("GET", "/api") "\r\n"
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_start(&rig, NULL);
-	return 0;
-}
 static void
 impatient(struct proxyd_config *c)
 {
@@ -26,13 +13,6 @@ setup_impatient(void **state)
 {
 	(void)state;
 	rig_start(&rig, impatient);
-	return 0;
-}
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
 	return 0;
 }
 
@@ -48,8 +28,7 @@ a_request_that_is_none_is_answered_400_and_the_connection_ends(void **state)
 		char head[4096];
 		end_say(&client, requests[i]);
 		end_say(&client, GET); /* never read as a request */
-		end_hear_head(&client, head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 400 ", 13);
+		end_hear_status(&client, "400", head, sizeof(head));
 		assert_non_null(strstr(head, "Connection: close\r\n"));
 		assert_non_null(strstr(head, "application/json"));
 		char body[4096];
@@ -73,14 +52,12 @@ heads_over_the_limit_are_answered_431_or_414(void **state)
 	struct end client = rig_client(&rig);
 	end_say(&client, "GET / HTTP/1.1\r\nHost: gate.test\r\nX: ");
 	end_say(&client, long_text);
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 431 ", 13);
+	end_hear_status(&client, "431", head, sizeof(head));
 	end_close(&client);
 	client = rig_client(&rig);
 	end_say(&client, "GET /");
 	end_say(&client, long_text);
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 414 ", 13);
+	end_hear_status(&client, "414", head, sizeof(head));
 	end_close(&client);
 	free(long_text);
 }
@@ -95,8 +72,7 @@ a_thousand_pipelined_requests_without_credential_get_a_thousand_answers(void **s
 	for (int i = 0; i < 1000; i++)
 		end_say(&client, "GET /api HTTP/1.1\r\nHost: gate.test\r\n\r\n");
 	for (int i = 0; i < 1000; i++) {
-		end_hear_head(&client, head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+		end_hear_status(&client, "401", head, sizeof(head));
 		assert_null(strstr(head, "Connection: close"));
 		char *length = strstr(head, "Content-Length: ");
 		assert_non_null(length);
@@ -119,8 +95,7 @@ heads_that_lie_across_a_blocks_end_are_whole(void **state)
 		n += (size_t)sprintf(all + n, "GET /%0*d HTTP/1.1\r\nHost: gate.test\r\n\r\n", 700 + i % 61, i);
 	end_write(&client, all, n);
 	for (int i = 0; i < 400; i++) {
-		end_hear_head(&client, head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+		end_hear_status(&client, "401", head, sizeof(head));
 		for (long left = strtol(strstr(head, "Content-Length: ") + 16, NULL, 10); left; left--)
 			assert_int_equal(end_read(&client, head, 1), 1);
 	}
@@ -207,13 +182,11 @@ an_answer_of_our_own_skips_a_body_that_is_there_and_ends_where_one_is_to_come(vo
 	(void)state;
 	end_say(&client, "POST /api HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 4\r\n\r\nbody"
 			 "POST /api HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 5\r\n\r\nb");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_hear_status(&client, "401", head, sizeof(head));
 	assert_null(strstr(head, "Connection: close"));
 	for (long n = strtol(strstr(head, "Content-Length: ") + 16, NULL, 10); n; n--)
 		assert_int_equal(end_read(&client, head, 1), 1);
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_hear_status(&client, "401", head, sizeof(head));
 	assert_non_null(strstr(head, "Connection: close\r\n"));
 	end_close(&client);
 }
@@ -230,8 +203,7 @@ an_http10_client_gets_its_body_until_the_end_of_the_connection(void **state)
 	end_hear_head(&cluster, head, sizeof(head));
 	assert_memory_equal(head, "GET /api HTTP/1.1\r\n", 19);
 	end_say(&cluster, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 200 ", 13); /* no 1xx for HTTP/1.0 */
+	end_hear_status(&client, "200", head, sizeof(head)); /* no 1xx for HTTP/1.0 */
 	assert_null(strstr(head, "Transfer-Encoding"));
 	assert_non_null(strstr(head, "Connection: close\r\n"));
 	end_hear(&client, "abc");
@@ -397,8 +369,7 @@ a_body_that_stops_coming_is_answered_408_and_its_upstream_closed(void **state)
 		end_say(&client, ".");
 		end_hear(&cluster, ".");
 	}
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 408 ", 13);
+	end_hear_status(&client, "408", head, sizeof(head));
 	end_hear_eof(&cluster);
 	end_close(&client);
 	end_close(&cluster);
@@ -437,8 +408,7 @@ an_upstream_that_takes_nothing_of_a_body_is_a_504(void **state)
 	setsockopt(client.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	while (SSL_write(client.ssl, zeros, 16384) > 0)
 		;
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 504 ", 13);
+	end_hear_status(&client, "504", head, sizeof(head));
 	end_close(&client);
 	end_close(&cluster);
 	free(zeros);
@@ -494,8 +464,8 @@ int
 main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR + 1);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define QUICK(name) cmocka_unit_test_setup_teardown(name, setup_impatient, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+#define QUICK(name) cmocka_unit_test_setup_teardown(name, setup_impatient, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_request_that_is_none_is_answered_400_and_the_connection_ends),
 		T(heads_over_the_limit_are_answered_431_or_414),

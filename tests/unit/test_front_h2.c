@@ -1,11 +1,6 @@
 /* HTTP/2 through the whole data path: what arrives upstream, what comes back, and who is held up by whom. */
 #include "tests/unit/h2_unit.h"
 
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
-#define CHUNKED_OK "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-static struct rig rig;
-
 static void
 hurry(struct proxyd_config *c)
 {
@@ -18,13 +13,6 @@ setup(void **state)
 {
 	(void)state;
 	rig_start(&rig, hurry);
-	return 0;
-}
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
 	return 0;
 }
 
@@ -773,7 +761,7 @@ a_client_that_does_not_answer_the_ping_is_told_all_the_same(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_request_arrives_as_http11_with_the_callers_identity),
 		TEST(answers_come_as_they_are_ready_whatever_their_order),

@@ -1,10 +1,6 @@
 /* What one HTTP/2 connection may cost: each cap ends the connection that runs into it, says so, and leaves others alone; 500 watches are no flood. */
 #include "tests/unit/h2_unit.h"
 
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
-#define CHUNKED_OK "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-static struct rig rig;
 static struct h2_client neighbour;
 static struct end watched;
 

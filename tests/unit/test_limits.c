@@ -5,7 +5,7 @@
 #include "proxyd/exchange_state.h"
 #include "proxyd/limits.h"
 #include "proxyd/metrics.h"
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
 static const unsigned char one[16] = { [10] = 0xff, [11] = 0xff, [12] = 192, [15] = 1 }, two[16] = { [10] = 0xff, [11] = 0xff, [12] = 192, [15] = 2 };
 static const unsigned char nobody[16];
@@ -154,11 +154,7 @@ names_that_begin_alike_are_different_callers(void **state)
 
 /* ---- through the data path ---- */
 
-#define LINE(target) "GET " target " HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\n\r\n"
 #define BAD "GET /api HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer mallory\r\n\r\n"
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
-
-static struct rig rig;
 
 static void
 of_one_second(struct proxyd_config *c)
@@ -176,13 +172,6 @@ body_rate(struct proxyd_config *c)
 {
 	c->limits.body_rate = 100;
 	c->limits.body_timeout_ms = 30000;
-}
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
 }
 
 static void
@@ -207,7 +196,7 @@ serve_one(struct end *client, struct end *cluster)
 {
 	char head[4096];
 
-	end_say(client, LINE("/api"));
+	end_say(client, GET);
 	if (cluster->fd < 0)
 		*cluster = rig_cluster(&rig);
 	end_hear_head(cluster, head, sizeof(head));
@@ -232,8 +221,7 @@ refused_credentials_in_a_row_make_new_ones_wait_and_known_ones_not(void **state)
 	struct end other = rig_client(&rig); /* from the same address, but known */
 	serve_one(&other, &cluster);
 	rig_later(&rig, EXCHANGE_LATE_MS);
-	end_hear_head(&client, text, sizeof(text));
-	assert_memory_equal(text, "HTTP/1.1 429 ", 13);
+	end_hear_status(&client, "429", text, sizeof(text));
 	assert_non_null(strstr(text, "Retry-After: 1\r\n"));
 	assert_int_equal(metrics_get(&rig.gateway.metrics->values[METRIC_LIMITED_REFUSALS]), 1);
 	end_close(&client);
@@ -251,7 +239,7 @@ a_caller_over_the_rate_is_told_when_to_come_again(void **state)
 	struct end client = rig_client(&rig), cluster = { .fd = -1 };
 	for (int i = 0; i < 2 * RATE_BURST_S; i++)
 		serve_one(&client, &cluster);
-	end_say(&client, LINE("/api"));
+	end_say(&client, GET);
 	assert_true(end_is_silent(&client, 100));
 	rig_later(&rig, EXCHANGE_LATE_MS);
 	hear_answer(&client, "429", text);
@@ -285,7 +273,7 @@ a_client_that_leaves_takes_its_late_answer_along(void **state)
 	struct end client = rig_client(&rig), cluster = { .fd = -1 }, last;
 	for (int i = 0; i < 2 * RATE_BURST_S; i++)
 		serve_one(&client, &cluster);
-	end_say(&client, LINE("/api"));
+	end_say(&client, GET);
 	assert_true(end_is_silent(&client, 50));
 	assert_int_equal(late_n(), 1);
 	end_reset(&client);
@@ -304,10 +292,10 @@ a_request_that_is_not_answered_yet_counts_and_a_watch_does_not(void **state)
 	(void)state;
 	rig_start(&rig, one_at_once);
 	struct end a = rig_client(&rig), b = rig_client(&rig);
-	end_say(&a, LINE("/api/v1/pods?watch=1"));
+	end_say(&a, LINE("GET", "/api/v1/pods?watch=1") "\r\n");
 	struct end cluster = rig_cluster(&rig);
 	end_hear_head(&cluster, text, sizeof(text));
-	end_say(&b, LINE("/api"));
+	end_say(&b, GET);
 	assert_true(end_is_silent(&b, 50));
 	rig_later(&rig, EXCHANGE_LATE_MS);
 	hear_answer(&b, "429", text);
@@ -337,8 +325,7 @@ a_body_that_comes_byte_by_byte_is_given_up(void **state)
 		end_hear(&cluster, "x");
 		rig_later(&rig, 1001);
 	}
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 408 ", 13);
+	end_hear_status(&client, "408", head, sizeof(head));
 	end_close(&client);
 	end_close(&cluster);
 }
@@ -421,7 +408,7 @@ handshakes_that_come_at_once_all_have_their_turn(void **state)
 		fcntl(clients[i].fd, F_SETFL, 0);
 		end_patience(&clients[i]);
 		assert_int_equal(SSL_connect(clients[i].ssl), 1);
-		end_say(&clients[i], LINE("/clusters/none/api"));
+		end_say(&clients[i], LINE("GET", "/clusters/none/api") "\r\n");
 		assert_int_equal(end_read(&clients[i], &c, 1), 1);
 		end_close(&clients[i]);
 	}
@@ -451,7 +438,7 @@ a_reader_that_takes_less_than_a_block_in_its_time_is_cut(void **state)
 	(void)state;
 	rig_start(&rig, impatient);
 	struct end client = rig_client_with(&rig, "gate.test", 4096);
-	end_say(&client, LINE("/api"));
+	end_say(&client, GET);
 	struct end cluster = rig_cluster(&rig);
 	end_hear_head(&cluster, head, sizeof(head));
 	end_say(&cluster, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
@@ -512,7 +499,7 @@ a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones(void 
 	pthread_create(&holder, NULL, hold_rig, &rig);
 	sem_wait(&held);
 	for (int i = 0; i < CLIENTS; i++)
-		end_say(&clients[i], LINE("/api"));
+		end_say(&clients[i], GET);
 	sem_init(&seen, 0, 0);
 	pthread_create(&looker, NULL, look_at_rig, &rig);
 	for (int n = 0; n < (int)sizeof(void *); ioctl(rig.order_fds[0], FIONREAD, &n)) /* it has been given */
@@ -552,13 +539,13 @@ a_client_that_leaves_before_its_turn_leaves_nothing_behind(void **state)
 	pthread_create(&holder, NULL, hold_rig, &rig);
 	sem_wait(&held);
 	for (int i = 0; i < CLIENTS; i++) {
-		end_say(&clients[i], LINE("/api"));
+		end_say(&clients[i], GET);
 		end_reset(&clients[i]);
 	}
 	sem_post(&let_go);
 	pthread_join(holder, NULL);
 	struct end after = rig_client(&rig);
-	end_say(&after, LINE("/clusters/none/api"));
+	end_say(&after, LINE("GET", "/clusters/none/api") "\r\n");
 	char head[4096];
 	hear_answer(&after, "404", head);
 	end_close(&after);
@@ -576,16 +563,16 @@ main(void)
 		cmocka_unit_test(past_the_cap_whoever_has_most_is_refused_first),
 		cmocka_unit_test(far_past_the_cap_everybody_is_refused),
 		cmocka_unit_test(names_that_begin_alike_are_different_callers),
-		cmocka_unit_test_teardown(refused_credentials_in_a_row_make_new_ones_wait_and_known_ones_not, teardown),
-		cmocka_unit_test_teardown(a_caller_over_the_rate_is_told_when_to_come_again, teardown),
-		cmocka_unit_test_teardown(a_client_that_leaves_takes_its_late_answer_along, teardown),
-		cmocka_unit_test_teardown(a_request_that_is_not_answered_yet_counts_and_a_watch_does_not, teardown),
-		cmocka_unit_test_teardown(a_body_that_comes_byte_by_byte_is_given_up, teardown),
-		cmocka_unit_test_teardown(a_body_at_the_least_rate_goes_on, teardown),
-		cmocka_unit_test_teardown(a_reader_that_takes_less_than_a_block_in_its_time_is_cut, teardown),
-		cmocka_unit_test_teardown(a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones, teardown),
-		cmocka_unit_test_teardown(a_client_that_leaves_before_its_turn_leaves_nothing_behind, teardown),
-		cmocka_unit_test_teardown(handshakes_that_come_at_once_all_have_their_turn, teardown),
+		cmocka_unit_test_teardown(refused_credentials_in_a_row_make_new_ones_wait_and_known_ones_not, rig_teardown),
+		cmocka_unit_test_teardown(a_caller_over_the_rate_is_told_when_to_come_again, rig_teardown),
+		cmocka_unit_test_teardown(a_client_that_leaves_takes_its_late_answer_along, rig_teardown),
+		cmocka_unit_test_teardown(a_request_that_is_not_answered_yet_counts_and_a_watch_does_not, rig_teardown),
+		cmocka_unit_test_teardown(a_body_that_comes_byte_by_byte_is_given_up, rig_teardown),
+		cmocka_unit_test_teardown(a_body_at_the_least_rate_goes_on, rig_teardown),
+		cmocka_unit_test_teardown(a_reader_that_takes_less_than_a_block_in_its_time_is_cut, rig_teardown),
+		cmocka_unit_test_teardown(a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones, rig_teardown),
+		cmocka_unit_test_teardown(a_client_that_leaves_before_its_turn_leaves_nothing_behind, rig_teardown),
+		cmocka_unit_test_teardown(handshakes_that_come_at_once_all_have_their_turn, rig_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,16 +1,14 @@
 /* Questions to a cluster, through the whole data path: asked once, with the gateway's own credential and nobody's identity, and bounded. */
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 #include <fcntl.h>
 #include "proxyd/cluster_call.h"
 #include "proxyd/review_client.h"
 #include "shared/log.h"
 
-#define LINE(token) "GET /api HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer " token "\r\n\r\n"
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+#define ASK(token) "GET /api HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer " token "\r\n\r\n"
 #define YES "HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nyes"
 #define NO "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nno"
 
-static struct rig rig;
 static int judged;
 static struct metrics_slot counted;
 
@@ -100,19 +98,6 @@ asking(const char *line)
 }
 
 static void
-hear_status(struct end *client, const char *status)
-{
-	char head[8192], expected[32];
-
-	end_hear_head(client, head, sizeof(head));
-	snprintf(expected, sizeof(expected), "HTTP/1.1 %s ", status);
-	if (strncmp(head, expected, strlen(expected)) != 0)
-		fail_msg("%s, expected %s", head, status);
-	if (strcmp(status, "503") == 0)
-		assert_non_null(strstr(head, "Retry-After: 1\r\n"));
-}
-
-static void
 hear_question(struct end *cluster, const char *body)
 {
 	char head[8192];
@@ -164,11 +149,11 @@ many_wait_for_one_answer(void **state)
 	struct end clients[8], first, others[8];
 
 	(void)state;
-	clients[0] = asking(LINE("review-same"));
+	clients[0] = asking(ASK("review-same"));
 	first = rig_cluster(&rig);
 	hear_question(&first, "review-same");
 	for (int i = 1; i < 8; i++)
-		clients[i] = asking(LINE("review-same"));
+		clients[i] = asking(ASK("review-same"));
 	for (int i = 1; i < 8; i++)
 		assert_true(end_is_silent(&clients[i], 5));
 	assert_true(end_is_silent(&first, 20));
@@ -197,17 +182,17 @@ many_wait_for_one_answer(void **state)
 static void
 a_no_is_a_401_for_all_that_wait(void **state)
 {
-	struct end a = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+	struct end a = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 
 	(void)state;
 	hear_question(&cluster, "review-1");
-	struct end b = asking(LINE("review-1"));
+	struct end b = asking(ASK("review-1"));
 	assert_true(end_is_silent(&b, 20));
 	end_say(&cluster, NO);
 	hear_status(&a, "401");
 	hear_status(&b, "401");
 	/* Its connection is kept. */
-	struct end c = asking(LINE("review-2"));
+	struct end c = asking(ASK("review-2"));
 	hear_question(&cluster, "review-2");
 	end_say(&cluster, YES);
 	serve_get(&cluster, &c);
@@ -230,7 +215,7 @@ answers_come_in_every_framing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
-		struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+		struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 		hear_question(&cluster, "review-1");
 		end_say(&cluster, yes[i]);
 		if (i == 2)
@@ -247,7 +232,7 @@ answers_come_in_every_framing(void **state)
 static void
 an_answer_in_pieces_is_one_answer(void **state)
 {
-	struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+	struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 
 	(void)state;
 	hear_question(&cluster, "review-1");
@@ -272,7 +257,7 @@ what_is_no_answer_is_a_503_and_says_nothing_about_the_token(void **state)
 	(void)state;
 	log_set_fd(open("/dev/null", O_WRONLY));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+		struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 		hear_question(&cluster, "review-1");
 		end_say(&cluster, bad[i]);
 		hear_status(&client, strstr(bad[i], " 401 ") || strstr(bad[i], " 403 ") ? "502" : "503");
@@ -289,7 +274,7 @@ static void
 a_long_answer_is_given_up_at_its_bound(void **state)
 {
 	static char megabyte[1 << 20];
-	struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+	struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 	size_t sent = 0;
 
 	(void)state;
@@ -315,7 +300,7 @@ an_answer_that_breaks_off_is_none(void **state)
 	(void)state;
 	for (int reset = 0; reset < 2; reset++)
 		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-			struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+			struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 			hear_question(&cluster, "review-1");
 			if (*parts[i])
 				end_say(&cluster, parts[i]);
@@ -327,7 +312,7 @@ an_answer_that_breaks_off_is_none(void **state)
 			end_close(&client);
 		}
 	/* Until the end of the connection, but the end was not said. */
-	struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+	struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 	hear_question(&cluster, "review-1");
 	end_say(&cluster, "HTTP/1.1 200 OK\r\n\r\nyes");
 	end_reset(&cluster);
@@ -339,14 +324,14 @@ an_answer_that_breaks_off_is_none(void **state)
 static void
 a_kept_connection_that_died_is_replaced_once(void **state)
 {
-	struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+	struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 
 	(void)state;
 	hear_question(&cluster, "review-1");
 	end_say(&cluster, YES);
 	serve_get(&cluster, &client);
 	end_close(&client);
-	client = asking(LINE("review-2"));
+	client = asking(ASK("review-2"));
 	hear_question(&cluster, "review-2");
 	end_close(&cluster); /* as if it had been closed before the question came */
 	cluster = rig_cluster(&rig);
@@ -363,7 +348,7 @@ a_cluster_that_cannot_be_reached_is_a_503(void **state)
 	(void)state;
 	close(rig.cluster_fd);
 	rig.cluster_fd = -1;
-	struct end client = asking(LINE("review-1"));
+	struct end client = asking(ASK("review-1"));
 	hear_status(&client, "503");
 	end_close(&client);
 }
@@ -372,7 +357,7 @@ a_cluster_that_cannot_be_reached_is_a_503(void **state)
 static void
 a_question_goes_on_when_nobody_waits_any_more(void **state)
 {
-	struct end client = asking(LINE("review-1")), cluster = rig_cluster(&rig);
+	struct end client = asking(ASK("review-1")), cluster = rig_cluster(&rig);
 
 	(void)state;
 	hear_question(&cluster, "review-1");
@@ -380,7 +365,7 @@ a_question_goes_on_when_nobody_waits_any_more(void **state)
 	assert_true(end_is_silent(&cluster, 20));
 	end_say(&cluster, YES);
 	await(&judged, 1);
-	client = asking(LINE("review-2"));
+	client = asking(ASK("review-2"));
 	hear_question(&cluster, "review-2"); /* on the same connection */
 	end_say(&cluster, NO);
 	hear_status(&client, "401");

@@ -4,26 +4,14 @@
 #include <sys/ioctl.h>
 #include <fcntl.h>
 #include "proxyd/lasting.h"
-#include "tests/unit/gateway_unit.h"
+#include "tests/unit/exchange_unit.h"
 
-#define LINE(method, target) method " " target " HTTP/1.1\r\nHost: gate.test\r\nAuthorization: Bearer alice\r\n"
-#define GET LINE("GET", "/api") "\r\n"
-#define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
 #define EXEC "/api/v1/namespaces/a/pods/b/exec"
 #define TO_WEBSOCKET "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 #define TO_SPDY "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
 #define WEBSOCKET LINE("GET", EXEC) TO_WEBSOCKET "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 #define SWITCHING "HTTP/1.1 101 Switching Protocols\r\n"
 
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_start(&rig, NULL);
-	return 0;
-}
 static void
 forget_soon(struct proxyd_config *c)
 {
@@ -35,13 +23,6 @@ setup_forgetful(void **state)
 {
 	(void)state;
 	rig_start(&rig, forget_soon);
-	return 0;
-}
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
 	return 0;
 }
 
@@ -64,12 +45,6 @@ end_half(struct end *e)
 {
 	SSL_shutdown(e->ssl);
 	shutdown(e->fd, SHUT_WR);
-}
-static void
-part(struct end *client, struct end *cluster)
-{
-	end_close(client);
-	end_close(cluster);
 }
 
 static void
@@ -210,8 +185,7 @@ another_protocol_than_asked_is_a_502(void **state)
 		cluster = rig_cluster(&rig);
 		end_hear_head(&cluster, head, sizeof(head));
 		end_say(&cluster, answers[i]);
-		end_hear_head(&client, head, sizeof(head));
-		assert_memory_equal(head, "HTTP/1.1 502 ", 13);
+		end_hear_status(&client, "502", head, sizeof(head));
 		assert_non_null(strstr(head, "\r\nConnection: close\r\n"));
 		end_hear_eof(&cluster);
 		part(&client, &cluster);
@@ -238,8 +212,7 @@ bytes_before_the_101_are_refused(void **state)
 
 	(void)state;
 	end_say(&client, WEBSOCKET "GET /");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 400 ", 13);
+	end_hear_status(&client, "400", head, sizeof(head));
 	assert_non_null(strstr(head, "\r\nConnection: close\r\n"));
 	assert_true(rig_nobody_connects(rig.cluster_fd, 0));
 	end_close(&client);
@@ -251,8 +224,7 @@ bytes_before_the_101_are_refused(void **state)
 	end_say(&client, "too early");
 	await_taken(&client);
 	end_say(&cluster, SWITCHING TO_WEBSOCKET "\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 400 ", 13);
+	end_hear_status(&client, "400", head, sizeof(head));
 	end_hear_eof(&cluster);
 	part(&client, &cluster);
 }
@@ -290,8 +262,7 @@ an_upgrade_that_is_not_let_through_ends_the_connection(void **state)
 
 	(void)state;
 	end_say(&client, "GET " EXEC " HTTP/1.1\r\nHost: gate.test\r\n" TO_WEBSOCKET "\r\n");
-	end_hear_head(&client, head, sizeof(head));
-	assert_memory_equal(head, "HTTP/1.1 401 ", 13);
+	end_hear_status(&client, "401", head, sizeof(head));
 	assert_non_null(strstr(head, "\r\nConnection: close\r\n"));
 	assert_true(rig_nobody_connects(rig.cluster_fd, 0));
 	end_close(&client);
@@ -675,7 +646,7 @@ int
 main(void)
 {
 	log_set_level(LOG_LEVEL_ERROR + 1);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_websocket_becomes_a_tunnel_after_its_101),
 		T(spdy_by_post_keeps_each_of_its_protocol_versions),
@@ -690,8 +661,8 @@ main(void)
 		T(a_side_that_vanishes_takes_the_other_with_it),
 		T(what_an_upstream_sent_before_it_closed_arrives_while_the_client_still_sends),
 		T(each_tunnel_leaves_one_line_with_the_bytes_of_both_ways_and_why_it_ended),
-		cmocka_unit_test_setup_teardown(a_tunnel_lives_while_something_moves_and_no_longer, setup_forgetful, teardown),
-		cmocka_unit_test_setup_teardown(channels_end_with_their_session, setup_console, teardown),
+		cmocka_unit_test_setup_teardown(a_tunnel_lives_while_something_moves_and_no_longer, setup_forgetful, rig_teardown),
+		cmocka_unit_test_setup_teardown(channels_end_with_their_session, setup_console, rig_teardown),
 		T(a_draining_gateway_lets_its_tunnels_go_on),
 		T(a_hundred_megabytes_pass_either_way_and_end_in_order),
 		T(who_does_not_read_makes_the_sender_wait_in_one_block_while_the_other_way_goes_on),

@@ -122,8 +122,10 @@ static enum err
 listeners_open(struct authd *app, const struct generation *g, char *why, size_t why_n)
 {
 	struct server_listen want[SERVER_LISTENERS_MAX];
+	int n = snprintf(why, why_n, "%s: ", g->config->file);
+	size_t at = n < 0 || (size_t)n >= why_n ? 0 : (size_t)n;
 
-	return server_listen(app->server, want, app_generation_listeners(g, want), why, why_n);
+	return server_listen(app->server, want, app_generation_listeners(g, want), why + at, why_n - at);
 }
 
 static enum err
@@ -134,7 +136,7 @@ privileges_drop(const struct generation *g, char *why, size_t why_n)
 	if (e == E_EMPTY)
 		snprintf(why, why_n, "%s: user: there is no user \"%s\" on this machine", g->config->file, g->config->user);
 	else if (e != OK)
-		snprintf(why, why_n, "%s: user: cannot give up privileges: %m", g->config->file);
+		snprintf(why, why_n, "%s: user: cannot give up privileges: %s", g->config->file, e == E_SYSTEM ? strerrordesc_np(errno) : err_name(e));
 	return e;
 }
 
@@ -167,6 +169,8 @@ app_start(struct authd *app, const char *config_path, char *why, size_t why_n)
 		return e;
 	log_configure(app->generation);
 	sandbox_log_support();
+	if (geteuid() == 0 && !app->generation->config->user)
+		log_warn("running as root: set user in the configuration");
 	app->files_confined = sandbox_support().landlock > 0;
 	e = privileges_drop(app->generation, why, why_n);
 	if (e == OK)

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -9,6 +8,7 @@
 #include "shared/certificate.h"
 #include "shared/file.h"
 #include "shared/log.h"
+#include "shared/process.h"
 #include "shared/sandbox.h"
 
 #define KEY_FILE_BYTES_MAX 4096
@@ -328,9 +328,16 @@ static enum err
 check_user(struct config_check *k)
 {
 	authd_config_drop_empty((const char **[]){ &k->f->c.user, NULL });
-	if (!k->f->c.user || getpwnam(k->f->c.user))
+	switch (k->f->c.user ? process_may_become(k->f->c.user) : OK) {
+	case E_EMPTY:
+		return authd_config_refuse(k, "user", "there is no user called \"%s\"", k->f->c.user);
+	case E_DENIED:
+		return authd_config_refuse(k, "user", "only root can become \"%s\"", k->f->c.user);
+	case E_SYSTEM:
+		return authd_config_refuse(k, "user", "\"%s\" cannot be looked up: %s", k->f->c.user, strerrordesc_np(errno));
+	default:
 		return OK;
-	return authd_config_refuse(k, "user", "there is no user called \"%s\"", k->f->c.user);
+	}
 }
 
 static enum err

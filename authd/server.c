@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,23 +155,32 @@ listener_new(struct server *s, const struct server_listen *want)
 	return NULL;
 }
 
+/* "web.http: cannot listen on 127.0.0.1:80: Permission denied". Returns e. */
+static enum err
+cannot_listen(enum server_kind kind, const char *address, const char *reason, enum err e, char *why, size_t why_n)
+{
+	static const char *const keys[] = { [SERVER_UNIX] = "web.unix", [SERVER_HTTP] = "web.http", [SERVER_HTTPS] = "web.https", [SERVER_CTL] = "web.ctl",
+		[SERVER_TELEMETRY] = "telemetry.http" };
+
+	snprintf(why, why_n, "%s: cannot listen on %s: %s", keys[kind], address, reason);
+	return e;
+}
+
 static enum err
 listener_bind(struct listener *l, char *why, size_t why_n)
 {
 	struct address a;
 	const char *expected = "";
-	char text[sizeof a.u.un.sun_path + 8];
-	enum err e;
+	char text[sizeof a.u.un.sun_path + 8], reason[128];
 
 	snprintf(text, sizeof text, "%s%s", is_unix(l->kind) ? "unix:" : "", l->address);
 	if (address_parse_listen(slice_str(text), &a, &expected) != OK) {
-		snprintf(why, why_n, "cannot listen on %s: expected %s", l->address, expected);
-		return E_FORMAT;
+		snprintf(reason, sizeof reason, "expected %s", expected);
+		return cannot_listen(l->kind, l->address, reason, E_FORMAT, why, why_n);
 	}
-	e = address_listen(&a, l->kind == SERVER_CTL ? 0600 : 0660, 1024, &l->fd);
-	if (e != OK)
-		snprintf(why, why_n, "cannot listen on %s: %m", l->address);
-	return e;
+	if (address_listen(&a, l->kind == SERVER_CTL ? 0600 : 0660, 1024, &l->fd) == OK)
+		return OK;
+	return cannot_listen(l->kind, l->address, errno == ENOENT ? "its folder is not there" : strerrordesc_np(errno), E_SYSTEM, why, why_n);
 }
 
 /* l->fd is listening. libmicrohttpd gets a duplicate: it closes what it was given when it fails. */
@@ -186,10 +196,8 @@ listener_start(struct listener *l, char *why, size_t why_n)
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)versions }, { MHD_OPTION_END, 0, NULL } };
 	int fd = dup(l->fd);
 
-	if (fd < 0) {
-		snprintf(why, why_n, "cannot listen on %s: %m", l->address);
-		return E_SYSTEM;
-	}
+	if (fd < 0)
+		return cannot_listen(l->kind, l->address, strerrordesc_np(errno), E_SYSTEM, why, why_n);
 	l->starting = true;
 	l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, server_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_message, l, MHD_OPTION_LISTEN_SOCKET, fd,
 		MHD_OPTION_THREAD_POOL_SIZE, l->server->o.threads, MHD_OPTION_CONNECTION_LIMIT, (unsigned)SERVER_CONNECTIONS_MAX,
@@ -199,8 +207,7 @@ listener_start(struct listener *l, char *why, size_t why_n)
 	l->starting = false;
 	if (l->daemon)
 		return OK;
-	snprintf(why, why_n, "cannot serve on %s: %s", l->address, l->error[0] ? l->error : "libmicrohttpd does not start");
-	return E_SYSTEM;
+	return cannot_listen(l->kind, l->address, l->error[0] ? l->error : "libmicrohttpd does not start", E_SYSTEM, why, why_n);
 }
 
 /* Accept no more; what is under way goes on. */
@@ -253,10 +260,8 @@ listener_open(struct server *s, const struct server_listen *want, struct listene
 		old->tls13_off == want->tls13_off)
 		return OK;
 	l = listener_new(s, want);
-	if (!l) {
-		snprintf(why, why_n, "cannot listen on %s: out of memory", want->address);
-		return E_NOMEM;
-	}
+	if (!l)
+		return cannot_listen(want->kind, want->address, "out of memory", E_NOMEM, why, why_n);
 	if (old)
 		l->fd = dup(old->fd);
 	e = l->fd >= 0 ? OK : listener_bind(l, why, why_n);

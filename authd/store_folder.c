@@ -70,7 +70,8 @@ store_folder_release(struct store *s)
 
 /* ---- verification, in a child process ---- */
 
-enum { VERIFIED = 0, VERIFY_DAMAGED = 1, VERIFY_UNREADABLE = 2 };
+/* Exit statuses. From VERIFY_UNREADABLE on: it cannot be read, and what is added is the errno. */
+enum { VERIFIED = 0, VERIFY_DAMAGED = 1, VERIFY_UNREADABLE = 64 };
 
 /* Adds to *n what it counts. */
 static enum err
@@ -142,10 +143,10 @@ verify(const char *path, off_t bytes)
 	MDB_stat st;
 
 	if (mdb_env_create(&env) != 0 || mdb_env_set_maxdbs(env, STORE_DBI_MAX) != 0)
-		return VERIFY_UNREADABLE;
+		return VERIFY_UNREADABLE + ENOMEM;
 	int rc = mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK, 0600);
 	if (rc)
-		return rc > 0 && rc != ENOENT ? VERIFY_UNREADABLE : VERIFY_DAMAGED;
+		return rc > 0 && rc < VERIFY_UNREADABLE && rc != ENOENT ? VERIFY_UNREADABLE + rc : VERIFY_DAMAGED;
 	if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &st) != 0)
 		return VERIFY_DAMAGED;
 	/* A file may end before its last page and be whole: LMDB does not write pages that a transaction took and gave back. So being
@@ -157,7 +158,7 @@ verify(const char *path, off_t bytes)
 	case OK:
 		return VERIFIED;
 	case E_SYSTEM:
-		return VERIFY_UNREADABLE;
+		return VERIFY_UNREADABLE + EIO;
 	default:
 		return VERIFY_DAMAGED;
 	}
@@ -214,9 +215,10 @@ store_folder_verify(struct store *s, char *why, size_t why_n)
 		return say_errno(why, why_n, s, "cannot verify " DATA_FILE, "SIGCHLD must not be ignored");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == VERIFIED)
 		return OK;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == VERIFY_UNREADABLE) {
-		errno = EACCES;
-		return say(E_SYSTEM, why, why_n, s, "cannot read " DATA_FILE, "the user that authd runs as needs to own it");
+	if (WIFEXITED(status) && WEXITSTATUS(status) > VERIFY_UNREADABLE) {
+		errno = WEXITSTATUS(status) - VERIFY_UNREADABLE;
+		return say_errno(why, why_n, s, "cannot read " DATA_FILE,
+			errno == ENOMEM ? "let authd have more memory (address space)" : "the user that authd runs as needs to own it");
 	}
 	return damaged(why, why_n, s);
 }

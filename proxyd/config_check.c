@@ -3,7 +3,6 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,6 +10,7 @@
 #include "proxyd/config_check_state.h"
 #include "shared/certificate.h"
 #include "shared/file.h"
+#include "shared/process.h"
 #include "shared/sandbox.h"
 
 #define PEM_BYTES_MAX (1u << 20)
@@ -460,7 +460,7 @@ check_admin(struct check *k)
 
 /* Whether it can be opened is known when it is; here: whether that would be of any use. */
 static enum err
-check_log_file(struct check *k, const char *key, const char *path, int *line)
+check_written_file(struct check *k, const char *key, const char *path, int *line)
 {
 	char folder[PATH_MAX];
 	struct stat st;
@@ -483,25 +483,36 @@ static enum err
 check_logs(struct check *k)
 {
 	struct proxyd_config *c = k->c;
-	enum err e = check_log_file(k, "log.file", c->log.file, &c->log.line);
+	enum err e = check_written_file(k, "log.file", c->log.file, &c->log.line);
 
 	if (!e)
-		e = check_log_file(k, "audit.file", c->audit.file, &c->audit.line);
+		e = check_written_file(k, "audit.file", c->audit.file, &c->audit.line);
 	if (!e && c->log.file && c->audit.file && strcmp(c->log.file, c->audit.file) == 0)
 		e = REFUSE(k, "audit.file", "\"%s\" is log.file too", c->audit.file);
 	return e;
 }
 
 static enum err
+check_pid_file(struct check *k)
+{
+	int line;
+
+	return check_written_file(k, "pidFile", k->c->pid_file, &line);
+}
+
+static enum err
 check_user(struct check *k)
 {
-	const struct passwd *user = k->c->user ? getpwnam(k->c->user) : NULL;
-
-	if (k->c->user && !user)
+	switch (k->c->user ? process_may_become(k->c->user) : OK) {
+	case E_EMPTY:
 		return REFUSE(k, "user", "there is no user called \"%s\"", k->c->user);
-	if (user && geteuid() != 0 && geteuid() != user->pw_uid)
+	case E_DENIED:
 		return REFUSE(k, "user", "only root can become \"%s\"", k->c->user);
-	return OK;
+	case E_SYSTEM:
+		return REFUSE(k, "user", "\"%s\" cannot be looked up: %s", k->c->user, strerrordesc_np(errno));
+	default:
+		return OK;
+	}
 }
 
 static enum err
@@ -533,6 +544,8 @@ config_check(struct proxyd_config *c, const struct yaml_node *root, int64_t now_
 		err = check_admin(&k);
 	if (!err)
 		err = check_logs(&k);
+	if (!err)
+		err = check_pid_file(&k);
 	for (size_t i = 0; i < c->authentication.jwt.n && !err; i++)
 		err = check_jwt(&k, i);
 	if (!err)

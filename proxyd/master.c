@@ -13,6 +13,8 @@
 #include "shared/rng.h"
 #include "shared/sandbox.h"
 
+#define FILES_FEW 1024 /* of which each worker gives half to connections */
+
 static bool start_up(struct master *m, struct proxyd_config *config);
 static void release_pid_file(struct master *m);
 static bool start_generation(struct master *m, struct proxyd_config *config, struct config_error *e);
@@ -127,8 +129,14 @@ start_up(struct master *m, struct proxyd_config *config)
 	sandbox_log_support();
 	if (geteuid() == 0 && !config->user)
 		log_warn("running as root: set user in the configuration");
-	if (!start_generation(m, config, &e))
+	if (files < FILES_FEW)
+		log_warn("few files may be open, so few connections too: raise the limit (LimitNOFILE, ulimit -n)", LOG_UINT("open_files", files));
+	bool log_is_elsewhere = config->log.file != NULL;
+	if (!start_generation(m, config, &e)) {
+		if (log_is_elsewhere)
+			log_error("proxyd does not start", LOG_STR("reason", e.text));
 		return refuse(m, e.text);
+	}
 	master_settle_inheritance(m);
 	master_follow_files(m);
 	return true;

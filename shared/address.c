@@ -209,18 +209,20 @@ open_socket(const struct address *a)
 	return socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* Removes a socket file that nobody listens on. False, errno EADDRINUSE: somebody does, or it is no socket. */
+/* Removes a socket file that nobody listens on. False, errno EADDRINUSE: somebody does; EEXIST: it is no socket. */
 static bool
 remove_stale(const struct address *a)
 {
 	struct stat st;
-	bool stale = false;
-	int fd = open_socket(a);
 
+	if (lstat(a->u.un.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		return false;
+	}
+	int fd = open_socket(a);
 	if (fd < 0)
 		return false;
-	if (lstat(a->u.un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
-		stale = connect(fd, &a->u.sa, a->len) < 0 && errno == ECONNREFUSED;
+	bool stale = connect(fd, &a->u.sa, a->len) < 0 && errno == ECONNREFUSED;
 	close(fd);
 	if (stale)
 		return unlink(a->u.un.sun_path) == 0 || errno == ENOENT;

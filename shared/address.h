@@ -31,7 +31,7 @@ const char *address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 const char *address_format_ip(const struct address *a, char out[ADDRESS_TEXT_MAX]);
 /* Non-blocking close-on-exec listener. Unix: a stale socket file is removed only when nobody answers on it; mode is applied to it.
  * The unspecified IPv6 address takes IPv4 too, and falls back to it where the kernel has no IPv6. E_SYSTEM with errno
- * (EADDRINUSE …). */
+ * (EADDRINUSE …; EEXIST: a file that is no socket stands at a unix path). */
 MUST_CHECK enum err address_listen(const struct address *a, mode_t unix_mode, int backlog, int *fd);
 /* The same up to listen(2). share: SO_REUSEPORT, for an address that overlaps with one that this user's other socket, with the same option, listens on. */
 MUST_CHECK enum err address_bind(const struct address *a, mode_t unix_mode, bool share, int *fd);

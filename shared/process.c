@@ -27,7 +27,8 @@ process_signals(const int *signals, int *fd)
 		if (sigaddset(&set, *signals) < 0 || signal(*signals, SIG_DFL) == SIG_ERR)
 			return E_SYSTEM;
 	}
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	/* Both come back as errors of the call: EPIPE, and EFBIG where a file may not grow (RLIMIT_FSIZE). */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		return E_SYSTEM;
 	errno = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (errno)
@@ -56,6 +57,7 @@ process_signals_unblock(void)
 	sigemptyset(&none);
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 }
 
 enum err
@@ -130,6 +132,16 @@ become(const struct passwd *user)
 		setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
 		return E_SYSTEM;
 	return OK;
+}
+
+enum err
+process_may_become(const char *user)
+{
+	struct passwd entry;
+	char text[4096];
+	enum err e = find_user(user, &entry, text, sizeof(text));
+
+	return e == OK && geteuid() != 0 && geteuid() != entry.pw_uid ? E_DENIED : e;
 }
 
 enum err

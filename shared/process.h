@@ -21,6 +21,8 @@ MUST_CHECK enum err process_harden(void);
  * capabilities. E_EMPTY: no such user; E_DENIED: neither root nor that user already; E_SYSTEM (errno). Fails closed: on an error
  * the caller must exit. To be called before threads: capabilities are a thread's. */
 MUST_CHECK enum err process_drop(const char *user);
+/* Whether process_drop could do it, before it is time: OK; E_EMPTY: no such user; E_DENIED: only root could become them. */
+MUST_CHECK enum err process_may_become(const char *user);
 /* For a process that stays root to start others: of the capabilities that it has keep those of the mask (1 << CAP_…) alone, and let nothing it starts gain another. E_SYSTEM (errno). To
  * be called before threads. */
 MUST_CHECK enum err process_keep_capabilities(uint64_t mask);

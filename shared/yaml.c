@@ -79,6 +79,18 @@ line_of(yaml_mark_t mark)
 	return (int)mark.line + 1; /* a file has fewer than YAML_BYTES_MAX lines */
 }
 
+static bool
+is_indented_by_tab(struct slice text, int line)
+{
+	size_t i = 0;
+
+	while (line > 1 && i < text.n)
+		line -= text.p[i++] == '\n';
+	while (i < text.n && text.p[i] == ' ')
+		i++;
+	return i < text.n && text.p[i] == '\t';
+}
+
 /* Why libyaml stopped. Its texts are constants, none repeats the input. */
 static enum err
 refuse_syntax(struct reader *r)
@@ -93,8 +105,9 @@ refuse_syntax(struct reader *r)
 		for (size_t i = 0; i < p->problem_offset && i < r->text.n; i++)
 			line += r->text.p[i] == '\n';
 	}
-	config_error_set(r->e, r->name, line, NULL, "expected YAML, found an error: %s%s%s", p->problem ? p->problem : "unknown",
-		p->context ? " " : "", p->context ? p->context : "");
+	config_error_set(r->e, r->name, line, NULL, "expected YAML, found an error: %s%s%s%s", p->problem ? p->problem : "unknown",
+		p->context ? " " : "", p->context ? p->context : "",
+		is_indented_by_tab(r->text, line) ? " (the line begins with a tab, where YAML has blanks)" : "");
 	return E_FORMAT;
 }
 

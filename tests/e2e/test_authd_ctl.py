@@ -2,7 +2,6 @@
 import concurrent.futures
 import json
 import os
-import pathlib
 import pty
 import random
 import re
@@ -11,7 +10,6 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -141,7 +139,7 @@ except OSError as e:
 def test_somebody_else_is_refused_by_the_socket_and_where_that_was_opened_by_authd(authd, tmp_path):
     path = tmp_path / "store" / "ctl.sock"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    open_to_all(tmp_path)
+    harness.open_to_all(tmp_path)
     (tmp_path / "store").chmod(0o755)
     assert "PermissionError" in ask_as_nobody(path)
     path.chmod(0o666)
@@ -161,13 +159,6 @@ def test_the_gateways_socket_and_the_public_address_know_nothing_of_it(authd):
 
 
 # ---- users ----
-
-
-def open_to_all(folder):
-    """Another user reaches what is in it: pytest's own folders around it are closed."""
-    while folder != pathlib.Path(tempfile.gettempdir()):
-        folder.chmod(0o755)
-        folder = folder.parent
 
 
 def test_an_id_may_begin_with_a_dash(authd):
@@ -592,7 +583,7 @@ def test_a_backup_goes_to_standard_output_and_not_to_a_place_that_cannot_take_it
 @root_only
 def test_root_backs_up_and_restores_for_an_authd_that_runs_as_somebody_else(tmp_path):
     authd = Authd(tmp_path)
-    open_to_all(tmp_path)
+    harness.open_to_all(tmp_path)
     (tmp_path / "store").mkdir()
     os.chown(tmp_path / "store", 65534, 65534)
     tmp_path.chmod(0o777)

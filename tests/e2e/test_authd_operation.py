@@ -147,6 +147,48 @@ def test_a_bad_reload_keeps_the_old_and_says_why(tmp_path, change, wanted):
         assert authd.browser().sign_in().status_code == 200
 
 
+@pytest.mark.parametrize("key, value, reason", [
+    ("http", "BUSY", "Address already in use"),
+    ("unix", "/nonexistent/authd.sock", "its folder is not there"),
+    ("unix", "FILE", "File exists"),
+    ("ctl", "FILE", "File exists"),
+])
+def test_an_address_that_cannot_be_had_is_named_with_its_key(stopped, tmp_path, key, value, reason):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        value = {"BUSY": f"127.0.0.1:{busy.getsockname()[1]}", "FILE": str(precious)}.get(value, value)
+        config = stopped.program.config
+        stopped.program.write_config(config | {"web": config["web"] | {key: value}})
+        done = run(stopped.program.config_file)
+    assert done.returncode == 1 and precious.read_text() == "mine"
+    assert f'{stopped.program.config_file}: web.{key}: cannot listen on {value}: {reason}"' in done.stderr.splitlines()[-1]
+
+
+def test_a_store_that_no_memory_is_left_for_is_not_called_somebody_elses(tmp_path):
+    with Authd(tmp_path) as authd:
+        authd.program.stop()
+        done = subprocess.run(["prlimit", f"--as={30 << 20}", AUTHD, authd.program.config_file], capture_output=True, text=True, timeout=30)
+        if "AddressSanitizer" in done.stderr or "ThreadSanitizer" in done.stderr:
+            pytest.skip("a sanitizer wants all addresses")
+        assert done.returncode == 1 and "cannot read data.mdb: Cannot allocate memory" in done.stderr
+        authd.program.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.parametrize("program", ["authd", "proxyd"])
+def test_only_root_can_become_another_user(stopped, tmp_path, program):
+    file = tmp_path / "with-user.yaml"
+    if program == "authd":
+        text = stopped.program.config_file.read_text()
+    else:
+        text = f'listen: [{{address: "127.0.0.1:0", tls: {{certFile: "{file}", keyFile: "{file}"}}}}]\n'  # any file: the user comes first
+    file.write_text(text + "user: root\n")
+    harness.open_to_all(tmp_path)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.BUILD / program, "--check", file], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and done.stderr.endswith(': user: only root can become "root"\n'), done.stderr
+
+
 def test_a_reload_that_cannot_listen_changes_nothing(tmp_path):
     with Authd(tmp_path) as authd, socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]

@@ -1,6 +1,7 @@
 """proxyd's processes: what starts, what is refused, what replaces what, and what a signal does."""
 import contextlib
 import http.client
+import json
 import os
 import pathlib
 import pwd
@@ -116,6 +117,7 @@ def test_the_example_in_help_is_a_configuration(tmp_path, ca):
             ("certificateAuthority: FILE", f"certificateAuthority: {ca.file}"),
             ("kubeconfig: FILE, context: NAME", f"kubeconfig: {upstream.kubeconfig()}, context: c"),
             ("issuer: URL", "issuer: https://gateway.example.com/oidc"),
+            (",\n              revocationsSecretFile: FILE}", "}"),  # the example's issuer is behind a socket
             ("tokenFile: FILE", f"tokenFile: {tokens}"),
             ("file: LOG", f"file: {tmp_path}/proxyd.log"),
             ("file: AUDIT", f"file: {tmp_path}/audit.log"),
@@ -188,8 +190,28 @@ def test_a_busy_port_is_named_with_file_line_and_key(tmp_path, ca, key):
         proxyd = Proxyd(tmp_path, config)
         line = next(n for n, text in enumerate(proxyd.file.read_text().splitlines(), 1) if address in text)
         ended = proxyd.run(proxyd.file)
-    assert ended.returncode == 1
-    assert f"proxyd: {proxyd.file}:{line}: {key}: cannot listen on {address}: Address already in use\n" in ended.stderr
+        log = tmp_path / "proxyd.log"
+        proxyd.write(config | {"log": {"file": str(log)}})
+        assert (ended.returncode, proxyd.run(proxyd.file).returncode) == (1, 1)
+    reason = f"{proxyd.file}:{line}: {key}: cannot listen on {address}: Address already in use"
+    assert f"proxyd: {reason}\n" in ended.stderr
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["level"], last["msg"], last["reason"]) == ("error", "proxyd does not start", reason), "where the log goes"
+
+
+@pytest.mark.parametrize("limit, said", [(1023, 1), (1024, 0)])
+def test_a_low_limit_of_open_files_is_said(tmp_path, ca, limit, said):
+    limited = tmp_path / "limited"
+    limited.write_text(f'#!/bin/sh\nulimit -n {limit}\nexec {BUILD}/proxyd "$@"\n')
+    limited.chmod(0o755)
+    with Proxyd(tmp_path, proxyd_config(ca), binary=limited) as proxyd:
+        assert len(proxyd.find_log("few files may be open, so few connections too: raise the limit (LimitNOFILE, ulimit -n)", open_files=limit)) == said
+
+
+def test_a_limit_of_file_sizes_is_an_error_and_no_signal(tmp_path, ca):
+    proxyd = Proxyd(tmp_path, proxyd_config(ca))
+    ended = subprocess.run(["prlimit", "--fsize=0", BUILD / "proxyd", proxyd.file], capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stderr) == (1, "proxyd: no shared memory for metrics: File too large\n")
 
 
 # ---- running

@@ -347,8 +347,10 @@ def test_the_pid_file_names_who_serves(tmp_path, ca, issuer, upstream):
         assert file.read_text() == f"{proxyd.process.pid}\n"
         proxyd.reload(config | {"pidFile": str(tmp_path / "other.pid")})
         assert (tmp_path / "other.pid").read_text() == f"{proxyd.process.pid}\n" and not file.exists()
-        assert proxyd.reload(config | {"pidFile": "/nonexistent/x.pid"})
-        assert proxyd.find_log("pid file not written")[-1]["file"] == "/nonexistent/x.pid"
+        assert "pidFile: /nonexistent/x.pid cannot be created: No such file or directory" in proxyd.reload_fails(config | {"pidFile": "/nonexistent/x.pid"})
+        too_long = str(tmp_path / ("p" * 255))  # for the name that it has until it is whole
+        assert proxyd.reload(config | {"pidFile": too_long})
+        assert proxyd.find_log("pid file not written")[-1]["file"] == too_long
         proxyd.reload(config)
         assert file.exists()
     assert not file.exists()

@@ -257,7 +257,7 @@ a_stale_socket_file_is_replaced_and_nothing_else(void **state)
 
 	unit_file_write(path, "precious", 8);
 	assert_int_equal(address_listen(&unix_address, 0600, 16, &fd), E_SYSTEM);
-	assert_int_equal(errno, EADDRINUSE);
+	assert_int_equal(errno, EEXIST);
 	assert_int_equal(access(path, F_OK), 0);
 }
 

@@ -139,6 +139,7 @@ drop_child(void)
 	/* Already that user: nothing to do. */
 	HOLDS(process_drop("nobody") == OK);
 	HOLDS(process_drop("root") == E_DENIED);
+	HOLDS(process_may_become("nobody") == OK && process_may_become("root") == E_DENIED);
 }
 
 static void
@@ -171,6 +172,7 @@ an_unknown_user_is_told(void **state)
 {
 	(void)state;
 	assert_int_equal(process_drop("no-such-user-here"), E_EMPTY);
+	assert_int_equal(process_may_become("no-such-user-here"), E_EMPTY);
 }
 
 static int told[2];

@@ -451,7 +451,7 @@ a_key_that_is_none_is_an_error_and_leaves_no_descriptor_behind(void **state)
 
 	close(before);
 	assert_int_not_equal(server_listen(server, want, 2, why, sizeof why), OK);
-	assert_non_null(strstr(why, "cannot serve on 127.0.0.1:0"));
+	assert_non_null(strstr(why, "web.https: cannot listen on 127.0.0.1:0"));
 	after = dup(0);
 	close(after);
 	assert_int_equal(after, before);

@@ -112,6 +112,9 @@ syntax_errors_have_the_line_and_not_the_text(void **state)
 		{ "a: 1\nsecret: 'hunter2\n", "f.yaml:3: expected YAML, found an error: " },
 		{ "a: 1\n b: hunter2: x\n", "f.yaml:2: expected YAML, found an error: " },
 		{ "a: 1\n\tb: hunter2\n", "f.yaml:2: expected YAML, found an error: " },
+		{ "ä: 1\nb:\n  \tc: hunter2\n",
+			"f.yaml:3: expected YAML, found an error: found character that cannot start any token while scanning for the next token"
+			" (the line begins with a tab, where YAML has blanks)" },
 		{ "a: [hunter2\nb: 1\n", "f.yaml:2: expected YAML, found an error: " },
 		{ "a: 1\nhunter2: \xFF\n", "f.yaml:2: expected YAML, found an error: " },
 		{ "a: 1\nhunter2: \x01\n", "f.yaml:2: expected YAML, found an error: " },

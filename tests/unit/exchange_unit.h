@@ -6,6 +6,7 @@
 
 #define HOST "Host: gate.test\r\n"
 #define ALICE "Authorization: Bearer alice\r\n"
+#define BROWSER "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n"
 #define LINE(method, target) method " " target " HTTP/1.1\r\n" HOST ALICE
 #define GET LINE("GET", "/api") "\r\n"
 #define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
@@ -59,6 +60,20 @@ part(struct end *client, struct end *cluster)
 {
 	end_close(client);
 	end_close(cluster);
+}
+
+static inline void
+count_held(struct rig *r, void *arg)
+{
+	*(size_t *)arg = r->gateway.blocks.held;
+}
+static inline size_t
+blocks_held(void)
+{
+	size_t n;
+
+	rig_run(&rig, count_held, &n);
+	return n;
 }
 
 /* A status; one that says to come again says when. */

@@ -283,4 +283,33 @@ h2_close(struct h2_client *c)
 	nghttp2_hd_inflate_del(c->inflater);
 }
 
+/* ---- the bed of a test ---- */
+
+static inline void
+hurry(struct proxyd_config *c)
+{
+	c->limits.header_timeout_ms = 5000;
+	c->limits.idle_timeout_ms = 60000;
+	c->limits.body_timeout_ms = 60000;
+}
+static inline int
+h2_setup(void **state)
+{
+	(void)state;
+	rig_start(&rig, hurry);
+	return 0;
+}
+
+/* A GET that has arrived upstream. */
+static inline struct end
+get_upstream(struct h2_client *c, uint32_t id)
+{
+	char head[4096];
+
+	h2_get(c, id);
+	struct end cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, head, sizeof(head));
+	return cluster;
+}
+
 #endif

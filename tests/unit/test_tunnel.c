@@ -47,20 +47,6 @@ end_half(struct end *e)
 	shutdown(e->fd, SHUT_WR);
 }
 
-static void
-count_held(struct rig *r, void *arg)
-{
-	*(size_t *)arg = r->gateway.blocks.held;
-}
-static size_t
-blocks_held(void)
-{
-	size_t n;
-
-	rig_run(&rig, count_held, &n);
-	return n;
-}
-
 /* ---- what becomes a tunnel ---- */
 
 static void

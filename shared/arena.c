@@ -25,13 +25,14 @@ arena_init(struct arena *a, size_t bytes_max)
 	*a = (struct arena){ .bytes_max = bytes_max };
 }
 
+/* What the newest block never gave out is zeros as it came. */
 static void
 release(struct arena *a, bool wipe)
 {
 	for (struct arena_block *b = a->blocks, *next; b; b = next) {
 		next = b->next;
 		if (wipe)
-			OPENSSL_cleanse(b->data, b->bytes);
+			OPENSSL_cleanse(b->data, b == a->blocks ? a->used : b->bytes);
 		free(b);
 	}
 	arena_init(a, a->bytes_max);

@@ -1,8 +1,10 @@
 """What tests of several files share."""
 import pytest
 
+from callers import JANES
 from chromium_driver import start_chromium
 from gatehouse import CA, Issuer, Upstream
+from held import Held
 
 
 @pytest.fixture
@@ -27,3 +29,16 @@ def chromium(tmp_path):
     driver = start_chromium(tmp_path)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def held(ca, tmp_path):
+    with Held(ca, tmp_path / "held.sock") as held:
+        yield held
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    file = tmp_path / "tokens.csv"
+    file.write_text(f'{JANES},jane,7,"dev,ops"\n')
+    return file

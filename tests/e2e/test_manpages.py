@@ -1,5 +1,4 @@
 """Man pages say what --help says, and that names every key of the configuration."""
-import re
 import subprocess
 
 import pytest

@@ -15,11 +15,7 @@ import yaml
 from gatehouse import Authd, Issuer, Proxyd, Upstream, proxyd_config, request
 from harness import BUILD
 from inject import CALLS, Captured, Ended
-
-
-def status_of(pid):
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+from proc import status_of
 
 
 def filters_of(pid):

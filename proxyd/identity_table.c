@@ -1,13 +1,17 @@
 #include <stdlib.h>
 #include "proxyd/identity_table.h"
 
+#define SETS_MIN 32
+#define SLOTS_PER_ENTRY 4
+
 enum err
 identity_table_init(struct identity_table *t, size_t entries_max)
 {
-	*t = (struct identity_table){ .sets = 1 };
-	while (t->sets * IDENTITY_TABLE_WAYS < entries_max)
-		t->sets *= 2;
-	t->entries = calloc(t->sets * IDENTITY_TABLE_WAYS, sizeof(*t->entries));
+	*t = (struct identity_table){ .sets_max = 1 };
+	while (t->sets_max * IDENTITY_TABLE_WAYS < entries_max)
+		t->sets_max *= 2;
+	t->sets = t->level = t->sets_max < SETS_MIN ? t->sets_max : SETS_MIN;
+	t->entries = calloc(t->sets_max * IDENTITY_TABLE_WAYS, sizeof(*t->entries));
 	return t->entries ? OK : E_NOMEM;
 }
 
@@ -20,7 +24,7 @@ identity_table_fini(struct identity_table *t)
 	*t = (struct identity_table){ 0 };
 }
 
-/* A digest is as good as random: any 8 bytes of it choose. */
+/* A digest is as good as random: any 8 bytes of it choose. n: a power of two. */
 static size_t
 digest_index(const unsigned char digest[CREDENTIAL_DIGEST_BYTES], size_t n)
 {
@@ -31,9 +35,34 @@ digest_index(const unsigned char digest[CREDENTIAL_DIGEST_BYTES], size_t n)
 }
 
 static struct identity_entry *
+set_at(const struct identity_table *t, size_t i)
+{
+	return t->entries + i * IDENTITY_TABLE_WAYS;
+}
+
+/* Of those that are in use: one that is not there yet has its entries in the one that it will come from. */
+static struct identity_entry *
 set_of(const struct identity_table *t, const unsigned char digest[CREDENTIAL_DIGEST_BYTES])
 {
-	return t->entries + digest_index(digest, t->sets) * IDENTITY_TABLE_WAYS;
+	size_t i = digest_index(digest, 2 * t->level);
+
+	return set_at(t, i < t->sets ? i : i - t->level);
+}
+
+static void
+add_set(struct identity_table *t)
+{
+	struct identity_entry *from = set_at(t, t->sets - t->level), *to = set_at(t, t->sets);
+
+	for (size_t i = 0; i < IDENTITY_TABLE_WAYS; i++) {
+		if (!from[i].principal || digest_index(from[i].digest, 2 * t->level) != t->sets)
+			continue;
+		to[i] = from[i];
+		from[i] = (struct identity_entry){ .principal = NULL };
+	}
+	t->sets++;
+	if (t->sets == 2 * t->level)
+		t->level = t->sets;
 }
 
 struct identity_entry *
@@ -70,10 +99,12 @@ cost(const struct identity_entry *e, int64_t now_s)
 struct identity_entry *
 identity_table_put(struct identity_table *t, const unsigned char digest[CREDENTIAL_DIGEST_BYTES], struct principal *p, int64_t now_s)
 {
-	struct identity_entry *e = identity_table_find(t, digest), *set = set_of(t, digest);
+	struct identity_entry *e = identity_table_find(t, digest);
 
 	if (!e) {
-		e = &set[0];
+		if (t->sets < t->sets_max && t->n * SLOTS_PER_ENTRY >= t->sets * IDENTITY_TABLE_WAYS)
+			add_set(t);
+		struct identity_entry *set = e = set_of(t, digest);
 		for (size_t i = 1; i < IDENTITY_TABLE_WAYS; i++)
 			if (cost(&set[i], now_s) < cost(e, now_s))
 				e = &set[i];

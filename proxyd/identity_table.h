@@ -1,7 +1,8 @@
 /* identity_table.h - who a credential stands for, by the credential's digest; bounded (one per worker, single-threaded).
  *
- * Owns: entries_max slots of 80 bytes, touched as they are needed, and a reference on each principal in them. Sets of IDENTITY_TABLE_WAYS slots: a new
- * entry takes a free slot of its set, else an expired one, else the one that was not used for the longest time. */
+ * Owns: entries_max slots of 80 bytes, touched from the first on as they are needed, and a reference on each principal in them. Sets of IDENTITY_TABLE_WAYS slots: a new
+ * entry takes a free slot of its set, else an expired one, else the one that was not used for the longest time. There are four times as many slots in use as entries, up to all:
+ * one more set at a time takes its half of an earlier one's (linear hashing). Strewn over all slots from the start, each of the first thousand entries would cost two page faults. */
 #ifndef PROXYD_IDENTITY_TABLE_H
 #define PROXYD_IDENTITY_TABLE_H
 
@@ -22,7 +23,8 @@ struct identity_entry {
 };
 struct identity_table {
 	struct identity_entry *entries;
-	size_t sets; /* a power of two */
+	size_t sets, sets_max; /* in use; in all, a power of two */
+	size_t level;          /* a power of two: level <= sets < 2 * level */
 	size_t n;
 	uint64_t uses;
 };

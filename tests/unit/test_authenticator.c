@@ -408,6 +408,46 @@ expired_entry_is_given_up_before_any_good_one(void **state)
 	assert_int_equal(p[0].refs, 1);
 }
 
+/* Half of what it takes in all: nothing is given up but where a set is full by chance, and what is there is found at every size. */
+static void
+table_grows_with_its_entries_and_loses_next_to_none(void **state)
+{
+	enum { MOST = 8192, N = MOST / 2 };
+	static struct principal p[N];
+	static unsigned char digests[N][CREDENTIAL_DIGEST_BYTES];
+	struct identity_table t;
+	size_t sets = 0, found = 0;
+
+	(void)state;
+	assert_int_equal(identity_table_init(&t, MOST), OK);
+	assert_true(t.sets < t.sets_max);
+	for (uint32_t i = 0; i < N; i++) {
+		assert_int_equal(EVP_Digest(&i, sizeof(i), digests[i], NULL, EVP_sha256(), NULL), 1);
+		p[i] = (struct principal){ .refs = 2, .expires_at = 1000 };
+		struct identity_entry *put = identity_table_put(&t, digests[i], &p[i], 50);
+		assert_ptr_equal(identity_table_find(&t, digests[i]), put);
+		assert_true(t.sets >= sets && t.sets <= sets + (i ? 1 : t.sets) && t.level <= t.sets && t.sets < 2 * t.level);
+		sets = t.sets;
+		if (i != 100 && i != 1000 && i != N - 1)
+			continue;
+		found = 0;
+		for (uint32_t j = 0; j <= i; j++) {
+			struct identity_entry *e = identity_table_find(&t, digests[j]);
+			found += e && e->principal == &p[j] && p[j].refs == 2;
+			assert_int_equal(p[j].refs, e ? 2 : 1);
+		}
+		assert_int_equal(found, t.n);
+		assert_true(found > (i + 1) * 98 / 100);
+	}
+	assert_int_equal(t.sets, t.sets_max);
+	identity_table_remove(&t, identity_table_find(&t, digests[N - 1]));
+	assert_null(identity_table_find(&t, digests[N - 1]));
+	assert_int_equal(t.n, found - 1);
+	identity_table_fini(&t);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(p[i].refs, 1);
+}
+
 static void
 principal_outlives_the_table(void **state)
 {
@@ -474,6 +514,7 @@ main(void)
 		WITH_KEYS(new_key_cache_is_read_whatever_its_generation),
 		WITH_KEYS(table_is_bounded_and_gives_up_what_was_used_least_recently),
 		cmocka_unit_test(expired_entry_is_given_up_before_any_good_one),
+		cmocka_unit_test(table_grows_with_its_entries_and_loses_next_to_none),
 		WITH_KEYS(principal_outlives_the_table),
 		WITH_KEYS(token_among_websocket_protocols_is_a_bearer_token),
 	};

@@ -78,6 +78,8 @@ static void
 count_refusal(struct exchange *x)
 {
 	limits_refused(&x->gateway->limits, x->context.address, loop_now_ms(x->gateway->loop));
+	if (x->context.client)
+		client_unknown(x->context.client);
 }
 
 /* "User "jane" cannot use cluster "prod": …" */
@@ -133,47 +135,33 @@ may_use(struct exchange *x)
 	return !missing;
 }
 
+/* From here on what this request does is on its caller's account, or on that of strangers of its address. */
 static void
-on_turn_over(struct loop_deferred *d)
+choose_lane(struct exchange *x)
 {
-	struct gateway *g = OWNER(struct gateway, turn_over, d);
+	static const unsigned char nowhere[16];
+	struct turns *turns = x->gateway->turns;
+	struct principal *p = x->principal;
 
-	g->turn++;
-	g->turn_begun = false;
-}
-
-/* So many requests of one caller's begin in a batch of events; the others of theirs wait for the next one, in which somebody else's may stand between. Nothing is
- * lost by it, for the loop does not sleep meanwhile; but who floods waits for themselves, and not everybody for them. 16 are half a millisecond. */
-#define TURN_REQUESTS 16
-static bool
-has_turn(struct gateway *g, struct principal *p)
-{
-	if (!g->turn_begun) {
-		g->turn_begun = true;
-		g->turn_over.run = on_turn_over;
-		loop_defer(g->loop, &g->turn_over);
+	if (!p) {
+		x->lane = turns_stranger(turns, x->context.address ? x->context.address : nowhere);
+		return;
 	}
-	if (p->turn != g->turn) {
-		p->turn = g->turn;
-		p->turn_n = 0;
-	}
-	return p->turn_n++ < TURN_REQUESTS;
+	if (!p->lane)
+		p->lane = turns_caller(turns, p->identity.username);
+	x->lane = p->lane;
+	if (x->context.client)
+		client_known(x->context.client, x->lane);
 }
 
 /* Known, or where nobody has to be: check what the client sent and go. */
-static void
-admit(struct exchange *x)
+void
+admission_go_on(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
 
-	if (x->principal && x->context.client)
-		client_known(x->context.client);
-	if (x->principal && !has_turn(g, x->principal)) {
-		x->phase = EXCHANGE_WAITING;
-		exchange_take_turn(x);
-		return;
-	}
+	x->phase = EXCHANGE_ADMISSION;
 	enum limit limit = limits_enter(&g->limits, x->principal ? x->principal->identity.username : SLICE_NONE, x->context.address,
 		loop_now_ms(g->loop), x->flight_key);
 	if (limit != LIMIT_NONE) {
@@ -209,6 +197,19 @@ admit(struct exchange *x)
 		admission_as(x);
 	else
 		exchange_forward(x);
+}
+
+/* A caller begins so many in a batch of events; with the others of theirs they wait for themselves, and not everybody for them. */
+static void
+admit(struct exchange *x)
+{
+	choose_lane(x);
+	if (!x->principal || turns_take(x->gateway->turns, x->lane)) {
+		admission_go_on(x);
+	} else {
+		x->phase = EXCHANGE_WAITING;
+		exchange_take_turn(x);
+	}
 }
 
 static void
@@ -344,13 +345,6 @@ authenticate_caller(struct exchange *x)
 			exchange_answer(x, 503, "the keys to verify a sign-in with are not there yet; try again");
 		break;
 	}
-}
-
-void
-admission_go_on(struct exchange *x)
-{
-	x->phase = EXCHANGE_ADMISSION;
-	admit(x);
 }
 
 /* A trusted proxy has one connection for many: who is calling it says with each request. */

@@ -13,6 +13,7 @@
 #include "proxyd/keycache.h"
 
 struct authenticator;
+struct turn_lane;
 
 /* A verified caller. Reference-counted; immutable but for the count. */
 struct principal {
@@ -21,7 +22,7 @@ struct principal {
 	int64_t expires_at;   /* NumericDate: never used after */
 	int64_t refresh_at;   /* sessions: ask again from here on, go on with this one when authd does not answer; 0: never */
 	unsigned refs;
-	unsigned turn, turn_n; /* admission.c: how many requests have begun in this turn of the loop */
+	struct turn_lane *lane; /* admission.c: of its name; NULL: not asked for yet */
 };
 void principal_ref(struct principal *p);
 void principal_unref(struct principal *p); /* NULL: nothing */

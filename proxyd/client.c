@@ -15,7 +15,7 @@
 
 static void on_ready(struct transport *t);
 static void on_due(struct loop_timer *t);
-static void defer_handshakes(struct gateway *g);
+static void on_turn(struct turn *t);
 
 void
 client_peer_address(const struct address *peer, unsigned char out[16])
@@ -48,8 +48,8 @@ stranger_add(struct client *c)
 	g->strangers_last = c;
 }
 
-void
-client_known(struct client *c)
+static void
+stranger_remove(struct client *c)
 {
 	struct gateway *g = c->gateway;
 
@@ -59,6 +59,26 @@ client_known(struct client *c)
 	*(c->stranger_prev ? &c->stranger_prev->stranger_next : &g->strangers) = c->stranger_next;
 	*(c->stranger_next ? &c->stranger_next->stranger_prev : &g->strangers_last) = c->stranger_prev;
 	c->stranger_next = c->stranger_prev = NULL;
+}
+
+void
+client_known(struct client *c, struct turn_lane *caller)
+{
+	stranger_remove(c);
+	c->lane = caller;
+}
+
+void
+client_unknown(struct client *c)
+{
+	c->lane = turns_stranger(c->gateway->turns, c->address);
+}
+
+void
+client_again(struct client *c)
+{
+	c->ready = true;
+	turns_wait(c->gateway->turns, c->lane, &c->turn);
 }
 
 void
@@ -93,8 +113,10 @@ client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer, bool
 	}
 	c->gateway = g;
 	c->timer.on_due = on_due;
+	c->turn.run = on_turn;
 	c->state = proxied ? CLIENT_PROXY_HEADER : CLIENT_HANDSHAKE;
 	client_peer_address(peer, c->address);
+	client_unknown(c);
 	if (peer->u.sa.sa_family != AF_UNIX) {
 		address_format_ip(peer, ip);
 		memcpy(c->ip, ip, strnlen(ip, sizeof(c->ip) - 1));
@@ -130,6 +152,7 @@ client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer, bool
 void
 client_timer_set(struct client *c, uint64_t delay_ms)
 {
+	c->due = false;
 	if (loop_timer_set(c->gateway->loop, &c->timer, delay_ms))
 		log_warn("no memory for a timer", LOG_STR("client", c->ip));
 }
@@ -139,11 +162,6 @@ recycle(struct loop_deferred *d)
 {
 	struct client *c = OWNER(struct client, deferred, d);
 
-	if (c->handshake_queued) { /* its turn comes, and then it is free */
-		c->deferred.run = recycle;
-		loop_defer(c->gateway->loop, &c->deferred);
-		return;
-	}
 	free(c->front);
 	principal_unref(c->certificate.principal);
 	free(c);
@@ -166,7 +184,8 @@ client_close(struct client *c)
 		return;
 	if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_PROXY_HEADER)
 		count_handshake(c, -1);
-	client_known(c); /* or nobody ever will be */
+	stranger_remove(c);
+	turns_leave(&c->turn);
 	if (c->counted)
 		limits_disconnect(&g->limits, c->address);
 	c->state = CLIENT_CLOSED;
@@ -235,6 +254,7 @@ client_end(struct client *c)
 	if (c->state != CLIENT_OPEN)
 		return;
 	c->state = CLIENT_LINGER;
+	client_unknown(c);
 	let_front_go(c);
 	transport_end(&c->transport);
 	c->linger_until_ms = loop_now_ms(c->gateway->loop) + CLIENT_LINGER_TOTAL_MS;
@@ -242,10 +262,9 @@ client_end(struct client *c)
 }
 
 static void
-on_due(struct loop_timer *t)
+time_is_up(struct client *c)
 {
-	struct client *c = OWNER(struct client, timer, t);
-
+	c->due = false;
 	if (c->state == CLIENT_OPEN)
 		c->protocol->on_timer(c);
 	else
@@ -300,6 +319,8 @@ proceed_handshake(struct client *c)
 
 	switch (transport_handshake(&c->transport)) {
 	case IO_AGAIN:
+		if (c->transport.halfway)
+			client_again(c);
 		return;
 	case IO_OK:
 		break;
@@ -314,56 +335,11 @@ proceed_handshake(struct client *c)
 	metrics_add(&values[c->transport.ssl && SSL_session_reused(c->transport.ssl) ? METRIC_HANDSHAKES_RESUMED : METRIC_HANDSHAKES_FULL], 1);
 	metrics_add(&values[c->protocol == &front_h2_protocol ? METRIC_CONNECTIONS_H2 : METRIC_CONNECTIONS_H1], 1);
 	if (c->protocol->open(c)) {
-		c->protocol->on_ready(c);
+		client_again(c); /* its first request is as much work again */
 	} else {
 		c->protocol = NULL;
 		client_close(c);
 	}
-}
-
-/* Strangers wait for their turn, and those who are connected do not wait for strangers: a flood of handshakes adds the cost of a few to each batch of
- * events, however many there are. */
-static void
-on_handshake_turn(struct loop_deferred *d)
-{
-	struct gateway *g = OWNER(struct gateway, handshake_turn, d);
-
-	g->handshake_turn_queued = false;
-	for (int i = 0; i < CLIENT_HANDSHAKES_PER_TURN && g->handshakes; i++) {
-		struct client *c = g->handshakes;
-		g->handshakes = c->handshake_next;
-		if (!g->handshakes)
-			g->handshakes_last = NULL;
-		c->handshake_next = NULL;
-		c->handshake_queued = false;
-		if (c->state == CLIENT_HANDSHAKE)
-			proceed_handshake(c);
-	}
-	if (g->handshakes)
-		defer_handshakes(g);
-}
-
-static void
-defer_handshakes(struct gateway *g)
-{
-	if (g->handshake_turn_queued)
-		return;
-	g->handshake_turn_queued = true;
-	g->handshake_turn.run = on_handshake_turn;
-	loop_defer(g->loop, &g->handshake_turn);
-}
-
-static void
-queue_handshake(struct client *c)
-{
-	struct gateway *g = c->gateway;
-
-	if (c->handshake_queued)
-		return;
-	c->handshake_queued = true;
-	*(g->handshakes_last ? &g->handshakes_last->handshake_next : &g->handshakes) = c;
-	g->handshakes_last = c;
-	defer_handshakes(g);
 }
 
 static void
@@ -413,6 +389,7 @@ take_proxy_header(struct client *c)
 		ip_format(&header.ip, c->ip);
 	}
 	c->state = CLIENT_HANDSHAKE;
+	client_unknown(c); /* it is another address */
 	if (count_address(c))
 		return true;
 	client_close(c);
@@ -420,17 +397,15 @@ take_proxy_header(struct client *c)
 }
 
 static void
-on_ready(struct transport *t)
+proceed(struct client *c)
 {
-	struct client *c = OWNER(struct client, transport, t);
-
 	switch (c->state) {
 	case CLIENT_PROXY_HEADER:
 		if (take_proxy_header(c))
-			queue_handshake(c);
+			client_again(c);
 		break;
 	case CLIENT_HANDSHAKE:
-		queue_handshake(c);
+		proceed_handshake(c);
 		break;
 	case CLIENT_OPEN:
 		c->protocol->on_ready(c);
@@ -441,4 +416,44 @@ on_ready(struct transport *t)
 	case CLIENT_CLOSED:
 		break;
 	}
+}
+
+/* ---- whose turn it is ---- */
+
+static void
+on_ready(struct transport *t)
+{
+	struct client *c = OWNER(struct client, transport, t);
+
+	if (turns_take(c->gateway->turns, c->lane))
+		proceed(c);
+	else
+		client_again(c);
+}
+
+static void
+on_due(struct loop_timer *t)
+{
+	struct client *c = OWNER(struct client, timer, t);
+
+	if (turns_take(c->gateway->turns, c->lane)) {
+		time_is_up(c);
+		return;
+	}
+	c->due = true;
+	turns_wait(c->gateway->turns, c->lane, &c->turn);
+}
+
+/* What has come while it waited counts: it may move the timer. */
+static void
+on_turn(struct turn *t)
+{
+	struct client *c = OWNER(struct client, turn, t);
+
+	if (c->ready) {
+		c->ready = false;
+		proceed(c);
+	}
+	if (c->due)
+		time_is_up(c);
 }

@@ -28,8 +28,11 @@ struct client {
 	struct transport transport;
 	struct gateway *gateway;
 	struct client *next, *prev;
-	struct client *stranger_next, *stranger_prev, *handshake_next;
-	bool is_stranger, handshake_queued;
+	struct client *stranger_next, *stranger_prev;
+	bool is_stranger;
+	struct turn_lane *lane;  /* of the caller that was known on it last, or of its address */
+	struct turn turn;        /* waits for that lane's, */
+	bool ready, due;         /* because something has come, because the timer was due */
 	struct loop_timer timer; /* the front's, while open */
 	struct loop_deferred deferred;
 	const struct client_protocol *protocol;
@@ -45,8 +48,6 @@ struct client {
 
 /* The client's address as struct client has it. */
 void client_peer_address(const struct address *peer, unsigned char out[16]);
-/* Handshakes cost 200 us and more of computing: so many steps, then those who are connected already. */
-#define CLIENT_HANDSHAKES_PER_TURN 4
 /* proxied: peer is a load balancer, and a header of the PROXY protocol in front of everything else says who the client is.
  * Takes fd and ssl (server side; NULL: plain) over. E_NOMEM, E_SYSTEM, E_LIMIT (too many of this address): both are closed. */
 MUST_CHECK enum err client_new(struct gateway *g, int fd, SSL *ssl, const struct address *peer, bool proxied);
@@ -56,8 +57,12 @@ void client_timer_set(struct client *c, uint64_t delay_ms);
 #define CLIENT_LINGER_IDLE_MS 5000
 #define CLIENT_LINGER_TOTAL_MS 30000
 void client_end(struct client *c);
-/* Somebody on it is known: it is not among the first to go any more when there are too many. */
-void client_known(struct client *c);
+/* Somebody on it is known: it is not among the first to go any more when there are too many, and what happens on it is that caller's. */
+void client_known(struct client *c, struct turn_lane *caller);
+/* A credential on it was none: what happens on it is a stranger's, until somebody is known again. */
+void client_unknown(struct client *c);
+/* There is more to do than one turn allows: protocol->on_ready in the next one. */
+void client_again(struct client *c);
 /* Close the oldest connection on which nobody is known; there is one. */
 void client_shed(struct gateway *g);
 /* Close now. */

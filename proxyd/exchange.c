@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "proxyd/access_log.h"
+#include "proxyd/client.h"
 #include "proxyd/exchange_state.h"
 #include "proxyd/relay.h"
 #include "shared/log.h"
@@ -10,8 +11,9 @@
 static void on_connected(struct upstream_call *call);
 static void on_upstream_failed(struct upstream_call *call, enum upstream_failure failure, const char *why);
 static void on_upstream_ready(struct upstream_call *call);
+static bool has_turn(struct upstream_call *call);
 static void on_timer(struct loop_timer *t);
-static void on_turn(struct loop_deferred *d);
+static void on_turn(struct turn *t);
 static void conclude(struct exchange *x, enum relay r);
 static void run_tunnel(struct exchange *x);
 
@@ -81,6 +83,7 @@ exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const 
 	x->call.on_connected = on_connected;
 	x->call.on_failed = on_upstream_failed;
 	x->call.on_ready = on_upstream_ready;
+	x->call.has_turn = has_turn;
 	x->timer.on_due = on_timer;
 	x->turn.run = on_turn;
 	put_hex(x->id, g->id_prefix);
@@ -194,7 +197,25 @@ void
 exchange_start(struct exchange *x)
 {
 	metrics_add(&x->gateway->metrics->values[METRIC_REQUESTS_OPEN], 1);
+	x->lane = x->context.client ? x->context.client->lane : turns_newcomers(x->gateway->turns);
 	admission_start(x);
+}
+
+/* A long body is more work than an event or two. */
+static void
+charge(struct exchange *x, uint64_t bytes_before)
+{
+	turns_charge(x->gateway->turns, x->lane, (size_t)((x->bytes_up + x->bytes_down - bytes_before) / TURNS_UNIT_BYTES));
+}
+
+static void
+relay(struct exchange *x)
+{
+	uint64_t before = x->bytes_up + x->bytes_down;
+	enum relay r = relay_run(x);
+
+	charge(x, before);
+	conclude(x, r);
 }
 
 /* Whatever moves bytes now. */
@@ -202,7 +223,7 @@ static void
 run(struct exchange *x)
 {
 	if (x->phase == EXCHANGE_RELAYING)
-		conclude(x, relay_run(x));
+		relay(x);
 	else if (x->phase == EXCHANGE_TUNNEL)
 		run_tunnel(x);
 	else if (x->phase == EXCHANGE_WAITING)
@@ -226,6 +247,17 @@ on_upstream_failed(struct upstream_call *call, enum upstream_failure failure, co
 	answer_upstream(x, failure == UPSTREAM_TIMEOUT ? 504 : 502, why);
 }
 
+static bool
+has_turn(struct upstream_call *call)
+{
+	struct exchange *x = OWNER(struct exchange, call, call);
+	bool has = turns_take(x->gateway->turns, x->lane);
+
+	if (!has)
+		exchange_take_turn(x);
+	return has;
+}
+
 static void
 on_upstream_ready(struct upstream_call *call)
 {
@@ -236,7 +268,7 @@ void
 exchange_body_ready(struct exchange *x)
 {
 	if (x->phase == EXCHANGE_RELAYING)
-		conclude(x, relay_run(x));
+		relay(x);
 }
 
 void
@@ -244,7 +276,7 @@ exchange_front_ready(struct exchange *x)
 {
 	relay_unblock(x);
 	x->moved_ms = loop_now_ms(x->gateway->loop);
-	conclude(x, relay_run(x));
+	relay(x);
 }
 
 void
@@ -274,13 +306,14 @@ exchange_end_watch(struct exchange *x)
 }
 
 static void
-on_turn(struct loop_deferred *d)
+on_turn(struct turn *t)
 {
-	struct exchange *x = OWNER(struct exchange, turn, d);
+	struct exchange *x = OWNER(struct exchange, turn, t);
 
-	x->turn_queued = false;
-	if (x->dead)
-		exchange_recycle(x);
+	if (x->late)
+		exchange_answer(x, 429, x->late);
+	else if (x->phase == EXCHANGE_CONNECTING)
+		upstream_proceed(&x->call);
 	else
 		run(x);
 }
@@ -355,7 +388,7 @@ on_timer(struct loop_timer *t)
 	struct exchange *x = OWNER(struct exchange, timer, t);
 
 	if (x->late) {
-		exchange_answer(x, 429, x->late);
+		exchange_take_turn(x);
 		return;
 	}
 	if (x->phase == EXCHANGE_TUNNEL) {
@@ -420,10 +453,7 @@ settle(struct exchange *x)
 void
 exchange_take_turn(struct exchange *x)
 {
-	if (x->turn_queued)
-		return;
-	x->turn_queued = true;
-	loop_defer(x->gateway->loop, &x->turn);
+	turns_wait(x->gateway->turns, x->lane, &x->turn);
 }
 
 /* ---- tunnels ---- */
@@ -432,13 +462,14 @@ static void
 run_tunnel(struct exchange *x)
 {
 	struct tunnel *t = &x->tunnel;
-	uint64_t moved = t->up.bytes + t->down.bytes;
+	uint64_t moved = x->bytes_up + x->bytes_down;
 	enum tunnel_state state = tunnel_run(t);
 
-	if (t->up.bytes + t->down.bytes != moved)
-		x->moved_ms = loop_now_ms(x->gateway->loop);
 	x->bytes_up = t->up.bytes;
 	x->bytes_down = t->down.bytes;
+	if (x->bytes_up + x->bytes_down != moved)
+		x->moved_ms = loop_now_ms(x->gateway->loop);
+	charge(x, moved);
 	switch (state) {
 	case TUNNEL_WAITS:
 		return;

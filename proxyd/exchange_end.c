@@ -98,10 +98,8 @@ exchange_finish(struct exchange *x)
 		tunnel_release(&x->tunnel);
 	request_put(g, x->request);
 	free(x->kept);
-	if (x->turn_queued)
-		x->dead = true;
-	else
-		exchange_recycle(x);
+	turns_leave(&x->turn);
+	exchange_recycle(x);
 }
 
 /* ---- answers of our own ---- */

@@ -29,8 +29,8 @@ struct exchange {
 	struct tunnel tunnel;     /* phase EXCHANGE_TUNNEL */
 	struct lasting lasting;
 	struct loop_timer timer;  /* a body or tunnel that does not move */
-	struct loop_deferred turn; /* somebody else's turn; queued: on the loop's list */
-	bool turn_queued, dead;
+	struct turn_lane *lane;   /* on whose account it is */
+	struct turn turn;         /* waits for the next one of that lane */
 	enum exchange_phase phase;
 	enum http_method method;
 	enum http_upgrade upgrade; /* asked for */
@@ -91,7 +91,7 @@ void exchange_limit(struct exchange *x, enum limit limit);
 /* Not waited for any more: over, or an answer that goes on for a while. */
 void exchange_leave_flight(struct exchange *x);
 bool exchange_wants_hsts(const struct exchange *x);
-/* On again after the current batch of events: whatever its phase is. */
+/* On again when its lane has its next turn: whatever its phase is. */
 void exchange_take_turn(struct exchange *x);
 /* Its memory is the next one's. */
 void exchange_recycle(struct exchange *x);

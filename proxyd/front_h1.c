@@ -174,13 +174,30 @@ next_request(struct h1 *h)
 	}
 }
 
+static bool
+has_more(const struct h1 *h)
+{
+	return h1_has_pending(h) || transport_may_read(&h->client->transport);
+}
+
+/* Requests that came together and are answered at once: one, then others have their turn. */
+static bool
+has_turn(struct h1 *h)
+{
+	bool has = turns_take(h1_gateway(h)->turns, h->client->lane);
+
+	if (!has)
+		client_again(h->client);
+	return has;
+}
+
 static void
 proceed(struct h1 *h)
 {
-	enum next next = NEXT_STARTED;
+	enum next next = NEXT_WAITS;
 
 	h->running = true;
-	while (!h->gone && !h->exchange && next != NEXT_WAITS) {
+	while (!h->gone && !h->exchange) {
 		if (h1_flush(h) != IO_OK) {
 			client_timer_set(h->client, (uint64_t)h1_gateway(h)->config->limits.body_timeout_ms);
 			break;
@@ -189,7 +206,11 @@ proceed(struct h1 *h)
 			client_end(h->client);
 			return;
 		}
+		if (next == NEXT_STARTED && has_more(h) && !has_turn(h))
+			break;
 		next = next_request(h);
+		if (next == NEXT_WAITS)
+			break;
 		if (next == NEXT_GONE)
 			h->gone = true;
 	}

@@ -4,19 +4,24 @@
 #include "shared/log.h"
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
-/* One turn: 256 KiB, then others. */
-#define TURN_BLOCKS 8
+/* One turn of a caller's: 64 KiB, then others. */
+#define TURN_BLOCKS 2
+/* What is looked at together, heads or parts of bodies. Who sends many heads in a few bytes gets fewer of them begun before others have their turn. */
+#define READ_BYTES_FIRST 1024
+#define READ_BYTES_MIN 512
+#define READ_HEADS_FEW 8
+#define READ_HEADS_MANY 16
 
 /* ---- the course of a connection ---- */
 
 /* Once per batch of events: what has been collected by then leaves together. */
 static void
-want_turn(struct h2 *h)
+want_flush(struct h2 *h)
 {
-	if (h->turn_queued || h->running || h->closing)
+	if (h->flush_queued || h->running || h->closing)
 		return;
-	h->turn_queued = true;
-	loop_defer(h2_gateway(h)->loop, &h->turn);
+	h->flush_queued = true;
+	loop_defer(h2_gateway(h)->loop, &h->flush);
 }
 
 /* When on_timer has something to look at; 0: never. */
@@ -69,48 +74,68 @@ proceed(struct h2 *h)
 		arm_timer(h);
 }
 
-/* What the wire has, if the client takes what we write: one that only sends is not read. Records are collected before they are looked at: what
- * they bring of a body then leaves in whole records, too. */
+/* A read that brought so many heads: how much the next one may bring. */
+static void
+adapt(struct h2 *h, unsigned heads)
+{
+	if (heads > READ_HEADS_MANY)
+		h->read_bytes = h->read_bytes / 2 > READ_BYTES_MIN ? h->read_bytes / 2 : READ_BYTES_MIN;
+	else if (heads <= READ_HEADS_FEW)
+		h->read_bytes = h->read_bytes * 2 < H2_IN_BYTES ? h->read_bytes * 2 : H2_IN_BYTES;
+}
+
+/* Records are collected before they are looked at: what they bring of a body then leaves in whole records, too. */
+static enum io
+receive_some(struct h2 *h, struct block *b)
+{
+	unsigned heads = h->guard.heads;
+	enum io io = IO_OK;
+	size_t n = 0, got;
+
+	for (; n < h->read_bytes && io == IO_OK; n += got)
+		io = transport_read(&h->client->transport, b->data + n, h->read_bytes - n, &got);
+	if (n == 0)
+		return io;
+	h2_session_receive(h, b->data, n);
+	heads = h->guard.heads - heads;
+	turns_charge(h2_gateway(h)->turns, h->client->lane, heads + n / TURNS_UNIT_BYTES);
+	adapt(h, heads);
+	run_due(h);
+	return io;
+}
+
+/* What the wire has, if the client takes what we write: one that only sends is not read. */
 static void
 receive(struct h2 *h)
 {
 	struct block *b = block_get(&h2_gateway(h)->blocks, H2_IN_BYTES);
+	bool unread = false;
 	enum io io = IO_OK;
 
 	h->running = true;
 	h->gone |= b == NULL;
-	h->unread = false;
-	for (int turn = 0; io == IO_OK && !h->gone && !h->deaf && !h->stuck; turn++) {
-		size_t n = 0, got;
-		if (turn == TURN_BLOCKS) {
-			h->unread = true;
+	for (int n = 0; io == IO_OK && !h->gone && !h->deaf && !h->stuck; n++) {
+		if (n == TURN_BLOCKS || (n && !turns_left(h2_gateway(h)->turns, h->client->lane))) {
+			unread = true;
 			break;
 		}
-		for (; n < H2_IN_BYTES && io == IO_OK; n += got)
-			io = transport_read(&h->client->transport, b->data + n, H2_IN_BYTES - n, &got);
-		if (n) {
-			h2_session_receive(h, b->data, n);
-			run_due(h);
-		}
+		io = receive_some(h, b);
 	}
 	h->gone |= io == IO_EOF || io == IO_FAILED;
 	block_put(&h2_gateway(h)->blocks, b);
 	h->running = false;
+	if (unread)
+		client_again(h->client);
 }
 
 static void
-on_turn(struct loop_deferred *d)
+on_flush(struct loop_deferred *d)
 {
-	struct h2 *h = OWNER(struct h2, turn, d);
+	struct h2 *h = OWNER(struct h2, flush, d);
 
-	h->turn_queued = false;
-	if (h->closing)
-		return;
-	if (h->unread)
-		receive(h);
-	proceed(h);
-	if (!h->closing && (h->unread && !h->stuck))
-		want_turn(h);
+	h->flush_queued = false;
+	if (!h->closing)
+		proceed(h);
 }
 
 /* ---- what an exchange asks of its front ---- */
@@ -126,7 +151,7 @@ op_send_interim(struct exchange *x, const struct http_head *head)
 		return FRONT_GONE;
 	h2_head_answer(head, &context, &a);
 	h2_session_interim(s, &a);
-	want_turn(s->h);
+	want_flush(s->h);
 	return FRONT_TAKEN;
 }
 
@@ -157,7 +182,7 @@ op_send(struct exchange *x, const struct http_head *head, struct block *b, size_
 	if (!head)
 		h2_session_resume(s);
 	h2_session_send(h, false);
-	want_turn(h);
+	want_flush(h);
 	if (h->gone || (s->closed && !s->ended))
 		return FRONT_GONE;
 	s->blocked = s->run != s->run_end || (end && !s->ended);
@@ -210,7 +235,7 @@ op_read_body(struct exchange *x, char *p, size_t n, size_t *got, const char **wh
 		return FRONT_BODY_GONE;
 	*got = h2_stream_take(s, p, n);
 	h2_session_consumed(s, *got);
-	want_turn(s->h);
+	want_flush(s->h);
 	if (!s->body && s->body_ended)
 		return FRONT_BODY_END;
 	return *got ? FRONT_BODY_SOME : FRONT_BODY_AGAIN;
@@ -275,7 +300,7 @@ op_over(struct exchange *x)
 	if (!s->ours)
 		s->run = s->run_end = NULL;
 	h2_session_drop_body(s);
-	want_turn(h);
+	want_flush(h);
 	if (s->closed) {
 		h2_stream_free(s);
 		return;
@@ -366,7 +391,7 @@ h2_on_drain(struct client *c)
 	if (h->drain != H2_DRAIN_NOT)
 		return;
 	h2_session_drain(h);
-	want_turn(h);
+	want_flush(h);
 }
 
 static bool
@@ -380,7 +405,8 @@ h2_open(struct client *c)
 	h->client = c;
 	h->context = (struct front_context){ .client_ip = slice_str(c->ip), .sni = slice_str(name), .tls = c->transport.ssl != NULL,
 		.certificate = &c->certificate, .client = c, .address = c->address, .stall_ms = H2_STALL_MS };
-	h->turn.run = on_turn;
+	h->read_bytes = READ_BYTES_FIRST;
+	h->flush.run = on_flush;
 	h->idle_since_ms = h->head_since_ms = h2_now_ms(h);
 	c->front = h;
 	if (h2_session_open(h)) {
@@ -401,7 +427,7 @@ h2_on_ready(struct client *c)
 		h2_session_send(h, true);
 	if (!h->gone)
 		receive(h);
-	want_turn(h);
+	want_flush(h);
 }
 
 static void

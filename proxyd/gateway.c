@@ -24,6 +24,8 @@ gateway_init(struct gateway *g)
 	err = limits_init(&g->limits, g->config, (uint64_t)seed[2] << 32 | seed[3]);
 	if (err)
 		return err;
+	if (!(g->turns = turns_new(g->loop, (uint64_t)seed[3] << 32 | seed[2])))
+		return E_NOMEM;
 	g->id_prefix = seed[0];
 	g->id_counter = seed[1];
 	g->request_limits = (struct http_limits){ (size_t)g->config->limits.header_bytes, GATEWAY_TARGET_BYTES_MAX };
@@ -40,6 +42,7 @@ gateway_fini(struct gateway *g)
 	block_pool_fini(&g->blocks);
 	buf_fini_secret(&g->scratch);
 	limits_fini(&g->limits);
+	turns_free(g->turns);
 	if (g->metrics_own)
 		free(g->metrics);
 	buf_fini_secret(&g->caller);

@@ -9,6 +9,7 @@
 #include "proxyd/config.h"
 #include "proxyd/http_head.h"
 #include "proxyd/limits.h"
+#include "proxyd/turns.h"
 #include "shared/buf.h"
 #include "shared/loop.h"
 
@@ -42,6 +43,7 @@ struct gateway {
 	struct credential_hasher access_hasher;
 	struct http_limits request_limits, answer_limits;
 	struct limits limits;
+	struct turns *turns;
 	struct block_pool blocks;
 	struct line_pipe *audit;      /* where audit events go; NULL: nobody wants them */
 	struct buf scratch;           /* a head being written; valid until control returns to the loop or another head is written */
@@ -62,13 +64,7 @@ struct gateway {
 	struct client *clients; /* all client connections */
 	size_t client_n;
 	struct client *strangers, *strangers_last; /* those on which nobody has been known yet, oldest first */
-	struct client *handshakes, *handshakes_last; /* those whose handshake has something to do */
-	struct loop_deferred handshake_turn;
-	bool handshake_turn_queued;
 	uint64_t proxy_silent_until_ms; /* before that nothing is said of refused PROXY headers */
-	struct loop_deferred turn_over; /* the batch of events is through: everybody has a whole turn again */
-	bool turn_begun;
-	unsigned turn;
 	size_t late_n; /* answers that are held back */
 	void (*on_client_gone)(struct gateway *g, const struct client *c); /* its connection is closed; NULL: nobody asks */
 	void (*on_keys_wanted)(struct gateway *g); /* a token named a key that nobody has; NULL: nobody asks */
@@ -80,7 +76,7 @@ struct gateway {
 
 /* Prepares limits, pools and ids; loop, config, clock, authenticator, router, sessions and reviews are the caller's to set before. E_SYSTEM: no randomness. */
 MUST_CHECK enum err gateway_init(struct gateway *g);
-/* Frees pools and lists. All connections have to be gone. */
+/* Frees pools and lists. All connections have to be gone, and the loop, too, whose last batch looks at who waits. */
 void gateway_fini(struct gateway *g);
 
 #endif

@@ -74,11 +74,11 @@ struct h2 {
 	struct client *client;
 	struct front_context context;
 	struct nghttp2_session *session;
-	struct loop_deferred turn;             /* what is to be written, once per batch of events */
-	bool turn_queued, running, closing;
+	struct loop_deferred flush;            /* what is to be written, once per batch of events */
+	bool flush_queued, running, closing;
 	bool gone;                             /* nothing more is read or written */
 	bool deaf;                             /* nothing more is read: the last GOAWAY says why */
-	bool unread;                           /* there may be more to read than one turn allows */
+	size_t read_bytes;                     /* are looked at together */
 	struct h2_stream *streams, *due, *due_last;
 	size_t exchange_n;
 	uint64_t idle_since_ms;                /* a stream began or ended last */

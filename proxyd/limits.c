@@ -120,26 +120,6 @@ limits_refused(struct limits *l, const unsigned char *address, uint64_t now_ms)
 	(void)take(&l->refusals_by_address, address, now_ms);
 }
 
-/* Two words of one name. Nobody chooses names that share a key without knowing the seed. */
-static void
-name_key(const struct limits *l, struct slice name, uint64_t key[2])
-{
-	uint64_t a = l->seed ^ name.n, b = ~l->seed;
-
-	while (name.n) {
-		uint64_t word = 0;
-		size_t n = name.n < sizeof(word) ? name.n : sizeof(word);
-		memcpy(&word, name.p, n);
-		a = (a ^ word) * UINT64_C(0xff51afd7ed558ccd);
-		a ^= a >> 32;
-		b = (b + word) * UINT64_C(0xc4ceb9fe1a85ec53);
-		b ^= b >> 29;
-		name = slice_of(name.p + n, name.n - n);
-	}
-	key[0] = a;
-	key[1] = b | 1; /* an address has none, or its own */
-}
-
 /* How many a caller may have who wants one more now. */
 static uint32_t
 share(const struct limits *l)
@@ -159,7 +139,7 @@ limits_enter(struct limits *l, struct slice username, const unsigned char *addre
 {
 	key[0] = key[1] = 0;
 	if (username.n)
-		name_key(l, username, key);
+		peers_name_key(username, l->seed, key);
 	else if (is_somebody(address))
 		peers_key(address, key);
 	if (username.n && !rate_table_take(&l->requests_by_identity, key, now_ms))

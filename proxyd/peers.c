@@ -15,18 +15,44 @@ peers_key(const unsigned char address[16], uint64_t key[2])
 		key[1] = 0; /* IPv6: the interface's half is the customer's to choose */
 }
 
-/* Murmur3's finalizer over both words, seeded. */
-static size_t
-home(const struct peers *p, const uint64_t key[2])
+/* Two words of one name. */
+void
+peers_name_key(struct slice name, uint64_t seed, uint64_t key[2])
 {
-	uint64_t h = key[0] ^ p->seed;
+	uint64_t a = seed ^ name.n, b = ~seed;
+
+	while (name.n) {
+		uint64_t word = 0;
+		size_t n = name.n < sizeof(word) ? name.n : sizeof(word);
+		memcpy(&word, name.p, n);
+		a = (a ^ word) * UINT64_C(0xff51afd7ed558ccd);
+		a ^= a >> 32;
+		b = (b + word) * UINT64_C(0xc4ceb9fe1a85ec53);
+		b ^= b >> 29;
+		name = slice_of(name.p + n, name.n - n);
+	}
+	key[0] = a;
+	key[1] = b | 1; /* an address has none, or its own */
+}
+
+/* Murmur3's finalizer over both words, seeded. */
+uint64_t
+peers_hash(const uint64_t key[2], uint64_t seed)
+{
+	uint64_t h = key[0] ^ seed;
 
 	for (int i = 0; i < 2; i++) {
 		h = (h ^ h >> 33) * UINT64_C(0xff51afd7ed558ccd);
 		h = (h ^ h >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
 		h ^= i ? h >> 33 : key[1];
 	}
-	return (size_t)h & (p->slots - 1);
+	return h;
+}
+
+static size_t
+home(const struct peers *p, const uint64_t key[2])
+{
+	return (size_t)peers_hash(key, p->seed) & (p->slots - 1);
 }
 
 /* Its slot, or the free one where it belongs. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "shared/slice.h"
 
 struct peer {
 	uint64_t key[2];
@@ -20,6 +21,9 @@ struct peers {
 
 /* address: as struct client's. */
 void peers_key(const unsigned char address[16], uint64_t key[2]);
+/* Of a caller's name. Nobody chooses names that share a key without knowing the seed; no address has a name's. */
+void peers_name_key(struct slice name, uint64_t seed, uint64_t key[2]);
+uint64_t peers_hash(const uint64_t key[2], uint64_t seed);
 /* Count one more; false: it has limit already, or there is no memory. */
 bool peers_enter(struct peers *p, const uint64_t key[2], uint32_t limit);
 void peers_leave(struct peers *p, const uint64_t key[2]);

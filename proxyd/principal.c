@@ -133,7 +133,7 @@ principal_new(const struct identity *id, struct slice token, int64_t expires_at,
 		return e == OK ? E_NOMEM : e;
 	h->principal.expires_at = expires_at;
 	h->principal.refresh_at = refresh_at;
-	h->principal.turn = h->principal.turn_n = 0;
+	h->principal.lane = NULL;
 	h->principal.refs = 1;
 	*out = &h->principal;
 	return OK;

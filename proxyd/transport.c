@@ -18,6 +18,18 @@ clear_errors(void)
 		ERR_clear_error();
 }
 
+/* SSL_set_cert_cb(3): what the client wants has been read, and nothing of the answer is there. */
+static int
+on_halfway(SSL *ssl, void *arg)
+{
+	struct transport *t = arg;
+
+	(void)ssl;
+	t->halfway = !t->was_halfway;
+	t->was_halfway = true;
+	return t->halfway ? -1 : 1;
+}
+
 enum err
 transport_open(struct transport *t, struct loop *loop, int fd, SSL *ssl, bool connecting, void (*on_ready)(struct transport *t))
 {
@@ -39,6 +51,8 @@ transport_open(struct transport *t, struct loop *loop, int fd, SSL *ssl, bool co
 		BIO_set_data(bio, t);
 		BIO_set_init(bio, 1);
 		SSL_set_bio(ssl, bio, bio);
+		if (SSL_is_server(ssl))
+			SSL_set_cert_cb(ssl, on_halfway, t);
 	}
 	err = loop_add(loop, &t->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (err)
@@ -176,6 +190,7 @@ tls_result(struct transport *t, int ret)
 		t->tls_error = ERR_PACK(ERR_LIB_SSL, 0, SSL_R_UNEXPECTED_EOF_WHILE_READING); /* RFC 8446 section 6.1: truncated */
 		return fail(t, 0);
 	case SSL_ERROR_WANT_WRITE:
+	case SSL_ERROR_WANT_X509_LOOKUP: /* halfway */
 		return IO_AGAIN;
 	case SSL_ERROR_ZERO_RETURN:
 		return IO_EOF;
@@ -220,6 +235,7 @@ transport_handshake(struct transport *t)
 	}
 	if (t->handshaken)
 		return IO_OK;
+	t->halfway = false;
 	clear_errors();
 	int ret = SSL_do_handshake(t->ssl);
 	if (ret == 1) {

@@ -23,6 +23,7 @@ struct transport {
 	void (*on_ready)(struct transport *t);
 	bool connecting;         /* connect(2) in progress */
 	bool handshaken;         /* always with plain sockets, once connected */
+	bool halfway, was_halfway; /* of a server's handshake */
 	bool drained;            /* the last recv(2) took all there was */
 	bool full;               /* the last send(2) filled the kernel's buffer */
 	bool ended;              /* the peer's FIN is there: read up to it, however short the reads are */
@@ -43,7 +44,8 @@ transport_is_open(const struct transport *t)
 	return t->watch.fd >= 0;
 }
 
-/* Connect and TLS handshake up to IO_OK. Plain: only the connect. */
+/* Connect and TLS handshake up to IO_OK. Plain: only the connect. With IO_AGAIN and t->halfway no event has to come: a server's handshake stops once when it has read what the client wants, for
+ * others to have their turn before the rest is computed. */
 enum io transport_handshake(struct transport *t);
 /* Up to n > 0 bytes; *got is 1..n with IO_OK, else 0. */
 enum io transport_read(struct transport *t, char *p, size_t n, size_t *got);

@@ -466,10 +466,8 @@ idle_push(struct upstream_connection *c)
 }
 
 static void
-on_transport(struct transport *t)
+look(struct upstream_connection *c)
 {
-	struct upstream_connection *c = (struct upstream_connection *)((char *)t - offsetof(struct upstream_connection, transport));
-
 	switch (c->state) {
 	case CONNECTION_DIALLING:
 		connection_proceed(c);
@@ -485,7 +483,22 @@ on_transport(struct transport *t)
 	}
 }
 
+static void
+on_transport(struct transport *t)
+{
+	struct upstream_connection *c = (struct upstream_connection *)((char *)t - offsetof(struct upstream_connection, transport));
+
+	if (!c->call || !c->call->has_turn || c->call->has_turn(c->call))
+		look(c);
+}
+
 /* ---- calls ---- */
+
+void
+upstream_proceed(struct upstream_call *call)
+{
+	look(call->connection);
+}
 
 enum err
 upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)

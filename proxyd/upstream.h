@@ -31,6 +31,8 @@ struct upstream_call {
 	void (*on_failed)(struct upstream_call *call, enum upstream_failure failure, const char *why);
 	/* The transport may be read or written. */
 	void (*on_ready)(struct upstream_call *call);
+	/* Something happened on the connection. False: not now, upstream_proceed follows. NULL: always. */
+	bool (*has_turn)(struct upstream_call *call);
 };
 
 struct upstream_options {
@@ -64,6 +66,8 @@ void upstream_lost(struct upstream_call *call, const char *why);
 /* A server that cannot be reached leaves the request to the next one, for nothing has been sent yet. fresh: not a kept one. OK: call->transport is there. E_AGAIN: on_connected or on_failed follows. E_SYSTEM (errno), E_NOMEM, E_EMPTY (no address): nothing
  * is held. */
 MUST_CHECK enum err upstream_start(struct upstream *u, struct upstream_call *call, bool fresh);
+/* Look at what happened when there was no turn for it. */
+void upstream_proceed(struct upstream_call *call);
 /* The call is over, at any point after upstream_start. keep: the exchange ended cleanly and nothing is left on the connection. No-op without one. */
 void upstream_finish(struct upstream_call *call, bool keep);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include "proxyd/acceptor.h"
 #include "proxyd/client.h"
 #include "proxyd/confine.h"
 #include "proxyd/control.h"
@@ -21,160 +22,22 @@
 
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
-/* All workers wait on the same sockets: one of them is woken. */
-#define LISTENER_EVENTS (EPOLLIN | EPOLLEXCLUSIVE)
-/* What a draining worker takes along: 64 ms of handshakes at most. */
-#define ACCEPT_REST_MAX 256
-/* No descriptors or memory for one more: look again then. */
-#define ACCEPT_PAUSE_MS 100
-/* Descriptors that are no client's and no upstream's: standard ones, loop, control, key cache, listeners. */
-#define DESCRIPTORS_KEPT (64 + PROXYD_LISTENERS_MAX)
 #define WANT_KEYS_EVERY_MS 1000
-#define FULL_SAY_EVERY_MS 10000
-
-struct listener {
-	struct loop_watch watch;
-	struct worker *worker;
-	SSL_CTX *tls;
-	bool proxied;
-};
 
 struct worker {
 	const struct worker_start *start;
 	struct gateway gateway;
 	struct line_pipe log, audit; /* to the logger */
 	struct upstream *authd; /* asked about sessions */
-	struct listener *listeners;
-	size_t listener_n;
+	struct acceptor *acceptor;
 	struct loop_watch control;
-	struct loop_timer drain, pause, want_keys;
-	size_t connections_max;
-	uint64_t full_silent_until_ms; /* before that nothing is said of it */
-	bool accepting;
-	bool paused; /* others accept */
+	struct loop_timer drain, want_keys;
 	uint64_t requests_until_ms, tunnels_until_ms; /* of a drain */
 	uint64_t keys_wanted_ms; /* when master was told last */
 	struct tls_error why;    /* of a start that failed */
 };
 
 static void on_control(struct loop_watch *w, uint32_t events);
-static void on_listener(struct loop_watch *w, uint32_t events);
-static void serve(struct worker *w);
-
-/* ---- listeners ---- */
-
-static void
-accepting_stop(struct worker *w)
-{
-	w->accepting = false;
-	for (size_t i = 0; i < w->listener_n; i++)
-		loop_remove(w->gateway.loop, &w->listeners[i].watch);
-}
-
-static enum err
-accepting_start(struct worker *w)
-{
-	enum err err = OK;
-
-	if (w->accepting)
-		return OK;
-	w->accepting = true;
-	for (size_t i = 0; i < w->listener_n && !err; i++)
-		err = loop_add(w->gateway.loop, &w->listeners[i].watch, LISTENER_EVENTS);
-	if (err)
-		accepting_stop(w);
-	return err;
-}
-
-static void
-accepting_pause(struct worker *w)
-{
-	accepting_stop(w);
-	if (loop_timer_set(w->gateway.loop, &w->pause, ACCEPT_PAUSE_MS))
-		log_error("no memory for a timer: not accepting until a connection ends");
-}
-
-static void
-on_pause_over(struct loop_timer *t)
-{
-	struct worker *w = OWNER(struct worker, pause, t);
-
-	if (!w->gateway.draining && !w->paused && w->gateway.client_n < w->connections_max && accepting_start(w))
-		accepting_pause(w);
-}
-
-static void
-take_connection(struct listener *l, int fd, const struct address *peer)
-{
-	struct worker *w = l->worker;
-	SSL *ssl = SSL_new(l->tls);
-
-	if (!ssl) {
-		close(fd);
-		return;
-	}
-	enum err err = client_new(&w->gateway, fd, ssl, peer, l->proxied);
-	if (err && err != E_LIMIT)
-		log_error("connection not taken: out of memory");
-}
-
-static void
-tell_full(struct worker *w)
-{
-	struct gateway *g = &w->gateway;
-	uint64_t now = loop_now_ms(g->loop);
-
-	if (now >= w->full_silent_until_ms) {
-		w->full_silent_until_ms = now + FULL_SAY_EVERY_MS;
-		log_warn("as many connections as limits.connections allows", LOG_UINT("connections", g->client_n));
-	}
-}
-
-/* One more; false: there is none, or none can be taken now. When there are as many as may be, those go first on which nobody has shown who they are, the
- * oldest before the others: who comes to stay has a moment to do that, however many come for nothing. */
-static bool
-on_connection(struct listener *l)
-{
-	struct worker *w = l->worker;
-	struct address peer = { .len = sizeof(peer.u) };
-
-	bool full = w->gateway.client_n >= w->connections_max;
-
-	if (full && !w->gateway.strangers) {
-		tell_full(w);
-		accepting_stop(w);
-		return false;
-	}
-	int fd = accept4(l->watch.fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		if (full) {
-			tell_full(w);
-			client_shed(&w->gateway);
-		}
-		take_connection(l, fd, &peer);
-	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-		log_error("accept", LOG_ERRNO(errno));
-		accepting_pause(w);
-		return false;
-	}
-	return fd >= 0 || errno != EAGAIN; /* EAGAIN: another worker was faster */
-}
-
-/* One, then those who are connected already: its handshake costs 200 us and more. */
-static void
-on_listener(struct loop_watch *watch, uint32_t events)
-{
-	struct listener *l = OWNER(struct listener, watch, watch);
-	struct worker *w = l->worker;
-
-	(void)events;
-	if (!on_connection(l) || !w->accepting)
-		return;
-	/* The kernel wakes the first of those who wait. To the end of the queue, or that one would get nearly all connections, however long they last. */
-	loop_remove(w->gateway.loop, watch);
-	if (loop_add(w->gateway.loop, watch, LISTENER_EVENTS))
-		accepting_pause(w);
-}
 
 static void
 on_client_gone(struct gateway *g, const struct client *c)
@@ -185,8 +48,8 @@ on_client_gone(struct gateway *g, const struct client *c)
 	if (g->draining) {
 		if (g->client_n == 0)
 			loop_stop(g->loop);
-	} else if (!w->accepting && !w->paused && w->pause.heap_index == 0 && accepting_start(w)) {
-		accepting_pause(w);
+	} else {
+		acceptor_look(w->acceptor);
 	}
 }
 
@@ -195,29 +58,16 @@ on_client_gone(struct gateway *g, const struct client *c)
 static void
 serve(struct worker *w)
 {
-	w->paused = false;
 	w->gateway.send_away = 0;
-	if (!w->gateway.draining && accepting_start(w))
-		accepting_pause(w);
+	acceptor_resume(w->acceptor);
 }
 
 /* The others may be a program that is to prove itself: where all clients keep their connections, one comes to it from here. */
 static void
 pause_accepting(struct worker *w)
 {
-	w->paused = true;
 	w->gateway.send_away = 1;
-	if (w->accepting)
-		accepting_stop(w);
-}
-
-/* Those who are connected already, as far as the kernel is concerned: where this socket is not listened on any more they would be cut. */
-static void
-accept_the_rest(struct worker *w)
-{
-	for (size_t i = 0; i < w->listener_n; i++)
-		for (int n = 0; n < ACCEPT_REST_MAX && on_connection(&w->listeners[i]); n++)
-			;
+	acceptor_pause(w->acceptor);
 }
 
 /* Connections go on until they are through. HTTP/1.1: each next request is answered with Connection: close, and idle ones stay until they send it,
@@ -227,11 +77,7 @@ begin_drain(struct worker *w)
 {
 	struct gateway *g = &w->gateway;
 
-	accept_the_rest(w);
-	accepting_stop(w);
-	for (size_t i = 0; i < w->listener_n; i++)
-		close(w->listeners[i].watch.fd);
-	w->listener_n = 0;
+	acceptor_close(w->acceptor);
 	g->draining = true;
 	process_title_set("proxyd: worker %u (generation %u, draining)", w->start->index, w->start->generation);
 	log_info("draining", LOG_UINT("connections", g->client_n));
@@ -398,30 +244,6 @@ keys_wanted(struct gateway *g)
 /* ---- start ---- */
 
 static enum err
-listener_init(struct worker *w, size_t at)
-{
-	const struct proxyd_listen *from = (const struct proxyd_listen *)w->start->config->listen.items + at;
-	struct listener *l = &w->listeners[at];
-	char context[ADDRESS_TEXT_MAX + 16];
-	int one = 1;
-	/* Tickets are good at the same address with the same rules, in every worker and generation. */
-	int n = snprintf(context, sizeof(context), "%.*s %d", ADDRESS_TEXT_MAX, from->address_text, from->tls.min_version);
-	const struct tls_server_options o = { .cert_pem = from->tls.cert_pem, .key_pem = from->tls.key_pem,
-		.tls13_only = from->tls.min_version == 1,
-		.client_ca_pem = w->start->config->authentication.client_certificate.ca_pem, .context = slice_of(context, (size_t)n), .ticket_secret = w->start->ticket_secret,
-		.clock = w->start->clock };
-
-	l->worker = w;
-	l->proxied = from->proxy_protocol;
-	l->watch.fd = w->start->listen_fds[at];
-	l->watch.on_event = on_listener;
-	/* Inherited by what is accepted: one system call less for each connection. */
-	if (from->address.u.sa.sa_family != AF_UNIX)
-		setsockopt(l->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return tls_server_new(&o, &l->tls, &w->why);
-}
-
-static enum err
 sessions_init(struct worker *w)
 {
 	struct gateway *g = &w->gateway;
@@ -505,25 +327,7 @@ gateway_start(struct worker *w)
 	router_set_metrics(g->router, g->metrics);
 	if (w->authd)
 		upstream_set_metrics(w->authd, metrics_target(g->metrics, ""));
-	if (!(w->listeners = calloc(s->config->listen.n + 1, sizeof(*w->listeners))))
-		return E_NOMEM;
-	for (; w->listener_n < s->config->listen.n; w->listener_n++)
-		if ((err = listener_init(w, w->listener_n)))
-			return err;
-	return OK;
-}
-
-static void
-connections_init(struct worker *w)
-{
-	size_t descriptors = process_raise_nofile();
-	int64_t wanted = w->start->config->limits.connections;
-	/* Each client may have an upstream connection. */
-	size_t most = descriptors > DESCRIPTORS_KEPT + 2 ? (descriptors - DESCRIPTORS_KEPT) / 2 : 1;
-
-	w->connections_max = wanted > 0 && (size_t)wanted < most ? (size_t)wanted : most;
-	if (wanted > 0 && (size_t)wanted > most)
-		log_warn("the limit of open files allows fewer connections than limits.connections", LOG_UINT("connections", most));
+	return acceptor_new(g, s->listen_fds, s->ticket_secret, &w->acceptor, &w->why);
 }
 
 static void
@@ -559,7 +363,7 @@ run(struct worker *w)
 	snprintf(w->why.text, sizeof(w->why.text), "out of memory or descriptors");
 	w->control.fd = w->start->control_fd;
 	w->control.on_event = on_control;
-	if ((err = loop_add(g->loop, &w->control, EPOLLIN)) || (w->start->serve && (err = accepting_start(w))))
+	if ((err = loop_add(g->loop, &w->control, EPOLLIN)) || (w->start->serve && (err = acceptor_start(w->acceptor))))
 		return err;
 	err = control_send(w->start->control_fd, CONTROL_READY, 0, "", -1);
 	return err ? err : loop_run(g->loop);
@@ -570,7 +374,6 @@ worker_fini(struct worker *w)
 {
 	struct gateway *g = &w->gateway;
 
-	accepting_stop(w);
 	g->on_client_gone = NULL;
 	g->stopping = true;
 	for (struct client *c = g->clients; c; c = c->next)
@@ -580,9 +383,7 @@ worker_fini(struct worker *w)
 	reviews_fini(g);
 	upstream_free(w->authd);
 	router_free(g->router);
-	for (size_t i = 0; w->listeners && i < w->start->config->listen.n; i++)
-		SSL_CTX_free(w->listeners[i].tls);
-	free(w->listeners);
+	acceptor_free(w->acceptor);
 	logs_end(w);
 	loop_free(g->loop);
 	gateway_fini(g);
@@ -592,12 +393,11 @@ worker_fini(struct worker *w)
 int
 worker_run(const struct worker_start *start)
 {
-	struct worker w = { .start = start, .log.watch.fd = -1, .audit.watch.fd = -1, .drain.on_due = on_drain_over, .pause.on_due = on_pause_over, .want_keys.on_due = on_want_keys };
+	struct worker w = { .start = start, .log.watch.fd = -1, .audit.watch.fd = -1, .drain.on_due = on_drain_over, .want_keys.on_due = on_want_keys };
 	enum err err = gateway_start(&w);
 	if (err == OK) {
 		if (start->keycache_fd >= 0)
 			take_keycache(&w, start->keycache_fd);
-		connections_init(&w);
 		err = confine(&w);
 	}
 	if (err == OK) {

@@ -23,6 +23,10 @@ struct heap_entry {
 	struct loop_timer *timer;
 };
 
+struct deferred_list {
+	struct loop_deferred *first, **tail;
+};
+
 struct loop {
 	int epoll;
 	bool running, stopped;
@@ -32,7 +36,8 @@ struct loop {
 	uint32_t slots_n, slots_cap, free_slot;
 	struct heap_entry *heap; /* [1] is the earliest */
 	size_t heap_n, heap_cap;
-	struct loop_deferred *deferred, **deferred_tail;
+	struct deferred_list deferred, last;
+	uint32_t batch_n;
 	struct epoll_event batch[LOOP_BATCH];
 };
 
@@ -51,18 +56,19 @@ loop_new(const struct clock *clock)
 	l->clock = clock;
 	l->now_ms = clock_mono_ms(clock);
 	l->slots_n = 1;
-	l->deferred_tail = &l->deferred;
+	l->deferred.tail = &l->deferred.first;
+	l->last.tail = &l->last.first;
 	return l;
 }
 
 static void
-run_deferred(struct loop *l)
+run_deferred(struct deferred_list *list)
 {
 	/* As of now: what they defer themselves runs after the next batch. */
-	struct loop_deferred *d = l->deferred, *next;
+	struct loop_deferred *d = list->first, *next;
 
-	l->deferred = NULL;
-	l->deferred_tail = &l->deferred;
+	list->first = NULL;
+	list->tail = &list->first;
 	for (; d; d = next) {
 		next = d->next; /* d may be freed */
 		d->run(d);
@@ -74,8 +80,10 @@ loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	while (l->deferred)
-		run_deferred(l);
+	while (l->deferred.first || l->last.first) {
+		run_deferred(&l->deferred);
+		run_deferred(&l->last);
+	}
 	close(l->epoll);
 	free(l->slots);
 	free(l->heap);
@@ -236,12 +244,30 @@ loop_timer_clear(struct loop *l, struct loop_timer *t)
 		sift_down(l, at, last);
 }
 
+static void
+append(struct deferred_list *list, struct loop_deferred *d)
+{
+	d->next = NULL;
+	*list->tail = d;
+	list->tail = &d->next;
+}
+
 void
 loop_defer(struct loop *l, struct loop_deferred *d)
 {
-	d->next = NULL;
-	*l->deferred_tail = d;
-	l->deferred_tail = &d->next;
+	append(&l->deferred, d);
+}
+
+void
+loop_defer_last(struct loop *l, struct loop_deferred *d)
+{
+	append(&l->last, d);
+}
+
+uint32_t
+loop_batch(const struct loop *l)
+{
+	return l->batch_n;
 }
 
 uint64_t
@@ -256,11 +282,12 @@ loop_clock(const struct loop *l)
 	return l->clock;
 }
 
-/* At most as many as were armed before: a timer that arms itself anew with no delay does not hold the loop. */
+/* At most as many as were armed before: a timer that arms itself anew with no delay does not hold the loop. Nor do many that are due together hold up
+ * the events: what is left is due after the next batch. */
 static void
 run_timers(struct loop *l)
 {
-	for (size_t left = l->heap_n; left && l->heap_n && l->heap[1].key <= l->now_ms; left--) {
+	for (size_t left = l->heap_n < LOOP_BATCH ? l->heap_n : LOOP_BATCH; left && l->heap_n && l->heap[1].key <= l->now_ms; left--) {
 		struct loop_timer *t = l->heap[1].timer;
 
 		if (t->due_ms > l->now_ms) {
@@ -277,7 +304,7 @@ wait_ms(const struct loop *l)
 {
 	const int most = 60000;
 
-	if (l->deferred)
+	if (l->deferred.first || l->last.first)
 		return 0;
 	if (!l->heap_n)
 		return -1;
@@ -311,10 +338,12 @@ loop_run(struct loop *l)
 			break;
 		}
 		l->now_ms = clock_mono_ms(l->clock);
+		l->batch_n++;
 		for (int i = 0; i < n; i++)
 			deliver(l, &l->batch[i]);
 		run_timers(l);
-		run_deferred(l);
+		run_deferred(&l->deferred);
+		run_deferred(&l->last);
 	}
 	l->running = false;
 	l->stopped = false;

@@ -48,6 +48,10 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t);
 
 /* Run once after the current batch of events, in order. Not again before it ran. */
 void loop_defer(struct loop *l, struct loop_deferred *d);
+/* The same, behind everything that was deferred before the batch was over. */
+void loop_defer_last(struct loop *l, struct loop_deferred *d);
+/* Which batch of events this is: what happens so many times in each compares it. Wraps. */
+uint32_t loop_batch(const struct loop *l);
 
 /* Monotonic now, read once per batch. */
 uint64_t loop_now_ms(const struct loop *l);

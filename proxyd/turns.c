@@ -27,6 +27,8 @@ struct turns {
 	struct turn_lane *running; /* a caller's, from among those that wait */
 	uint32_t batch;
 	size_t spent; /* by callers, in that batch */
+	const struct turn_lane *latest; /* caller's that did something */
+	uint64_t crowded_until_ms; /* since another one did before it */
 	struct ring callers, strangers;
 	struct turn_lane newcomers;
 	struct turn_lane caller_lanes[TURNS_CALLER_LANES], stranger_lanes[TURNS_STRANGER_LANES];
@@ -102,12 +104,18 @@ turns_charge(struct turns *t, struct turn_lane *lane, size_t units)
 	t->spent = spent(t) + units;
 	lane->units = units_of(t, lane) + units;
 	t->batch = lane->batch = loop_batch(t->loop);
+	if (t->latest != lane) {
+		t->crowded_until_ms = t->latest ? loop_now_ms(t->loop) + TURNS_ALONE_MS : 0;
+		t->latest = lane;
+	}
 }
 
 bool
 turns_left(const struct turns *t, const struct turn_lane *lane)
 {
-	return !lane->is_stranger && units_of(t, lane) < TURNS_UNITS;
+	size_t most = loop_now_ms(t->loop) < t->crowded_until_ms ? TURNS_UNITS : TURNS_UNITS_ALONE;
+
+	return !lane->is_stranger && units_of(t, lane) < most;
 }
 
 bool

@@ -1,7 +1,7 @@
 /* turns.h - who is next in a worker, so that nobody waits long for somebody else's flood.
  *
  * Work comes in batches of events, and each piece of it belongs to a lane: one for each caller that is known, by name, and one for each address of strangers, on whose connections nobody is. A
- * caller may do TURNS_UNITS in a batch; what is more waits in the caller's lane, in order, for the next batches, between which the loop does not sleep but looks for others' events. Strangers
+ * caller may do TURNS_UNITS in a batch (TURNS_UNITS_ALONE while there is nobody else); what is more waits in the caller's lane, in order, for the next batches, between which the loop does not sleep but looks for others' events. Strangers
  * never run among callers: behind each batch one of their lanes has a turn, in rotation, and one more for every TURNS_SHARE units of callers, so that each side has about half of a worker that is
  * busy with both. So what an event of a well-behaved caller waits for is bounded: the others' TURNS_UNITS each and one piece of strangers' work, however many connections, requests
  * and handshakes somebody adds.
@@ -15,6 +15,9 @@
 
 /* A unit is about 10 us of work: one event of one connection, or one request, or 16 KiB of a body. */
 #define TURNS_UNITS 16
+/* Of one who has been alone for a while: what leaves together costs less. Somebody who comes then waits for so much once. */
+#define TURNS_UNITS_ALONE 64
+#define TURNS_ALONE_MS 1000
 #define TURNS_UNIT_BYTES 16384
 /* A stranger's turn is a step of a TLS handshake at worst, 200 us and more. */
 #define TURNS_SHARE 32

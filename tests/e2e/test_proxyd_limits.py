@@ -1,5 +1,6 @@
 """What one address or one caller may take, before the whole proxy: rates, shares, garbage, idle strangers. Others notice nothing."""
 import json
+import signal
 import socket
 import ssl
 import threading
@@ -146,3 +147,83 @@ def test_a_head_has_one_term_however_many_bytes_keep_coming(tmp_path, ca, issuer
 def test_a_bad_limit_is_named_with_its_line_and_what_was_expected(tmp_path, ca, issuer, upstream, key, value, expected):
     result = Proxyd(tmp_path, limited(ca, issuer, upstream, **{key: value})).check()
     assert result.returncode == 1 and f"limits.{key}" in result.stderr and expected in result.stderr, result.stderr
+
+
+class Newcomer:
+    """A handshake whose pieces are sent when told: connected, and its first message on the way."""
+
+    def __init__(self, address, ca):
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), 30)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = ca.client_context().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        self.socket.sendall(self.outgoing.read())
+
+    def call(self, what, *arguments):
+        """what(*arguments) of the TLS object, with as many reads as it takes."""
+        while True:
+            try:
+                result = what(*arguments)
+                self.socket.sendall(self.outgoing.read())
+                return result
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self.outgoing.read())
+                data = self.socket.recv(65536)
+                assert data, "cut"
+                self.incoming.write(data)
+
+    def status(self, token):
+        """Goes on from where it is, up to the answer of a request."""
+        self.call(self.tls.do_handshake)
+        self.call(self.tls.write, f"GET /api HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        return int(self.call(self.tls.read, 65536).split()[1])
+
+
+@pytest.mark.parametrize("change", [None, "reload", "drain"])
+def test_handshakes_of_a_flood_are_all_completed_and_who_is_connected_is_served_meanwhile(tmp_path, ca, issuer, upstream, change):
+    """Waiting for one's turn is no refusal: not for a handshake in a crowd, nor for one that a worker takes along when it is replaced."""
+    with Proxyd(tmp_path, limited(ca, issuer, upstream)) as proxyd, connect(proxyd.address, ca) as known:
+        token = issuer.mint()
+        assert get(known, token)[0] == 200
+        crowd = [Newcomer(proxyd.address, ca) for _ in range(150)]
+        if change == "reload":
+            mark = proxyd.mark()
+            proxyd.send(signal.SIGHUP)
+            proxyd.wait_log("draining", after=mark)
+        elif change == "drain":
+            proxyd.send(signal.SIGQUIT)
+        for n, newcomer in enumerate(crowd):
+            if n % 10 == 0 and not change:
+                assert get(known, token)[0] == 200
+            assert newcomer.status(token) == 200
+        for newcomer in crowd:
+            newcomer.socket.close()
+        if change == "drain":
+            known.close()
+            assert proxyd.wait() == 0
+
+
+def test_a_flood_of_one_caller_is_served_and_so_is_everybody_else(tmp_path, ca, issuer, upstream):
+    """Sixty connections that ask without a pause, one of them with many requests at once: all of it is answered, and another caller's requests come between."""
+    with Proxyd(tmp_path, limited(ca, issuer, upstream)) as proxyd:
+        flood, good = issuer.mint("flood"), issuer.mint("good")
+        one = f"GET /clusters/none/api HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {flood}\r\n\r\n".encode()
+        crowd = [connect(proxyd.address, ca) for _ in range(60)]
+        with connect(proxyd.address, ca) as c:
+            assert get(c, good)[0] == 200
+            for n in range(20):
+                for other in crowd:
+                    other.sendall(one * (20 if n == 0 else 1))
+                assert get(c, good)[0] == 200
+        for other in crowd:
+            stream = other.makefile("rb")
+            for _ in range(39):
+                assert stream.readline().split()[1] == b"404"
+                length = 0
+                while (line := stream.readline().strip()):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                assert len(stream.read(length)) == length
+            other.close()

@@ -457,12 +457,16 @@ a_reader_that_takes_less_than_a_block_in_its_time_is_cut(void **state)
 
 /* Once the batch of events is through, before what it has put off. */
 static uint64_t begun;
+static int strangers_left;
 static sem_t seen;
 static void
 look(struct loop_deferred *d)
 {
 	(void)d;
 	begun = metrics_get(&metrics_target(rig.gateway.metrics, "default")->upstream[METRIC_UPSTREAM_OPEN]);
+	strangers_left = 0;
+	for (const struct client *c = rig.gateway.strangers; c; c = c->stranger_next)
+		strangers_left++;
 	sem_post(&seen);
 }
 static void
@@ -480,7 +484,7 @@ look_at_rig(void *arg)
 	return NULL;
 }
 
-/* Forty of one caller's in one batch of events, each worth two units, for the event and for the request: so many begin, and the rest in the batches after it. */
+/* Forty of one caller's in one batch of events, each worth two units, for the event and for the request: so many of one who is alone begin, and the rest in the batches after it. */
 static void
 a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones(void **state)
 {
@@ -494,7 +498,7 @@ a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones(void 
 	rig_run(&rig, count_here, NULL);
 	for (int i = 0; i < CLIENTS; i++) {
 		clients[i] = rig_client(&rig);
-		end_say(&clients[i], LINE("/clusters/none/api")); /* nobody is a stranger */
+		end_say(&clients[i], LINE("GET", "/clusters/none/api") "\r\n"); /* nobody is a stranger */
 		hear_answer(&clients[i], "404", text);
 	}
 	sem_init(&held, 0, 0);
@@ -511,7 +515,7 @@ a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones(void 
 	pthread_join(looker, NULL);
 	pthread_join(holder, NULL);
 	sem_wait(&seen);
-	assert_int_equal(begun, TURNS_UNITS / 2);
+	assert_int_equal(begun, TURNS_UNITS_ALONE / 2);
 	for (int i = 0; i < CLIENTS; i++) {
 		cluster[i] = rig_cluster(&rig);
 		end_hear_head(&cluster[i], text, sizeof(text));
@@ -523,6 +527,53 @@ a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones(void 
 		end_close(&clients[i]);
 		end_close(&cluster[i]);
 	}
+}
+
+/* Whatever strangers have sent before: a caller's request goes first, and theirs come one in a batch. */
+static void
+who_is_known_does_not_wait_for_strangers(void **state)
+{
+	enum { CLIENTS = 20 };
+	struct end clients[CLIENTS], known, cluster = { .fd = -1 };
+	pthread_t holder, looker;
+	char text[4096];
+
+	(void)state;
+	rig_start(&rig, NULL);
+	rig_run(&rig, count_here, NULL);
+	known = rig_client(&rig);
+	end_say(&known, LINE("GET", "/clusters/none/api") "\r\n");
+	hear_answer(&known, "404", text);
+	for (int i = 0; i < CLIENTS; i++)
+		clients[i] = rig_client(&rig);
+	rig_later(&rig, 0); /* the last handshake's end has been looked at */
+	sem_init(&held, 0, 0);
+	sem_init(&let_go, 0, 0);
+	pthread_create(&holder, NULL, hold_rig, &rig);
+	sem_wait(&held);
+	for (int i = 0; i < CLIENTS; i++)
+		end_say(&clients[i], LINE("GET", "/clusters/none/api") "\r\n");
+	end_say(&known, GET);
+	sem_init(&seen, 0, 0);
+	pthread_create(&looker, NULL, look_at_rig, &rig);
+	for (int n = 0; n < (int)sizeof(void *); ioctl(rig.order_fds[0], FIONREAD, &n)) /* it has been given */
+		sched_yield();
+	sem_post(&let_go);
+	pthread_join(looker, NULL);
+	pthread_join(holder, NULL);
+	sem_wait(&seen);
+	assert_int_equal(begun, 1);
+	assert_int_equal(strangers_left, CLIENTS);
+	cluster = rig_cluster(&rig);
+	end_hear_head(&cluster, text, sizeof(text));
+	end_say(&cluster, OK_ABC);
+	hear_answer(&known, "200", text);
+	for (int i = 0; i < CLIENTS; i++) {
+		hear_answer(&clients[i], "404", text);
+		end_close(&clients[i]);
+	}
+	end_close(&known);
+	end_close(&cluster);
 }
 
 /* Gone while they wait for their turn. */
@@ -574,6 +625,7 @@ main(void)
 		cmocka_unit_test_teardown(a_body_at_the_least_rate_goes_on, rig_teardown),
 		cmocka_unit_test_teardown(a_reader_that_takes_less_than_a_block_in_its_time_is_cut, rig_teardown),
 		cmocka_unit_test_teardown(a_caller_begins_so_many_requests_in_one_turn_and_the_rest_in_the_next_ones, rig_teardown),
+		cmocka_unit_test_teardown(who_is_known_does_not_wait_for_strangers, rig_teardown),
 		cmocka_unit_test_teardown(a_client_that_leaves_before_its_turn_leaves_nothing_behind, rig_teardown),
 		cmocka_unit_test_teardown(handshakes_that_come_at_once_all_have_their_turn, rig_teardown),
 	};

@@ -408,6 +408,65 @@ deferred_work_runs_once_in_order_after_the_batch(void **state)
 	assert_int_equal(c.position, 2);
 }
 
+/* What comes last does so whatever was deferred behind it, keeps the loop awake as well, and is in the batch that it is in. */
+static void
+what_is_deferred_last_runs_behind_the_rest_of_its_batch(void **state)
+{
+	int order = 0;
+	struct later a = { .deferred.run = later_run, .loop = loop, .order = &order }, b = a, last = a, next = a;
+
+	(void)state;
+	uint32_t batch = loop_batch(loop);
+	loop_defer_last(loop, &last.deferred);
+	loop_defer(loop, &a.deferred);
+	loop_defer(loop, &b.deferred);
+	last.other = &next; /* after the next batch */
+	next.stop = true;
+	assert_int_equal(loop_run(loop), OK);
+	assert_int_equal(a.position, 0);
+	assert_int_equal(b.position, 1);
+	assert_int_equal(last.position, 2);
+	assert_int_equal(next.position, 3);
+	assert_int_equal(loop_batch(loop) - batch, 2);
+}
+
+/* Many that are due at once do not keep an event waiting for all of them. */
+static void
+so_many_timers_run_in_a_batch_and_an_event_comes_between(void **state)
+{
+	enum { ALARMS = 1000 };
+	static struct alarm alarms[ALARMS];
+	struct peer a;
+
+	(void)state;
+	for (int i = 0; i < ALARMS; i++) {
+		alarms[i] = (struct alarm){ .timer.on_due = alarm_due, .loop = loop };
+		assert_int_equal(loop_timer_set(loop, &alarms[i].timer, 0), OK);
+	}
+	struct later first = { .deferred.run = later_run, .loop = loop, .stop = true }, second = first;
+	loop_defer(loop, &first.deferred);
+	assert_int_equal(loop_run(loop), OK);
+	int fired = 0;
+	for (int i = 0; i < ALARMS; i++)
+		fired += alarms[i].fired;
+	assert_in_range(fired, 1, 200);
+	peer_open(&a);
+	a.stop = true;
+	assert_int_equal(loop_add(loop, &a.watch, EPOLLIN), OK);
+	assert_int_equal(write(a.ends[1], "x", 1), 1);
+	assert_int_equal(loop_run(loop), OK);
+	assert_int_equal(a.events, 1);
+	loop_remove(loop, &a.watch);
+	while (fired < ALARMS) {
+		loop_defer(loop, &second.deferred);
+		assert_int_equal(loop_run(loop), OK);
+		fired = 0;
+		for (int i = 0; i < ALARMS; i++)
+			fired += alarms[i].fired;
+	}
+	peer_close(&a);
+}
+
 static void
 work_still_deferred_runs_when_the_loop_is_freed(void **state)
 {
@@ -447,6 +506,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_timer_that_rearms_itself_at_once_does_not_hold_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_delay_past_the_end_of_time_never_fires, setup, teardown),
 		cmocka_unit_test_setup_teardown(deferred_work_runs_once_in_order_after_the_batch, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_deferred_last_runs_behind_the_rest_of_its_batch, setup, teardown),
+		cmocka_unit_test_setup_teardown(so_many_timers_run_in_a_batch_and_an_event_comes_between, setup, teardown),
 		cmocka_unit_test(work_still_deferred_runs_when_the_loop_is_freed),
 		cmocka_unit_test_setup_teardown(a_stop_before_the_run_is_kept, setup, teardown),
 	};

@@ -246,6 +246,12 @@ authd_config_bind_signer(struct config_check *k)
 }
 
 enum err
+authd_config_bind_client(struct config_check *k, const struct yaml_node *node, struct config_file_client *out)
+{
+	return config_bind(&k->f->c.arena, k->f->c.file, node, "", &client_table, out, k->e);
+}
+
+enum err
 authd_config_bind_github(struct config_check *k, size_t connector)
 {
 	struct authd_connector_config *c = (struct authd_connector_config *)k->f->c.connectors.items + connector;
@@ -256,8 +262,8 @@ authd_config_bind_github(struct config_check *k, size_t connector)
 	return bind_part(k, c->config, KEY("connectors[%zu].config", connector), &github_table, c->github);
 }
 
-static struct config_file *
-file_new(const char *name, struct config_error *e)
+struct config_file *
+authd_config_file_new(const char *name, struct config_error *e)
 {
 	struct config_file *f = calloc(1, sizeof(*f));
 
@@ -301,7 +307,7 @@ finish(struct config_file *f, enum err read, const struct yaml_node *root, const
 enum err
 authd_config_load(const char *path, const struct clock *clock, struct authd_config **out, struct config_error *e)
 {
-	struct config_file *f = file_new(path, e);
+	struct config_file *f = authd_config_file_new(path, e);
 	struct yaml_node *root = NULL;
 
 	if (!f)
@@ -313,7 +319,7 @@ authd_config_load(const char *path, const struct clock *clock, struct authd_conf
 enum err
 authd_config_load_text(const char *name, struct slice text, const struct clock *clock, struct authd_config **out, struct config_error *e)
 {
-	struct config_file *f = file_new(name, e);
+	struct config_file *f = authd_config_file_new(name, e);
 	struct yaml_node *root = NULL;
 
 	if (!f)

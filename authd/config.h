@@ -134,6 +134,17 @@ struct authd_config {
 /* Read, bind and check everything. E_FORMAT, E_SYSTEM, E_NOMEM with e filled. Freed by authd_config_free. */
 MUST_CHECK enum err authd_config_load(const char *path, const struct clock *clock, struct authd_config **out, struct config_error *e);
 void authd_config_free(struct authd_config *c);
+/* One client by itself, with the keys of an entry of staticClients, checked as such.
+ * read: what `authd ctl` does with a file, whose secrets and variables are its own: id, secret (NULL: not given) and all else as JSON in which each key stands
+ * on the line that it has in the text. Texts in arena.
+ * load: what a running authd does with that. name: of the file, for messages; connectors and keys are those of running. *out->clients[0] has no id and no secret.
+ * E_FORMAT, E_NOMEM with e filled. */
+struct authd_config_client_file {
+	const char *id, *secret;
+	struct slice json;
+};
+MUST_CHECK enum err authd_config_client_read(struct arena *arena, const char *name, struct slice text, struct authd_config_client_file *out, struct config_error *e);
+MUST_CHECK enum err authd_config_client_load(const struct authd_config *running, const char *name, struct slice json, struct authd_config **out, struct config_error *e);
 /* What is wrong with a redirect URI of a client; NULL: nothing. */
 const char *authd_config_redirect_uri_fault(const char *uri);
 bool authd_config_client_id_ok(struct slice id);

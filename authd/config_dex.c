@@ -70,6 +70,20 @@ authd_config_check_dex(const char *file, const struct yaml_node *root, struct co
 	return OK;
 }
 
+enum err
+authd_config_check_dex_client(const char *file, const struct yaml_node *root, struct config_error *e)
+{
+	static const char list[] = "staticClients[].";
+	enum err err = OK;
+
+	for (size_t i = 0; i < sizeof(not_carried) / sizeof(not_carried[0]) && err == OK; i++) {
+		struct search s = { file, not_carried[i].why, e };
+		if (strncmp(not_carried[i].path, list, sizeof(list) - 1) == 0)
+			err = search(&s, root, not_carried[i].path + sizeof(list) - 1, "");
+	}
+	return err;
+}
+
 int
 authd_config_line(const struct yaml_node *root, const char *key)
 {

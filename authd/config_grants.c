@@ -1,4 +1,4 @@
-/* What may be asked for: grants, response types, PKCE; and what is different for one client alone. */
+/* What may be asked for: grants, response types, PKCE. */
 #include <stdio.h>
 #include "authd/config_internal.h"
 #include "oidc/authorization_request.h"
@@ -13,8 +13,8 @@ contains(const struct config_strings *list, const char *word)
 	return false;
 }
 
-static enum err
-refuse_word(const struct config_check *k, const char *key, const char *const *words, size_t n, const char *found)
+enum err
+authd_config_refuse_word(const struct config_check *k, const char *key, const char *const *words, size_t n, const char *found)
 {
 	char text[400] = "";
 
@@ -32,7 +32,7 @@ check_words(const struct config_check *k, const char *key, const struct config_s
 		while (j < n && strcmp(words[j], list->items[i]) != 0)
 			j++;
 		if (j == n)
-			return refuse_word(k, KEY("%s[%zu]", key, i), words, n, list->items[i]);
+			return authd_config_refuse_word(k, KEY("%s[%zu]", key, i), words, n, list->items[i]);
 	}
 	return contains(list, words[0]) ? OK : authd_config_refuse(k, key, "expected %s among them: authd does nothing without it", words[0]);
 }
@@ -48,7 +48,7 @@ authd_config_grants(const struct config_check *k, const char *key, const struct 
 		words[i] = grant_type_name((enum grant_type)i);
 	for (size_t i = 0; i < list->n; i++) {
 		if (!grant_type_find(slice_str(list->items[i]), &grant))
-			return refuse_word(k, KEY("%s[%zu]", key, i), words, GRANT_TYPES, list->items[i]);
+			return authd_config_refuse_word(k, KEY("%s[%zu]", key, i), words, GRANT_TYPES, list->items[i]);
 		*out |= GRANT_BIT(grant);
 	}
 	return OK;
@@ -83,7 +83,7 @@ check_response_types(struct config_check *k)
 		const char *item = k->f->response_types.items[i];
 		unsigned bits = authorization_response_type(slice_str(item));
 		if (!bits)
-			return refuse_word(k, KEY("oauth2.responseTypes[%zu]", i), words, 3, item);
+			return authd_config_refuse_word(k, KEY("oauth2.responseTypes[%zu]", i), words, 3, item);
 		if (strchr(item, ' '))
 			allowed |= 1u << bits;
 		else
@@ -122,89 +122,4 @@ authd_config_check_oauth2(struct config_check *k)
 		return e;
 	f->c.oauth2.pkce_plain = contains(&f->pkce_methods, "plain");
 	return OK;
-}
-
-/* ---- of one client ---- */
-
-/* What authd says itself. */
-static bool
-is_reserved(const char *name)
-{
-	static const char *const words[] = { "iss", "sub", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "sid", "at_hash", "c_hash", "acr", "amr", "email",
-		"email_verified", "groups", "name", "preferred_username", "federated_claims", "events", "client_id", "scope", "grant", "cnf", "act", "may_act" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(name, words[i]) == 0)
-			return true;
-	return false;
-}
-
-static enum err
-check_claim(const struct config_check *k, const char *key, const struct config_file_claim *from, struct client_claim *to)
-{
-	static const char *const sources[] = { [CLAIM_TEXT] = "", [CLAIM_SUB] = "sub", [CLAIM_USER_ID] = "user_id", [CLAIM_CONNECTOR_ID] = "connector_id",
-		[CLAIM_NAME] = "name", [CLAIM_PREFERRED_USERNAME] = "preferred_username", [CLAIM_EMAIL] = "email", [CLAIM_GROUPS] = "groups" };
-	const size_t n = sizeof(sources) / sizeof(sources[0]);
-	size_t source = CLAIM_TEXT;
-
-	if (is_reserved(from->name))
-		return authd_config_refuse(k, KEY("%s.name", key), "\"%s\" is a claim that authd sets itself", from->name);
-	if (!from->value == !from->from)
-		return authd_config_refuse(k, key, "expected either value or from beside the name, found %s", from->value ? "both" : "neither");
-	while (from->from && source < n && strcmp(from->from, sources[source]) != 0)
-		source++;
-	if (source == n || (from->from && source == CLAIM_TEXT))
-		return refuse_word(k, KEY("%s.from", key), sources + 1, n - 1, from->from);
-	*to = (struct client_claim){ .name = from->name, .text = from->value, .from = (enum client_claim_from)source };
-	enum err e = authd_config_check_value(k, KEY("%s.name", key), from->name);
-	return e == OK ? authd_config_check_value(k, KEY("%s.value", key), from->value) : e;
-}
-
-static enum err
-check_claims(const struct config_check *k, size_t i, const struct config_file_client *from, struct client *to)
-{
-	const struct config_file_claim *all = from->claims.items;
-	struct client_claim *claims = arena_alloc(&k->f->c.arena, (from->claims.n + 1) * sizeof(*claims));
-	enum err e = claims ? OK : authd_config_no_memory(k);
-
-	for (size_t j = 0; j < from->claims.n && e == OK; j++) {
-		e = check_claim(k, KEY("staticClients[%zu].claims[%zu]", i, j), &all[j], &claims[j]);
-		for (size_t o = 0; o < j && e == OK; o++)
-			if (strcmp(all[o].name, all[j].name) == 0)
-				e = authd_config_refuse(k, KEY("staticClients[%zu].claims[%zu].name", i, j), "\"%s\" is the name of claims[%zu] too", all[j].name, o);
-	}
-	to->claims = claims;
-	to->claim_n = from->claims.n;
-	return e;
-}
-
-/* By the name that clients register it under (OpenID Connect Dynamic Client Registration 1.0 section 2: id_token_signed_response_alg). */
-static enum err
-check_alg(const struct config_check *k, size_t i, const char *name, enum jws_alg *alg)
-{
-	static const char *const words[] = { "RS256", "ES256" };
-
-	*alg = name ? jws_alg_parse(slice_str(name)) : JWS_ALG_NONE;
-	if (name && *name && *alg != JWS_RS256 && *alg != JWS_ES256)
-		return refuse_word(k, KEY("staticClients[%zu].idTokenSignedResponseAlg", i), words, 2, name);
-	return OK;
-}
-
-enum err
-authd_config_check_client_settings(const struct config_check *k, size_t i, const struct config_file_client *from, struct client *to)
-{
-	for (size_t j = 0; j < from->groups.n; j++)
-		if (!*from->groups.items[j])
-			return authd_config_refuse(k, KEY("staticClients[%zu].groups[%zu]", i, j), "expected the name of a group, with * for any characters");
-	enum err e = check_alg(k, i, from->signing_alg, &to->signing_alg);
-	if (e != OK)
-		return e;
-	to->groups = from->groups.items;
-	to->group_n = from->groups.n;
-	to->plain_subject = from->subject == 1;
-	to->id_tokens_s = from->id_tokens_ms / 1000;
-	to->refresh_absolute_s = from->refresh_absolute_ms / 1000;
-	to->refresh_idle_s = from->refresh_idle_ms / 1000;
-	e = authd_config_check_lifetime(k, KEY("staticClients[%zu].expiry.idTokens", i), from->id_tokens_ms);
-	return e == OK ? check_claims(k, i, from, to) : e;
 }

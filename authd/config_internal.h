@@ -1,8 +1,9 @@
 /* config_internal.h - the configuration as bound, and what the files that check it share. Nobody else includes it.
  *
  *   config.c        tables, loading, look-ups               config_check.c   the issuer itself
- *   config_dex.c    keys of dex that are not carried        config_people.c  clients, passwords, connectors
- *   config_places.c where store and sockets are, read alone  config_grants.c what may be asked for, by whom */
+ *   config_dex.c    keys of dex that are not carried        config_people.c  passwords, connectors
+ *   config_places.c where store and sockets are, read alone  config_grants.c what may be asked for, by whom
+ *   config_clients.c clients                                 config_client_file.c  one client by itself */
 #ifndef AUTHD_CONFIG_INTERNAL_H
 #define AUTHD_CONFIG_INTERNAL_H
 
@@ -74,6 +75,8 @@ bool authd_config_is_origin(const char *text);
 
 /* config_dex.c. Before the tables: E_FORMAT for a key that dex has and authd does not carry. */
 MUST_CHECK enum err authd_config_check_dex(const char *file, const struct yaml_node *root, struct config_error *e);
+/* The same for a document that is one client. */
+MUST_CHECK enum err authd_config_check_dex_client(const char *file, const struct yaml_node *root, struct config_error *e);
 /* config_web.c */
 MUST_CHECK enum err authd_config_check_web(struct config_check *k);
 MUST_CHECK enum err authd_config_check_telemetry(struct config_check *k);
@@ -85,17 +88,26 @@ MUST_CHECK enum err authd_config_check_lifetime(const struct config_check *k, co
 MUST_CHECK enum err authd_config_check(struct config_check *k);
 /* config_grants.c */
 MUST_CHECK enum err authd_config_check_oauth2(struct config_check *k);
-/* What is set for one client alone, into what was made of its other keys. */
-MUST_CHECK enum err authd_config_check_client_settings(const struct config_check *k, size_t i, const struct config_file_client *from, struct client *to);
+/* "expected a, b or c, found …" */
+enum err authd_config_refuse_word(const struct config_check *k, const char *key, const char *const *words, size_t n, const char *found);
 /* Names of grant types into GRANT_BITs; an empty list: 0. E_FORMAT for a word that is none. */
 MUST_CHECK enum err authd_config_grants(const struct config_check *k, const char *key, const struct config_strings *list, unsigned *out);
-/* config_people.c */
+/* config_clients.c. at: where the client's keys stand, with a '.' at its end if anywhere but at the top. */
 MUST_CHECK enum err authd_config_check_clients(struct config_check *k);
+/* id and secret, from the environment too; which of them are needed is the caller's to say. */
+MUST_CHECK enum err authd_config_client_credentials(const struct config_check *k, const char *at, struct config_file_client *from);
+/* All else. connectors and expiry of the configuration are there. */
+MUST_CHECK enum err authd_config_check_client(const struct config_check *k, const char *at, struct config_file_client *from, struct client *to);
+/* config_people.c */
 MUST_CHECK enum err authd_config_check_passwords(struct config_check *k);
 MUST_CHECK enum err authd_config_check_connectors(struct config_check *k);
 
 /* config.c. authd_config_load of a text; name: for messages. */
 MUST_CHECK enum err authd_config_load_text(const char *name, struct slice text, const struct clock *clock, struct authd_config **out, struct config_error *e);
+/* An empty configuration. NULL: no memory, with e filled. */
+struct config_file *authd_config_file_new(const char *name, struct config_error *e);
+/* The keys of one client. */
+MUST_CHECK enum err authd_config_bind_client(struct config_check *k, const struct yaml_node *node, struct config_file_client *out);
 /* The blocks whose keys depend on a `type` beside them. */
 MUST_CHECK enum err authd_config_bind_storage(struct config_check *k);
 MUST_CHECK enum err authd_config_bind_signer(struct config_check *k);

@@ -135,12 +135,13 @@ struct authd_config {
 MUST_CHECK enum err authd_config_load(const char *path, const struct clock *clock, struct authd_config **out, struct config_error *e);
 void authd_config_free(struct authd_config *c);
 /* One client by itself, with the keys of an entry of staticClients, checked as such.
- * read: what `authd ctl` does with a file, whose secrets and variables are its own: id, secret (NULL: not given) and all else as JSON in which each key stands
+ * read: what `authd ctl` does with a file, whose secrets and variables are its own: id, secret (NULL: not given), whether it is public, and all but the first two as JSON in which each key stands
  * on the line that it has in the text. Texts in arena.
  * load: what a running authd does with that. name: of the file, for messages; connectors and keys are those of running. *out->clients[0] has no id and no secret.
  * E_FORMAT, E_NOMEM with e filled. */
 struct authd_config_client_file {
 	const char *id, *secret;
+	bool public;
 	struct slice json;
 };
 MUST_CHECK enum err authd_config_client_read(struct arena *arena, const char *name, struct slice text, struct authd_config_client_file *out, struct config_error *e);

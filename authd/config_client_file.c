@@ -70,7 +70,7 @@ read_out(struct arena *arena, const struct config_check *k, const struct config_
 	buf_init(&json, 0);
 	print_node(k->f->root, apart, &at, &json);
 	*out = (struct authd_config_client_file){ .id = from->id ? arena_strdup(arena, from->id) : NULL,
-		.secret = from->secret ? arena_strdup(arena, from->secret) : NULL, .json = arena_slice(arena, buf_slice(&json)) };
+		.secret = from->secret ? arena_strdup(arena, from->secret) : NULL, .public = from->public, .json = arena_slice(arena, buf_slice(&json)) };
 	bool ok = buf_ok(&json) && out->json.p && !from->id == !out->id && !from->secret == !out->secret;
 	buf_fini(&json);
 	return ok ? OK : authd_config_no_memory(k);

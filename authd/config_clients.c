@@ -121,20 +121,18 @@ is_reserved(const char *name)
 static enum err
 check_claim(const struct config_check *k, const char *key, const struct config_file_claim *from, struct client_claim *to)
 {
-	static const char *const sources[] = { [CLAIM_TEXT] = "", [CLAIM_SUB] = "sub", [CLAIM_USER_ID] = "user_id", [CLAIM_CONNECTOR_ID] = "connector_id",
-		[CLAIM_NAME] = "name", [CLAIM_PREFERRED_USERNAME] = "preferred_username", [CLAIM_EMAIL] = "email", [CLAIM_GROUPS] = "groups" };
-	const size_t n = sizeof(sources) / sizeof(sources[0]);
-	size_t source = CLAIM_TEXT;
+	const char *sources[CLIENT_CLAIM_SOURCES];
+	enum client_claim_from source = CLAIM_TEXT;
 
 	if (is_reserved(from->name))
 		return authd_config_refuse(k, KEY("%s.name", key), "\"%s\" is a claim that authd sets itself", from->name);
 	if (!from->value == !from->from)
 		return authd_config_refuse(k, key, "expected either value or from beside the name, found %s", from->value ? "both" : "neither");
-	while (from->from && source < n && strcmp(from->from, sources[source]) != 0)
-		source++;
-	if (source == n || (from->from && source == CLAIM_TEXT))
-		return authd_config_refuse_word(k, KEY("%s.from", key), sources + 1, n - 1, from->from);
-	*to = (struct client_claim){ .name = from->name, .text = from->value, .from = (enum client_claim_from)source };
+	for (size_t i = 0; i < CLIENT_CLAIM_SOURCES; i++)
+		sources[i] = client_claim_from_name((enum client_claim_from)i);
+	if (from->from && !client_claim_from_find(slice_str(from->from), &source))
+		return authd_config_refuse_word(k, KEY("%s.from", key), sources + 1, CLIENT_CLAIM_SOURCES - 1, from->from);
+	*to = (struct client_claim){ .name = from->name, .text = from->value, .from = source };
 	enum err e = authd_config_check_value(k, KEY("%s.name", key), from->name);
 	return e == OK ? authd_config_check_value(k, KEY("%s.value", key), from->value) : e;
 }

@@ -29,17 +29,27 @@ struct command {
 	const char *values, *switches; /* options, each with a blank before and behind it */
 };
 
+#define CLIENT_OPTIONS \
+	"[--alg RS256|ES256] [--grant-type TYPE]… [--group PATTERN]… [--subject encoded|plain] [--id-tokens DURATION]\n" \
+	"        [--connector ID]… [--trusted-peer ID]… [--post-logout-redirect-uri URI]… [--backchannel-logout-uri URL] [--logo-url URL]"
+#define CLIENT_VALUES \
+	" name redirect-uri connector trusted-peer post-logout-redirect-uri backchannel-logout-uri logo-url alg grant-type group subject id-tokens from-file "
+
 static const struct command commands[] = {
 	{ "sessions", "list", ctl_sessions_list, "[--user WHO] [--connector ID] [--client ID] [--kind browser|offline]",
 		"who is signed in: browsers, and refresh tokens (offline), which kubectl and the like hold", 0, 0, " user connector client kind ", "" },
 	{ "sessions", "end", ctl_sessions_end, "SID… | --user WHO [--connector ID] | --client ID | --all",
 		"sign out, and end the refresh tokens that belong to it", 0, CTL_ARGUMENTS_MAX, " user connector client ", " all " },
 	{ "clients", "list", ctl_clients_list, "", "applications that may sign people in: configured and stored", 0, 0, "", "" },
-	{ "clients", "add", ctl_clients_add,
-		"ID --name NAME --redirect-uri URI… [--public] [--secret-stdin] [--connector ID]… [--trusted-peer ID]…\n"
-		"        [--post-logout-redirect-uri URI]… [--backchannel-logout-uri URL] [--logo-url URL]",
-		"store one; its secret is made and shown once, or read from standard input", 1, 1,
-		" name redirect-uri connector trusted-peer post-logout-redirect-uri backchannel-logout-uri logo-url ", " public secret-stdin " },
+	{ "clients", "show", ctl_clients_show, "ID", "what is set for one; with --output json as clients set --from-file takes it", 1, 1, "", "" },
+	{ "clients", "add", ctl_clients_add, "ID --name NAME --redirect-uri URI… [--public] [--secret-stdin]\n        " CLIENT_OPTIONS "\n        | [ID] --from-file FILE",
+		"store one; its secret is made and shown once, or read from standard input. FILE (YAML or JSON; -: standard input) says what an entry of\n"
+		"        staticClients says, in the same words; options are for what is set most",
+		0, 1, CLIENT_VALUES, " public secret-stdin " },
+	{ "clients", "set", ctl_clients_set,
+		"ID [--name NAME] [--redirect-uri URI]… [--public] [--new-secret | --secret-stdin]\n        " CLIENT_OPTIONS "\n        | [ID] --from-file FILE",
+		"change a stored one, at once: options change what they name, an empty one takes it back; FILE says all, but for the secret, which stays", 0, 1,
+		CLIENT_VALUES, " public secret-stdin new-secret " },
 	{ "clients", "remove", ctl_clients_remove, "ID", "forget a stored one, its refresh tokens and what it was allowed", 1, 1, "", "" },
 	{ "users", "list", ctl_users_list, "", "people with a local password: configured and stored", 0, 0, "", "" },
 	{ "users", "add", ctl_users_add,

@@ -2,7 +2,8 @@
  *
  *   ctl.c          arguments, the table of commands        ctl_call.c      requests over the control socket
  *   ctl_print.c    tables and JSON                         ctl_secret.c    passwords and secrets from a terminal or standard input
- *   ctl_people.c   sessions, clients, users                ctl_store.c     keys, stats, backup, restore */
+ *   ctl_people.c   sessions, users                         ctl_store.c     keys, stats, backup, restore
+ *   ctl_clients.c  clients */
 #ifndef AUTHD_CTL_INTERNAL_H
 #define AUTHD_CTL_INTERNAL_H
 
@@ -75,6 +76,22 @@ int ctl_print_object(struct ctl *c, const json_t *object);
 /* Whether everything that was printed has arrived. */
 int ctl_flush(void);
 
+/* ctl_each, printed. */
+int ctl_print_list(struct ctl *c, const char *path, const char *query, const struct ctl_column *columns);
+
+/* ---- ending what people have ---- */
+
+struct ctl_ended {
+	long long browser, offline;
+};
+/* End what a form selects, page by page; *n grows. */
+MUST_CHECK int ctl_end_selected(struct ctl *c, const struct buf *form, long long *n);
+/* Sessions and refresh tokens that more ("&name=value…") selects. by_client: a browser's session is of none. */
+MUST_CHECK int ctl_end_both(struct ctl *c, struct slice more, bool by_client, struct ctl_ended *n);
+int ctl_print_ended(struct ctl *c, const struct ctl_ended *n);
+/* The operand, as name, is taken away by a POST to path. */
+MUST_CHECK int ctl_remove(struct ctl *c, const char *path, const char *name, json_t **answer);
+
 /* ---- secrets ---- */
 
 /* A password: asked for twice at the terminal, or the first line of standard input where that is none. *out lives in the arena. */
@@ -85,7 +102,7 @@ MUST_CHECK int ctl_line(struct ctl *c, const char *what, struct slice *out);
 /* ---- commands ---- */
 
 int ctl_sessions_list(struct ctl *c), ctl_sessions_end(struct ctl *c);
-int ctl_clients_list(struct ctl *c), ctl_clients_add(struct ctl *c), ctl_clients_remove(struct ctl *c);
+int ctl_clients_list(struct ctl *c), ctl_clients_show(struct ctl *c), ctl_clients_add(struct ctl *c), ctl_clients_set(struct ctl *c), ctl_clients_remove(struct ctl *c);
 int ctl_users_list(struct ctl *c), ctl_users_add(struct ctl *c), ctl_users_remove(struct ctl *c), ctl_users_passwd(struct ctl *c);
 int ctl_keys_list(struct ctl *c), ctl_keys_rotate(struct ctl *c), ctl_stats(struct ctl *c);
 int ctl_backup(struct ctl *c), ctl_restore(struct ctl *c);

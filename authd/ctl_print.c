@@ -36,6 +36,25 @@ add_clean(struct buf *b, struct slice s)
 		buf_add_str(b, "…");
 }
 
+/* An item of a list: a text, or the texts of an object. */
+static void
+add_item(struct buf *b, const json_t *item)
+{
+	const char *name, *between = "";
+	json_t *v;
+
+	if (!json_is_object(item)) {
+		buf_add_slice(b, strict_json_string(item));
+		return;
+	}
+	/* jansson's iteration wants an object that could be changed. */
+	json_object_foreach((json_t *)(uintptr_t)item, name, v) {
+		buf_add_str(b, between);
+		buf_add_slice(b, strict_json_string(v));
+		between = "=";
+	}
+}
+
 static void
 add_value(struct buf *b, const json_t *v)
 {
@@ -56,7 +75,7 @@ add_value(struct buf *b, const json_t *v)
 		json_array_foreach(v, i, item) {
 			if (i)
 				buf_add_char(&list, ',');
-			buf_add_slice(&list, strict_json_string(item));
+			add_item(&list, item);
 		}
 		add_clean(b, buf_slice(&list));
 		buf_fini(&list);

@@ -27,16 +27,50 @@ text_of(struct arena *arena, struct slice from, const char **to)
 	return from.n && !*to ? E_NOMEM : OK;
 }
 
+/* Some other version's may be among them, which are no grants here; they limit the client all the same. */
+static unsigned
+grants_of(const struct record_strings *names)
+{
+	enum grant_type grant;
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < names->n; i++)
+		if (grant_type_find(names->items[i], &grant))
+			bits |= GRANT_BIT(grant);
+	return names->n && !bits ? GRANT_BIT(GRANT_TYPES) : bits;
+}
+
+static enum err
+claims_of(struct arena *arena, const struct record_strings *from, struct client *to)
+{
+	struct client_claim *claims = arena_alloc(arena, (from->n / 3 + 1) * sizeof(*claims));
+
+	if (!claims)
+		return E_NOMEM;
+	if (from->n % 3)
+		return E_FORMAT;
+	for (size_t i = 0; i + 2 < from->n; i += 3) {
+		struct client_claim *c = &claims[to->claim_n];
+		*c = (struct client_claim){ .from = CLAIM_TEXT };
+		if (text_of(arena, from->items[i], &c->name) != OK || text_of(arena, from->items[i + 1], &c->text) != OK)
+			return E_NOMEM;
+		to->claim_n += c->name && (c->text ? true : client_claim_from_find(from->items[i + 2], &c->from));
+	}
+	to->claims = claims;
+	return OK;
+}
+
 enum err
 directory_client_of(struct arena *arena, struct slice id, const struct record_client *r, const struct client **out)
 {
 	struct client *c = arena_alloc(arena, sizeof(*c));
-	const char **redirects, **peers, **connectors, **post_logout;
+	const char **redirects, **peers, **connectors, **post_logout, **groups;
 
 	if (!c || text_of(arena, id, &c->id) != OK || text_of(arena, r->name, &c->name) != OK || text_of(arena, r->logo_url, &c->logo_url) != OK ||
 		text_of(arena, r->backchannel_logout_uri, &c->backchannel_logout_uri) != OK ||
 		texts_of(arena, &r->redirect_uris, &redirects) != OK || texts_of(arena, &r->trusted_peers, &peers) != OK ||
-		texts_of(arena, &r->allowed_connectors, &connectors) != OK || texts_of(arena, &r->post_logout_redirect_uris, &post_logout) != OK)
+		texts_of(arena, &r->allowed_connectors, &connectors) != OK || texts_of(arena, &r->post_logout_redirect_uris, &post_logout) != OK ||
+		texts_of(arena, &r->groups, &groups) != OK)
 		return E_NOMEM;
 	c->secret_hash = r->secret_hash;
 	c->redirect_uris = redirects;
@@ -47,8 +81,68 @@ directory_client_of(struct arena *arena, struct slice id, const struct record_cl
 	c->allowed_connector_n = r->allowed_connectors.n;
 	c->post_logout_redirect_uris = post_logout;
 	c->post_logout_redirect_uri_n = r->post_logout_redirect_uris.n;
+	c->groups = groups;
+	c->group_n = r->groups.n;
+	c->grant_types = grants_of(&r->grant_types);
+	c->signing_alg = jws_alg_parse(r->signing_alg);
+	c->plain_subject = r->plain_subject;
+	c->id_tokens_s = r->id_tokens_s;
+	c->refresh_absolute_s = r->refresh_absolute_s;
+	c->refresh_idle_s = r->refresh_idle_s;
 	c->public = r->public;
 	*out = c;
+	return claims_of(arena, &r->claims, c);
+}
+
+static enum err
+strings_to(struct arena *arena, const char *const *from, size_t n, struct record_strings *to)
+{
+	*to = (struct record_strings){ .items = arena_alloc(arena, (n + 1) * sizeof(*to->items)), .n = n };
+	for (size_t i = 0; to->items && i < n; i++)
+		if (!(to->items[i] = arena_slice(arena, slice_str(from[i]))).p)
+			return E_NOMEM;
+	return to->items ? OK : E_NOMEM;
+}
+
+static enum err
+grants_to(struct arena *arena, unsigned bits, struct record_strings *to)
+{
+	const char *names[GRANT_TYPES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < GRANT_TYPES; i++)
+		if (bits & GRANT_BIT(i))
+			names[n++] = grant_type_name((enum grant_type)i);
+	return strings_to(arena, names, n, to);
+}
+
+static enum err
+claims_to(struct arena *arena, const struct client *c, struct record_strings *to)
+{
+	const char **texts = arena_alloc(arena, (3 * c->claim_n + 1) * sizeof(*texts));
+
+	for (size_t i = 0; texts && i < c->claim_n; i++) {
+		texts[3 * i] = c->claims[i].name;
+		texts[3 * i + 1] = c->claims[i].text ? c->claims[i].text : "";
+		texts[3 * i + 2] = client_claim_from_name(c->claims[i].from);
+	}
+	return texts ? strings_to(arena, texts, 3 * c->claim_n, to) : E_NOMEM;
+}
+
+enum err
+directory_client_record(struct arena *arena, const struct client *c, struct record_client *r)
+{
+	*r = (struct record_client){ .name = arena_slice(arena, slice_str(c->name)), .logo_url = arena_slice(arena, slice_str(c->logo_url)),
+		.backchannel_logout_uri = arena_slice(arena, slice_str(c->backchannel_logout_uri)), .public = c->public,
+		.signing_alg = c->signing_alg ? slice_str(jws_alg_name(c->signing_alg)) : SLICE_NONE, .plain_subject = c->plain_subject,
+		.id_tokens_s = c->id_tokens_s, .refresh_absolute_s = c->refresh_absolute_s, .refresh_idle_s = c->refresh_idle_s };
+	if (!r->name.p || !r->logo_url.p || !r->backchannel_logout_uri.p || strings_to(arena, c->redirect_uris, c->redirect_uri_n, &r->redirect_uris) != OK ||
+		strings_to(arena, c->trusted_peers, c->trusted_peer_n, &r->trusted_peers) != OK ||
+		strings_to(arena, c->allowed_connectors, c->allowed_connector_n, &r->allowed_connectors) != OK ||
+		strings_to(arena, c->post_logout_redirect_uris, c->post_logout_redirect_uri_n, &r->post_logout_redirect_uris) != OK ||
+		strings_to(arena, c->groups, c->group_n, &r->groups) != OK || grants_to(arena, c->grant_types, &r->grant_types) != OK ||
+		claims_to(arena, c, &r->claims) != OK)
+		return E_NOMEM;
 	return OK;
 }
 

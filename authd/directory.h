@@ -38,6 +38,8 @@ struct slice directory_username_key(struct arena *arena, struct slice username);
 
 /* As the rest of authd knows them, in the arena. */
 MUST_CHECK enum err directory_client_of(struct arena *arena, struct slice id, const struct record_client *r, const struct client **out);
+/* The other way round, all but the secret's hash and the times. In the arena. */
+MUST_CHECK enum err directory_client_record(struct arena *arena, const struct client *c, struct record_client *r);
 MUST_CHECK enum err directory_account_of(struct arena *arena, struct slice user_id, const struct record_account *r, const struct authd_password **out);
 
 /* What clients, configured and stored, want of the signing keys: the algorithms that they ask for by themselves (KEYS_ALGs), the longest life of a token. */

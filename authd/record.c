@@ -159,6 +159,16 @@ static const struct field client_fields[] = {
 	BOOL(9, record_client, public),
 	INT(10, record_client, created_at),
 	INT(11, record_client, expires_at),
+	STRINGS(12, record_client, grant_types),
+	STRINGS(13, record_client, groups),
+	STRINGS(14, record_client, claims),
+	SLICE(15, record_client, signing_alg),
+	BOOL(16, record_client, plain_subject),
+	INT(17, record_client, id_tokens_s),
+	INT(18, record_client, refresh_absolute_s),
+	INT(19, record_client, refresh_idle_s),
+	INT(20, record_client, changed_at),
+	INT(21, record_client, revision),
 	END,
 };
 

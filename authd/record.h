@@ -125,6 +125,13 @@ struct record_client {
 	struct record_strings redirect_uris, trusted_peers, allowed_connectors, post_logout_redirect_uris;
 	bool public;
 	int64_t created_at, expires_at; /* expires_at 0: never */
+	/* what the configuration can say of one client alone; all of it empty in records of before */
+	struct record_strings grant_types, groups;
+	struct record_strings claims;   /* of each three: its name, its text, what it is taken from; one of the last two is empty */
+	struct slice signing_alg;       /* "RS256", "ES256"; empty: the issuer's */
+	bool plain_subject;
+	int64_t id_tokens_s, refresh_absolute_s, refresh_idle_s;
+	int64_t changed_at, revision;   /* revision: one more with each change */
 };
 
 /* Somebody with a local password, beside those of the configuration. Key: user id. */

@@ -54,6 +54,8 @@ static const struct route routes[] = {
 	{ "/sessions", METHOD_GET, ROUTE_CTL, admin_sessions_list },
 	{ "/sessions/end", METHOD_POST, ROUTE_CTL, admin_sessions_end },
 	{ "/clients", METHOD_GET, ROUTE_CTL, admin_clients_list },
+	{ "/clients/show", METHOD_GET, ROUTE_CTL, admin_clients_show },
+	{ "/clients/set", METHOD_POST, ROUTE_CTL, admin_clients_set },
 	{ "/clients/add", METHOD_POST, ROUTE_CTL, admin_clients_add },
 	{ "/clients/remove", METHOD_POST, ROUTE_CTL, admin_clients_remove },
 	{ "/users", METHOD_GET, ROUTE_CTL, admin_users_list },

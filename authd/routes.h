@@ -23,7 +23,7 @@ route_handler token_request, revoke_request, introspect_request, userinfo_reques
 /* logout.c */
 route_handler logout_request, logout_confirm;
 /* admin_*.c */
-route_handler admin_sessions_list, admin_sessions_end, admin_clients_list, admin_clients_add, admin_clients_remove, admin_users_list, admin_users_add,
+route_handler admin_sessions_list, admin_sessions_end, admin_clients_list, admin_clients_show, admin_clients_add, admin_clients_set, admin_clients_remove, admin_users_list, admin_users_add,
 	admin_users_remove, admin_users_passwd, admin_keys_list, admin_keys_rotate, admin_stats;
 /* telemetry.c */
 route_handler telemetry_metrics, telemetry_live, telemetry_ready;

@@ -63,6 +63,27 @@ client_redirect_uri_ok(const struct client *c, struct slice uri)
 	return c->public && c->redirect_uri_n == 0 && (slice_eq_str(uri, OOB) || loopback_rest(uri, &rest));
 }
 
+static const char *const claim_sources[CLIENT_CLAIM_SOURCES] = { [CLAIM_TEXT] = "", [CLAIM_SUB] = "sub", [CLAIM_USER_ID] = "user_id",
+	[CLAIM_CONNECTOR_ID] = "connector_id", [CLAIM_NAME] = "name", [CLAIM_PREFERRED_USERNAME] = "preferred_username", [CLAIM_EMAIL] = "email",
+	[CLAIM_GROUPS] = "groups" };
+
+const char *
+client_claim_from_name(enum client_claim_from from)
+{
+	return claim_sources[from];
+}
+
+bool
+client_claim_from_find(struct slice name, enum client_claim_from *out)
+{
+	for (size_t i = CLAIM_TEXT + 1; i < CLIENT_CLAIM_SOURCES; i++)
+		if (slice_eq_str(name, claim_sources[i])) {
+			*out = (enum client_claim_from)i;
+			return true;
+		}
+	return false;
+}
+
 bool
 client_has_device_callback(const struct client *c)
 {

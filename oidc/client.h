@@ -6,6 +6,11 @@
 
 /* A claim that a client's tokens carry beside the usual ones: a text, or something about the person. */
 enum client_claim_from { CLAIM_TEXT, CLAIM_SUB, CLAIM_USER_ID, CLAIM_CONNECTOR_ID, CLAIM_NAME, CLAIM_PREFERRED_USERNAME, CLAIM_EMAIL, CLAIM_GROUPS };
+/* "sub" and so on; "" for CLAIM_TEXT. */
+#define CLIENT_CLAIM_SOURCES (CLAIM_GROUPS + 1)
+const char *client_claim_from_name(enum client_claim_from from);
+/* False: it is none of the names. */
+bool client_claim_from_find(struct slice name, enum client_claim_from *out);
 struct client_claim {
 	const char *name, *text; /* text: of CLAIM_TEXT */
 	enum client_claim_from from;

@@ -1,121 +1,12 @@
 /* The control socket of a whole authd: who may ask, what is answered, many sessions, and memory that runs out. */
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include "tests/unit/failing_malloc.h"
-#include "tests/unit/store_unit.h"
-#include "tests/unit/unconfined.h"
-#include "authd/admin.h"
+#include "tests/unit/admin_unit.h"
 #include "authd/directory.h"
-#include "oidc/strict_json.h"
-#include "shared/log.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MANY 10000 /* sanitizers are slow */
 #else
 #define MANY 100000
 #endif
-#define HASH "$2a$10$33EMT0cVYVlPy6WAMCLsceLYjWhuHpbz5yuZxu/GAFj03J9Lytjuy"
-
-static const char config_text[] =
-	"issuer: http://127.0.0.1/oidc\n"
-	"storage: {type: lmdb, config: {path: %s/store}}\n"
-	"web: {http: \"127.0.0.1:0\", unix: %s/authd.sock}\n"
-	"logger: {level: error}\n"
-	"enablePasswordDB: true\n"
-	"staticPasswords: [{email: j@example.com, hash: \"" HASH "\", username: j, userID: u1, groups: [a, b]}]\n"
-	"staticClients: [{id: cli, name: cli, public: true, redirectURIs: [\"http://127.0.0.1/cb\"]}]\n";
-
-static struct authd app;
-static char folder[64], ctl_path[128], gateway_path[128];
-
-/* ---- a small client ---- */
-
-static char answer[4 << 20];
-static const char *body;
-static size_t answers, longest;
-
-static int
-ask(const char *path, const char *request)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0), status = 0;
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	size_t n = 0;
-	ssize_t m = 1;
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	/* Without memory a connection may be closed before anything is read: status 0. */
-	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
-		m = 0;
-	while (m > 0 && n < sizeof(answer) - 1) {
-		assert_int_equal(poll(&p, 1, 20000), 1);
-		m = recv(fd, answer + n, sizeof(answer) - 1 - n, 0);
-		n += m > 0 ? (size_t)m : 0;
-	}
-	answer[n] = '\0';
-	close(fd);
-	body = strstr(answer, "\r\n\r\n");
-	body = body ? body + 4 : "";
-	answers++;
-	longest = n > longest ? n : longest;
-	return sscanf(answer, "HTTP/1.1 %d", &status) == 1 ? status : 0;
-}
-
-static int
-get(const char *path, const char *target)
-{
-	static char request[2048];
-
-	snprintf(request, sizeof(request), "GET " CTL_PATH "%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", target);
-	return ask(path, request);
-}
-
-static int
-post(const char *target, const char *form)
-{
-	static char request[65536];
-
-	snprintf(request, sizeof(request),
-		"POST " CTL_PATH "%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n\r\n%s", target,
-		strlen(form), form);
-	return ask(ctl_path, request);
-}
-
-static json_t *
-answered(void)
-{
-	json_t *out = NULL;
-
-	if (strict_json_parse(slice_str(body), &out) != OK)
-		fail_msg("no JSON: %s", answer);
-	return out;
-}
-
-/* All pages: how many items, and of the last one the member's text. */
-static size_t
-count_all(const char *target, const char *member, char last[128])
-{
-	char at[1024], after[600] = "";
-	size_t n = 0;
-
-	do {
-		snprintf(at, sizeof(at), "%s%s%s", target, *after ? "&after=" : "", after);
-		assert_int_equal(get(ctl_path, at), 200);
-		json_t *page = answered(), *items = json_object_get(page, "items");
-		const char *more = json_string_value(json_object_get(page, "after"));
-		n += json_array_size(items);
-		if (member && json_array_size(items))
-			snprintf(last, 128, "%s", json_string_value(json_object_get(json_array_get(items, json_array_size(items) - 1), member)));
-		snprintf(after, sizeof(after), "%s", more ? more : "");
-		json_decref(page);
-	} while (*after);
-	return n;
-}
 
 static size_t
 end_all(const char *form)
@@ -133,39 +24,6 @@ end_all(const char *form)
 		json_decref(page);
 	} while (*after);
 	return n;
-}
-
-/* ---- the program ---- */
-
-static int
-begin(void **state)
-{
-	char text[2048], why[512] = "", config_path[128];
-
-	(void)state;
-	unit_folder_make(folder);
-	snprintf(config_path, sizeof(config_path), "%s/c.yaml", folder);
-	snprintf(ctl_path, sizeof(ctl_path), "%s/store/ctl.sock", folder);
-	snprintf(gateway_path, sizeof(gateway_path), "%s/authd.sock", folder);
-	snprintf(text, sizeof(text), config_text, folder, folder);
-	unit_file_write(config_path, text, strlen(text));
-	app = (struct authd){ .clock = &clock_system, .rng = &rng_system };
-	if (app_start(&app, config_path, why, sizeof(why)) != OK)
-		fail_msg("%s", why);
-	log_set_level(LOG_LEVEL_ERROR + 1);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	char command[128];
-
-	(void)state;
-	assert_true(app_stop(&app));
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	assert_int_equal(system(command), 0);
-	return 0;
 }
 
 /* ---- who may ---- */
@@ -216,18 +74,31 @@ what_cannot_be_read_is_refused_with_a_reason(void **state)
 		{ "/sessions/end", "kind=%ff", "cannot be read" },
 		{ "/clients/add", "id=", "id: expected" },
 		{ "/clients/add", "id=a%09b&name=n&public=true", "id: expected" },
-		{ "/clients/add", "id=a&name=&public=true", "name: expected" },
-		{ "/clients/add", "id=a&name=n", "secret: " },
-		{ "/clients/add", "id=a&name=n&secret_hash=AAAA&redirect_uris=https://a/", "cannot be read" },
-		{ "/clients/add", "id=a&name=n&public=true&redirect_uris=javascript:x", "redirect-uri: expected" },
-		{ "/clients/add", "id=a&name=n&public=true&redirect_uris=https://a/%23x", "redirect-uri: expected" },
-		{ "/clients/add", "id=a&name=n&public=true&redirect_uris=https://a/%0Ahttps://b/%23x", "redirect-uri: expected" },
-		{ "/clients/add", "id=a&name=n&secret_hash=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "redirect-uri: expected at least one" },
-		{ "/clients/add", "id=a&name=n&public=true&connectors=nosuch", "connector: expected" },
-		{ "/clients/add", "id=a&name=n&public=true&trusted_peers=%c3%a4", "trusted-peer: expected" },
-		{ "/clients/add", "id=a&name=n&public=true&logo_url=ftp://a", "logo-url: expected" },
-		{ "/clients/add", "id=a&name=n&public=true&backchannel_logout_uri=x", "backchannel-logout-uri: expected" },
-		{ "/clients/add", "id=a&name=n&public=true&post_logout_redirect_uris=data:x", "post-logout-redirect-uri: expected" },
+		{ "/clients/add", "id=a", "\"expected the keys of one client" },
+		{ "/clients/add", "id=a&file=c.yaml", "\"c.yaml: expected the keys of one client" },
+		{ "/clients/add", "id=a&document=[1]", "\"expected the keys of one client" },
+		{ "/clients/add", "id=a&document={name:+n", "\"expected YAML" },
+		{ "/clients/add", "id=a&document={public:+true}", "\"name: expected a value" },
+		{ "/clients/add", "id=a&document={name:+'+a',public:+true}", "\"name: expected a text of 1 to" },
+		{ "/clients/add", "id=a&document={name:+n}", "\"secret: " },
+		{ "/clients/add", "id=a&secret_hash=AAAA&document={name:+n}", "secret_hash: expected" },
+		{ "/clients/add", "id=a&secret_hash=%2a&document={name:+n}", "secret_hash: expected" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,redirectURIs:+['javascript:x']}", "\"redirectURIs[0]: expected" },
+		{ "/clients/add", "id=a&file=c.yaml&document={name:+n,public:+true,%0AredirectURIs:+[%0A'https://a/',%0A'https://b/%23x']}",
+			"\"c.yaml:4: redirectURIs[1]: expected" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,allowedConnectors:+[nosuch]}", "\"allowedConnectors[0]: expected the id of a connector" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,trustedPeers:+['']}", "\"trustedPeers[0]: expected the id" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,logoURL:+'ftp://a'}", "\"logoURL: expected" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,backchannelLogoutURI:+x}", "\"backchannelLogoutURI: expected" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,postLogoutRedirectURIs:+['data:x']}", "\"postLogoutRedirectURIs[0]: expected" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,grantTypes:+[x]}", "\"grantTypes[0]: expected authorization_code" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,idTokenSignedResponseAlg:+none}", "\"idTokenSignedResponseAlg: expected RS256 or ES256" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,expiry:+{idTokens:+1x}}", "\"expiry.idTokens: expected a duration" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,expiry:+{idTokens:+8000h}}", "\"expiry.idTokens: expected at most 48 times" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,claims:+[{name:+sub,value:+x}]}", "\"claims[0].name: " },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,group:+[x]}", "\"group: expected a known key (the nearest is \\\"groups\\\")" },
+		{ "/clients/add", "id=a&document={name:+n,public:+true,mfaChain:+[x]}", "\"mfaChain: is known to dex" },
+		{ "/clients/set", "id=", "id: expected" },
 		{ "/users/add", "email=a@b", "password: a bcrypt hash" },
 		{ "/users/add", "email=a@b&hash=$2a$04$33EMT0cVYVlPy6WAMCLsceLYjWhuHpbz5yuZxu/GAFj03J9Lytjuy", "too easy" },
 		{ "/users/add", "email=%20a&hash=" HASH, "email: expected" },
@@ -260,13 +131,13 @@ a_stored_client_comes_and_goes_and_a_configured_one_stays(void **state)
 	char last[128];
 
 	(void)state;
-	assert_int_equal(post("/clients/add", "id=web&name=Web&public=false&secret_hash=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-					      "&redirect_uris=https://a/cb%0Ahttps://b/cb&connectors=local&trusted_peers=cli"), 200);
-	assert_int_equal(post("/clients/add", "id=web&name=Web&public=true&redirect_uris=https://a/cb"), 409);
-	assert_int_equal(post("/clients/add", "id=cli&name=Web&public=true&redirect_uris=https://a/cb"), 409);
+	assert_int_equal(post("/clients/add", "id=web&secret_hash=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&document={name:+Web,"
+					      "redirectURIs:+['https://a/cb','https://b/cb'],allowedConnectors:+[local],trustedPeers:+[cli]}"), 200);
+	assert_int_equal(post("/clients/add", "id=web&document={name:+Web,public:+true,redirectURIs:+['https://a/cb']}"), 409);
+	assert_int_equal(post("/clients/add", "id=cli&document={name:+Web,public:+true,redirectURIs:+['https://a/cb']}"), 409);
 	assert_int_equal(count_all("/clients?x=", "id", last), 2);
 	assert_string_equal(last, "web");
-	assert_non_null(strstr(body, "\"redirect_uris\":[\"https://a/cb\",\"https://b/cb\"],\"trusted_peers\":[\"cli\"],\"allowed_connectors\":[\"local\"]"));
+	assert_non_null(strstr(body, "\"redirect_uris\":[\"https://a/cb\",\"https://b/cb\"]"));
 	assert_non_null(strstr(body, "\"has_secret\":true"));
 	assert_int_equal(post("/clients/remove", "id=cli"), 409);
 	assert_non_null(strstr(body, "staticClients"));
@@ -435,6 +306,8 @@ keys_are_described_without_what_is_private(void **state)
 	assert_int_equal(get(ctl_path, "/keys"), 200);
 	assert_non_null(strstr(body, "\"state\":\"active\""));
 	assert_null(strstr(body, "\"state\":\"next\""));
+	assert_int_equal(post("/keys/rotate", "alg=PS256"), 404);
+	assert_int_equal(post("/keys/rotate", "alg=ES256&alg=RS256"), 400);
 	assert_int_equal(post("/keys/rotate", ""), 200);
 	assert_non_null(strstr(body, "\"state\":\"next\""));
 	assert_null(strstr(body, "PRIVATE"));
@@ -465,8 +338,13 @@ change_password(void)
 static int
 add_and_remove(void)
 {
-	int status = post("/clients/add", "id=pressed&name=n&public=true&redirect_uris=https://a/");
+	int status = post("/clients/add", "id=pressed&document={name:+n,public:+true,redirectURIs:+['https://a/'],idTokenSignedResponseAlg:+ES256,"
+					  "claims:+[{name:+a,value:+b}],expiry:+{idTokens:+10m}}");
 
+	if (status == 200)
+		status = post("/clients/set", "id=pressed&merge=true&document={\"groups\":[\"a\",\"b\"],\"grantTypes\":[\"authorization_code\"]}");
+	if (status == 200)
+		status = get(ctl_path, "/clients/show?id=pressed");
 	if (status != 200)
 		return status;
 	return post("/clients/remove", "id=pressed");

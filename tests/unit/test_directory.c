@@ -125,6 +125,100 @@ a_stored_client_has_all_that_was_stored_and_its_secret_by_hash(void **state)
 	assert_false(directory_secret_ok(c, SLICE_LIT("")));
 }
 
+static const struct client_claim claims[] = { { "tenant", "acme", CLAIM_TEXT }, { "login", NULL, CLAIM_PREFERRED_USERNAME } };
+static const char *const uris[] = { "https://a/cb" }, *const peers[] = { "web" }, *const connectors[] = { "local" }, *const after[] = { "https://a/bye" },
+	*const groups[] = { "acme:*", "ops" };
+static const struct client everything = { .id = "app", .name = "App", .redirect_uris = uris, .redirect_uri_n = 1, .trusted_peers = peers, .trusted_peer_n = 1,
+	.allowed_connectors = connectors, .allowed_connector_n = 1, .post_logout_redirect_uris = after, .post_logout_redirect_uri_n = 1,
+	.backchannel_logout_uri = "https://a/out", .logo_url = "https://a/l.png", .grant_types = GRANT_BIT(GRANT_REFRESH_TOKEN) | GRANT_BIT(GRANT_DEVICE_CODE),
+	.id_tokens_s = 600, .refresh_absolute_s = 7200, .refresh_idle_s = 3600, .groups = groups, .group_n = 2, .claims = claims, .claim_n = 2,
+	.signing_alg = JWS_ES256, .plain_subject = true, .public = true };
+
+static void
+assert_texts(const char *const *a, size_t a_n, const char *const *b, size_t b_n)
+{
+	assert_int_equal(a_n, b_n);
+	for (size_t i = 0; i < a_n; i++)
+		assert_string_equal(a[i], b[i]);
+}
+
+static void
+what_the_configuration_can_say_of_a_client_a_record_can(void **state)
+{
+	(void)state;
+	struct record_client record;
+	const struct client *c, *e = &everything;
+
+	assert_int_equal(directory_client_record(&arena, e, &record), OK);
+	put(RECORD_CLIENT, SLICE_LIT("app"), &record);
+	assert_int_equal(directory_client(&d, SLICE_LIT("app"), &c), OK);
+	assert_string_equal(c->name, e->name);
+	assert_texts(c->redirect_uris, c->redirect_uri_n, e->redirect_uris, e->redirect_uri_n);
+	assert_texts(c->trusted_peers, c->trusted_peer_n, e->trusted_peers, e->trusted_peer_n);
+	assert_texts(c->allowed_connectors, c->allowed_connector_n, e->allowed_connectors, e->allowed_connector_n);
+	assert_texts(c->post_logout_redirect_uris, c->post_logout_redirect_uri_n, e->post_logout_redirect_uris, e->post_logout_redirect_uri_n);
+	assert_texts(c->groups, c->group_n, e->groups, e->group_n);
+	assert_string_equal(c->backchannel_logout_uri, e->backchannel_logout_uri);
+	assert_string_equal(c->logo_url, e->logo_url);
+	assert_int_equal(c->grant_types, e->grant_types);
+	assert_int_equal(c->id_tokens_s, 600);
+	assert_int_equal(c->refresh_absolute_s, 7200);
+	assert_int_equal(c->refresh_idle_s, 3600);
+	assert_int_equal(c->signing_alg, JWS_ES256);
+	assert_true(c->plain_subject && c->public);
+	assert_int_equal(c->claim_n, 2);
+	assert_string_equal(c->claims[0].name, "tenant");
+	assert_string_equal(c->claims[0].text, "acme");
+	assert_int_equal(c->claims[0].from, CLAIM_TEXT);
+	assert_string_equal(c->claims[1].name, "login");
+	assert_null(c->claims[1].text);
+	assert_int_equal(c->claims[1].from, CLAIM_PREFERRED_USERNAME);
+}
+
+static void
+what_a_later_version_stored_limits_a_client_and_gives_it_nothing(void **state)
+{
+	(void)state;
+	struct slice grants[] = { SLICE_LIT("urn:later") }, three[] = { SLICE_LIT("a"), SLICE_NONE, SLICE_LIT("later"), SLICE_LIT("b"), SLICE_LIT("x"), SLICE_NONE };
+	struct record_client record = { .name = SLICE_LIT("App"), .public = true, .grant_types = { grants, 1 }, .claims = { three, 6 }, .signing_alg = SLICE_LIT("ES999") };
+	const struct client *c;
+
+	put(RECORD_CLIENT, SLICE_LIT("app"), &record);
+	assert_int_equal(directory_client(&d, SLICE_LIT("app"), &c), OK);
+	assert_true(c->grant_types); /* not all of them */
+	for (size_t i = 0; i < GRANT_TYPES; i++)
+		assert_false(c->grant_types & GRANT_BIT(i));
+	assert_int_equal(c->claim_n, 1);
+	assert_string_equal(c->claims[0].name, "b");
+	assert_int_equal(c->signing_alg, JWS_ALG_NONE);
+	record.claims.n = 5;
+	put(RECORD_CLIENT, SLICE_LIT("app"), &record);
+	assert_int_equal(directory_client(&d, SLICE_LIT("app"), &c), E_FORMAT);
+}
+
+static void
+what_clients_want_of_the_keys_is_what_all_of_them_want(void **state)
+{
+	(void)state;
+	struct directory_needs needs;
+	struct record_client record;
+	struct client one = { .id = "one", .name = "One", .public = true, .id_tokens_s = 86400 };
+
+	config.expiry.id_tokens_ms = 3600 * 1000;
+	assert_int_equal(directory_needs(&d, &needs), OK);
+	assert_int_equal(needs.algs, 0);
+	assert_int_equal(needs.tokens_s, 3600);
+	assert_int_equal(directory_client_record(&arena, &one, &record), OK);
+	put(RECORD_CLIENT, SLICE_LIT("one"), &record);
+	one.signing_alg = JWS_ES256;
+	one.id_tokens_s = 60;
+	assert_int_equal(directory_client_record(&arena, &one, &record), OK);
+	put(RECORD_CLIENT, SLICE_LIT("two"), &record);
+	assert_int_equal(directory_needs(&d, &needs), OK);
+	assert_int_equal(needs.algs, KEYS_ALG(JWS_ES256));
+	assert_int_equal(needs.tokens_s, 86400);
+}
+
 static void
 no_secret_is_right_for_a_client_without_one(void **state)
 {
@@ -230,6 +324,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_configured_client_wins_over_a_stored_one_of_its_id, begin, end),
 		cmocka_unit_test_setup_teardown(a_stored_client_has_all_that_was_stored_and_its_secret_by_hash, begin, end),
+		cmocka_unit_test_setup_teardown(what_the_configuration_can_say_of_a_client_a_record_can, begin, end),
+		cmocka_unit_test_setup_teardown(what_a_later_version_stored_limits_a_client_and_gives_it_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(what_clients_want_of_the_keys_is_what_all_of_them_want, begin, end),
 		cmocka_unit_test_setup_teardown(no_secret_is_right_for_a_client_without_one, begin, end),
 		cmocka_unit_test_setup_teardown(people_are_found_by_address_in_any_case_and_by_user_name, begin, end),
 		cmocka_unit_test_setup_teardown(configured_people_win_by_address_name_and_id, begin, end),

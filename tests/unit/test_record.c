@@ -285,7 +285,9 @@ a_client_and_an_account_come_back_as_they_were(void **state)
 	(void)state;
 	struct record_client client = { .secret_hash = SLICE_LIT("h"), .name = SLICE_LIT("n"), .logo_url = SLICE_LIT("l"), .backchannel_logout_uri = SLICE_LIT("b"),
 		.redirect_uris = { groups, 3 }, .trusted_peers = { groups, 2 }, .allowed_connectors = { groups, 1 }, .post_logout_redirect_uris = { groups, 3 },
-		.public = true, .created_at = 1, .expires_at = 2 }, client_out;
+		.public = true, .created_at = 1, .expires_at = 2, .grant_types = { groups, 1 }, .groups = { groups, 2 }, .claims = { groups, 3 },
+		.signing_alg = SLICE_LIT("ES256"), .plain_subject = true, .id_tokens_s = 3, .refresh_absolute_s = 4, .refresh_idle_s = 5, .changed_at = 6,
+		.revision = 7 }, client_out;
 	struct record_account account = { .hash = SLICE_LIT("h"), .email = SLICE_LIT("e"), .username = SLICE_LIT("u"), .name = SLICE_LIT("n"),
 		.preferred_username = SLICE_LIT("p"), .groups = { groups, 3 }, .email_verified = true, .created_at = 1, .changed_at = 2, .expires_at = 3 },
 		account_out;
@@ -305,6 +307,18 @@ a_client_and_an_account_come_back_as_they_were(void **state)
 	assert_true(client_out.public);
 	assert_int_equal(client_out.created_at, 1);
 	assert_int_equal(client_out.expires_at, 2);
+	assert_int_equal(client_out.grant_types.n, 1);
+	assert_int_equal(client_out.groups.n, 2);
+	assert_slice(client_out.groups.items[1], groups[1]);
+	assert_int_equal(client_out.claims.n, 3);
+	assert_slice(client_out.claims.items[2], groups[2]);
+	assert_slice(client_out.signing_alg, client.signing_alg);
+	assert_true(client_out.plain_subject);
+	assert_int_equal(client_out.id_tokens_s, 3);
+	assert_int_equal(client_out.refresh_absolute_s, 4);
+	assert_int_equal(client_out.refresh_idle_s, 5);
+	assert_int_equal(client_out.changed_at, 6);
+	assert_int_equal(client_out.revision, 7);
 	buf_reset(&bytes);
 	record_encode(RECORD_ACCOUNT, &account, &bytes);
 	assert_int_equal(record_decode(RECORD_ACCOUNT, buf_slice(&bytes), &arena, &account_out), OK);
@@ -323,6 +337,25 @@ a_client_and_an_account_come_back_as_they_were(void **state)
 	assert_int_equal(record_decode(RECORD_ACCOUNT_NAME, buf_slice(&bytes), &arena, &name_out), OK);
 	assert_slice(name_out.user_id, name.user_id);
 	assert_int_equal(name_out.expires_at, 9);
+}
+
+/* The very bytes of a client that was stored before clients had settings of their own. */
+static void
+a_client_of_an_earlier_version_is_one_without_settings(void **state)
+{
+	(void)state;
+	static const char earlier[] = "\x02\x03" "Web" "\x05\x08" "https://" "\x05\x04" "urn:" "\x09\x01\x01" "\x0a\x08\0\0\0\0\0\0\0\x09";
+	struct record_client client;
+
+	assert_int_equal(record_decode(RECORD_CLIENT, slice_of(earlier, sizeof(earlier) - 1), &arena, &client), OK);
+	assert_slice(client.name, SLICE_LIT("Web"));
+	assert_int_equal(client.redirect_uris.n, 2);
+	assert_true(client.public);
+	assert_int_equal(client.created_at, 9);
+	assert_int_equal(client.grant_types.n + client.groups.n + client.claims.n + client.signing_alg.n, 0);
+	assert_int_equal(client.id_tokens_s | client.refresh_absolute_s | client.refresh_idle_s | client.revision, 0);
+	record_encode(RECORD_CLIENT, &client, &bytes);
+	assert_slice(buf_slice(&bytes), slice_of(earlier, sizeof(earlier) - 1));
 }
 
 static void
@@ -482,6 +515,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_refresh_family_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_and_an_approval_come_back_as_they_were, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_client_and_an_account_come_back_as_they_were, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_client_of_an_earlier_version_is_one_without_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_noted_of_a_persons_sessions_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_empty_record_is_no_bytes_and_no_bytes_are_an_empty_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_encoding_on_disk_does_not_change, setup, teardown),

@@ -1,10 +1,14 @@
-"""authd: what is set for one client alone: lifetimes, the groups it is told, a readable sub, claims of its own, grants; and grants of one connector."""
+"""authd: what is set for one client alone, in the configuration or by authd ctl: lifetimes, the groups it is told, a readable sub, claims of its own, grants, its
+algorithm; and grants of one connector."""
+import contextlib
+import json
 import time
 
 import pytest
 import requests
 
 from authd_client import CLI, WEB, WEB_SECRET, WEB_URI, Authd, fields, person, query_of
+from test_authd_backchannel import Receiver
 from waiting import until_time
 
 BASIC = (WEB, WEB_SECRET)
@@ -12,25 +16,37 @@ GROUPS = ["acme:platform", "acme:sre-eu", "acme:sre-us", "other:platform"]
 SETTINGS = {
     "groups": ["acme:sre-*", "nobody"],
     "subject": "plain",
+    "idTokenSignedResponseAlg": "ES256",
     "claims": [{"name": "tenant", "value": "acme \"1\""}, {"name": "https://example.com/roles", "from": "groups"}, {"name": "login", "from": "preferred_username"},
                {"name": "uid", "from": "user_id"}, {"name": "via", "from": "connector_id"}, {"name": "who", "from": "sub"}, {"name": "mail", "from": "email"}],
     "expiry": {"idTokens": "10m", "refreshTokens": {"absoluteLifetime": "3s", "validIfNotUsedFor": "2s"}},
 }
 
 
-def configured(folder, settings, **more):
+@pytest.fixture(scope="module", params=["configured", "stored"])
+def how(request):
+    """Where the client stands: everything here holds for both."""
+    return request.param
+
+
+@contextlib.contextmanager
+def running(folder, settings, how, **more):
     authd = Authd(folder)
     config = authd.configuration(staticPasswords=[person(groups=GROUPS), person("mute@example.com", groups=[], emailVerified=False)], **more)
-    for client in config["staticClients"]:
-        if client["id"] == WEB:
-            client |= settings
+    (client,) = [c for c in config["staticClients"] if c["id"] == WEB]
+    client |= settings
+    if how == "stored":
+        config["staticClients"].remove(client)
     authd.program.write_config(config)
-    return authd
+    with authd:
+        if how == "stored":
+            authd.ctl("clients", "add", "--from-file", "-", given=json.dumps(client))
+        yield authd
 
 
 @pytest.fixture(scope="module")
-def authd(tmp_path_factory):
-    with configured(tmp_path_factory.mktemp("authd"), SETTINGS) as authd:
+def authd(tmp_path_factory, how):
+    with running(tmp_path_factory.mktemp("authd"), SETTINGS, how) as authd:
         yield authd
 
 
@@ -53,12 +69,12 @@ def browser(authd):
 
 def test_a_client_s_tokens_say_what_is_set_for_it_and_another_client_s_do_not(authd, browser):
     tokens = web_tokens(authd, browser)
-    claims = authd.verified(tokens["id_token"], WEB)
+    claims = authd.verified(tokens["id_token"], WEB, alg="ES256")
     assert claims["sub"] == "local:id-jane" and claims["groups"] == ["acme:sre-eu", "acme:sre-us"]
     assert claims["tenant"] == 'acme "1"' and claims["https://example.com/roles"] == ["acme:sre-eu", "acme:sre-us"], "no way around the filter"
     assert (claims["login"], claims["uid"], claims["via"], claims["who"], claims["mail"]) == ("jane", "id-jane", "local", "local:id-jane", "jane@example.com")
     assert claims["exp"] - claims["iat"] == tokens["expires_in"] == 600
-    access = authd.verified(tokens["access_token"], authd.issuer, typ="at+jwt")
+    access = authd.verified(tokens["access_token"], authd.issuer, typ="at+jwt", alg="ES256")
     assert access["sub"] == "local:id-jane" and access["exp"] - access["iat"] == 600 and "tenant" not in access
 
     info = authd.userinfo(tokens["access_token"]).json()
@@ -74,14 +90,14 @@ def test_a_client_s_tokens_say_what_is_set_for_it_and_another_client_s_do_not(au
 
 def test_what_the_person_has_nothing_for_is_left_out(authd):
     browser = authd.browser()
-    claims = authd.verified(web_tokens(authd, browser, login="mute@example.com")["id_token"], WEB)
+    claims = authd.verified(web_tokens(authd, browser, login="mute@example.com")["id_token"], WEB, alg="ES256")
     assert "mail" not in claims, "an address that nobody has verified is not given under another name"
     assert "https://example.com/roles" not in claims and "groups" not in claims
     assert claims["tenant"] == 'acme "1"'
 
 
 def test_scopes_do_not_matter_to_its_own_claims_but_to_all_others(authd, browser):
-    claims = authd.verified(web_tokens(authd, browser, scope="openid")["id_token"], WEB)
+    claims = authd.verified(web_tokens(authd, browser, scope="openid")["id_token"], WEB, alg="ES256")
     assert claims["tenant"] and "groups" not in claims and "email" not in claims
 
 
@@ -112,8 +128,8 @@ def test_refresh_tokens_end_by_the_client_s_own_lifetimes(authd, browser):
     assert refresh(token).json()["error"] == "invalid_grant"
 
 
-def test_only_the_listed_grants_are_a_client_s(tmp_path):
-    with configured(tmp_path, {"grantTypes": ["authorization_code"]}) as authd:
+def test_only_the_listed_grants_are_a_client_s(tmp_path, how):
+    with running(tmp_path, {"grantTypes": ["authorization_code"]}, how) as authd:
         browser = authd.browser()
         browser.sign_in()
         assert "refresh_token" not in web_tokens(authd, browser), "although offline_access is asked for"
@@ -122,11 +138,27 @@ def test_only_the_listed_grants_are_a_client_s(tmp_path):
         assert "refresh_token" in browser.tokens(scope="openid offline_access")
 
 
-def test_a_client_without_authorization_code_starts_no_sign_in(tmp_path):
-    with configured(tmp_path, {"grantTypes": ["client_credentials"]}, oauth2={"grantTypes": ["authorization_code", "client_credentials"]}) as authd:
+def test_a_client_without_authorization_code_starts_no_sign_in(tmp_path, how):
+    with running(tmp_path, {"grantTypes": ["client_credentials"]}, how, oauth2={"grantTypes": ["authorization_code", "client_credentials"]}) as authd:
         answer = authd.browser().authorize(WEB, WEB_URI, state="st")
         assert query_of(answer.headers["Location"])["error"] == "unauthorized_client"
         assert authd.token({"grant_type": "client_credentials"}, auth=BASIC).status_code == 200
+
+
+def test_connectors_sign_out_and_consoles_of_a_client(tmp_path, how):
+    receiver = Receiver()
+    settings = {"allowedConnectors": ["local"], "backchannelLogoutURI": receiver.uri, "postLogoutRedirectURIs": ["https://app.example/bye"], "subject": "plain"}
+    try:
+        with running(tmp_path, settings, how) as authd:
+            browser = authd.browser()
+            tokens = web_tokens(authd, browser)
+            audience = authd.session_token(browser, f"?audience={WEB}")[1]["id_tokens"][WEB]
+            assert authd.verified(audience, WEB)["sub"] == "local:id-jane"
+            answer = browser.get(f"/oidc/logout?id_token_hint={tokens['id_token']}&post_logout_redirect_uri=https://app.example/bye&state=s")
+            assert answer.headers["Location"] == "https://app.example/bye?state=s"
+            assert authd.verified(receiver.token(), WEB, typ="logout+jwt")["sub"] == "local:id-jane"
+    finally:
+        receiver.close()
 
 
 def connector(ident, **more):

@@ -129,14 +129,14 @@ write_line(const struct exchange *x, const struct view *v, const struct kube_req
 {
 	const struct identity *who = x->principal ? &x->principal->identity : NULL;
 	uint64_t now_ms = loop_now_ms(x->gateway->loop);
-	char resource[RESOURCE_BYTES_MAX];
+	char resource[RESOURCE_BYTES_MAX], ip[IP_TEXT_MAX];
 
 	log_info("request", LOG_SLICE("method", v->method), LOG_SLICE("path", v->path), LOG_STR("verb", k ? kube_verb_name(k->verb) : NULL),
 		LOG_SLICE("resource", k ? resource_text(k, resource) : SLICE_NONE), LOG_SLICE("namespace", k ? if_any(k->namespace) : SLICE_NONE),
 		LOG_SLICE("name", k ? if_any(k->name) : SLICE_NONE), LOG_UINT("status", x->status),
 		LOG_SLICE("user", who ? who->username : SLICE_NONE), uint_field("groups", who ? who->group_n : 0, who != NULL),
 		LOG_STR("how", who ? identity_how_name(who->how) : NULL), LOG_SLICE("as", x->as ? x->as->target.username : SLICE_NONE), LOG_STR(k ? "cluster" : "route", x->to ? x->to->name : NULL),
-		LOG_SLICE("client", x->context.client_ip), LOG_UINT("bytes_in", x->bytes_up), LOG_UINT("bytes_out", x->bytes_down),
+		LOG_SLICE("client", exchange_client_ip(x, ip)), LOG_UINT("bytes_in", x->bytes_up), LOG_UINT("bytes_out", x->bytes_down),
 		LOG_UINT("ms", now_ms - x->started_ms), uint_field("upstream_ms", x->answered_ms - x->forwarded_ms, x->answered_ms && x->forwarded_ms),
 		LOG_STR("reason", x->why), LOG_SLICE("request_id", exchange_id(x)));
 }
@@ -155,6 +155,7 @@ static void
 write_event(const struct exchange *x, const struct view *v, const struct kube_request *k)
 {
 	int64_t now_us = wall_us();
+	char ip[IP_TEXT_MAX];
 	struct line_pipe *events = x->gateway->audit;
 	const struct audit_event e = {
 		.id = x->audit_id_n ? slice_of(x->audit_id, x->audit_id_n) : exchange_id(x),
@@ -165,7 +166,7 @@ write_event(const struct exchange *x, const struct view *v, const struct kube_re
 		.object = k && k->is_resource ? k : NULL,
 		.user = x->principal ? &x->principal->identity : NULL,
 		.impersonated = x->as && x->as->headers.n ? &x->as->target : NULL,
-		.client_ip = x->context.client_ip,
+		.client_ip = exchange_client_ip(x, ip),
 		.user_agent = v->user_agent,
 		.code = x->status,
 		.own_answer = x->status && !x->answered_ms,

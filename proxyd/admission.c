@@ -77,9 +77,9 @@ look_for_keys(struct gateway *g)
 static void
 count_refusal(struct exchange *x)
 {
-	limits_refused(&x->gateway->limits, x->context.address, loop_now_ms(x->gateway->loop));
-	if (x->context.client)
-		client_unknown(x->context.client);
+	limits_refused(&x->gateway->limits, x->address, loop_now_ms(x->gateway->loop));
+	if (x->context->client)
+		client_unknown(x->context->client);
 }
 
 /* "User "jane" cannot use cluster "prod": …" */
@@ -144,14 +144,14 @@ choose_lane(struct exchange *x)
 	struct principal *p = x->principal;
 
 	if (!p) {
-		x->lane = turns_stranger(turns, x->context.address ? x->context.address : nowhere);
+		x->lane = turns_stranger(turns, x->address ? x->address : nowhere);
 		return;
 	}
 	if (!p->lane)
 		p->lane = turns_caller(turns, p->identity.username);
 	x->lane = p->lane;
-	if (x->context.client)
-		client_known(x->context.client, x->lane);
+	if (x->context->client)
+		client_known(x->context->client, x->lane);
 }
 
 /* Known, or where nobody has to be: check what the client sent and go. */
@@ -162,7 +162,7 @@ admission_go_on(struct exchange *x)
 	const struct http_head *h = &x->request->head;
 
 	x->phase = EXCHANGE_ADMISSION;
-	enum limit limit = limits_enter(&g->limits, x->principal ? x->principal->identity.username : SLICE_NONE, x->context.address,
+	enum limit limit = limits_enter(&g->limits, x->principal ? x->principal->identity.username : SLICE_NONE, x->address,
 		loop_now_ms(g->loop), x->flight_key);
 	if (limit != LIMIT_NONE) {
 		exchange_limit(x, limit);
@@ -306,10 +306,10 @@ authenticate_caller(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
-	const struct caller caller = { .certificate = x->context.certificate, .origins = x->to ? x->to->origins : NULL,
+	const struct caller caller = { .certificate = x->context->certificate, .origins = x->to ? x->to->origins : NULL,
 		.cookie_only = x->to && x->to->access != ROUTE_FOR_CALLERS,
 		.cluster = x->to && x->to->forward.kind == FORWARD_CLUSTER ? slice_str(x->to->name) : SLICE_NONE,
-		.known_only = !limits_try(&g->limits, x->context.address, loop_now_ms(g->loop)) };
+		.known_only = !limits_try(&g->limits, x->address, loop_now_ms(g->loop)) };
 
 	enum authentication result = authenticate(g->authenticator, h, &caller, &x->principal, &x->why);
 	if (result == AUTHENTICATION_REFUSED && caller.known_only)
@@ -354,13 +354,12 @@ look_behind_proxies(struct exchange *x)
 	const struct trusted_proxies *trusted = &x->gateway->config->trusted_proxies;
 	struct ip peer;
 
-	if (trusted->n == 0 || !x->context.address)
+	if (trusted->n == 0 || !x->address)
 		return;
-	memcpy(peer.bytes, x->context.address, sizeof(peer.bytes));
+	memcpy(peer.bytes, x->address, sizeof(peer.bytes));
 	if (!forwarded_for(&x->request->head, trusted, &peer, &x->forwarded_ip))
 		return;
-	x->context.address = x->forwarded_ip.bytes;
-	x->context.client_ip = slice_str(ip_format(&x->forwarded_ip, x->forwarded_text));
+	x->address = x->forwarded_ip.bytes;
 }
 
 void
@@ -371,11 +370,11 @@ admission_start(struct exchange *x)
 	struct destination *to = NULL;
 
 	look_behind_proxies(x);
-	if (!limits_ask(&g->limits, x->context.address, loop_now_ms(g->loop))) {
+	if (!limits_ask(&g->limits, x->address, loop_now_ms(g->loop))) {
 		exchange_limit(x, LIMIT_ADDRESS_RATE);
 		return;
 	}
-	if (host_name_is_misdirected(x->context.sni, h->host)) {
+	if (host_name_is_misdirected(x->context->sni, h->host)) {
 		exchange_answer(x, 421, "this connection was made for another host");
 		return;
 	}

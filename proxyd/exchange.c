@@ -69,12 +69,13 @@ exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const 
 		request_put(g, request);
 		return NULL;
 	}
-	/* All but the last member, which http_chunk_init prepares where it is used. */
+	/* All but the last member, which http_chunk_init or tunnel_init prepares where it is used. */
 	memset(x, 0, offsetof(struct exchange, down_chunk));
 	x->gateway = g;
 	x->ops = ops;
 	x->front = front;
-	x->context = *context;
+	x->context = context;
+	x->address = context->address;
 	x->request = request;
 	x->method = request->head.method;
 	x->upgrade = request->head.upgrade;
@@ -118,6 +119,12 @@ struct request *
 exchange_request(const struct exchange *x)
 {
 	return x->request;
+}
+
+struct slice
+exchange_client_ip(const struct exchange *x, char text[IP_TEXT_MAX])
+{
+	return x->address == x->forwarded_ip.bytes ? slice_str(ip_format(&x->forwarded_ip, text)) : x->context->client_ip;
 }
 
 struct slice
@@ -197,7 +204,7 @@ void
 exchange_start(struct exchange *x)
 {
 	metrics_add(&x->gateway->metrics->values[METRIC_REQUESTS_OPEN], 1);
-	x->lane = x->context.client ? x->context.client->lane : turns_newcomers(x->gateway->turns);
+	x->lane = x->context->client ? x->context->client->lane : turns_newcomers(x->gateway->turns);
 	admission_start(x);
 }
 
@@ -329,7 +336,7 @@ stall_limit_ms(const struct exchange *x)
 {
 	uint64_t limit = (uint64_t)x->gateway->config->limits.body_timeout_ms;
 
-	return x->blocked && x->context.stall_ms && x->context.stall_ms < limit ? x->context.stall_ms : limit;
+	return x->blocked && x->context->stall_ms && x->context->stall_ms < limit ? x->context->stall_ms : limit;
 }
 
 static void
@@ -429,6 +436,8 @@ release_head(struct exchange *x)
 	x->ops->release_head(x);
 	request_put(x->gateway, x->request);
 	x->request = NULL;
+	if (x->call.transport) /* the answer may be there whole, and the client slow */
+		transport_rest(x->call.transport);
 }
 
 /* Nothing to do before the next event. A long answer goes on without the request's head, so that a watch costs no more than its two connections. */

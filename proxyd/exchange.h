@@ -72,7 +72,7 @@ struct front_context {
 
 #define EXCHANGE_ID_BYTES 16
 
-/* request is taken. NULL: no memory, request is put back. */
+/* request is taken; context outlives the exchange. NULL: no memory, request is put back. */
 struct exchange *exchange_new(struct gateway *g, const struct front_ops *ops, void *front, const struct front_context *context,
 	struct request *request);
 void *exchange_front(const struct exchange *x);

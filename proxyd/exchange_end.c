@@ -23,7 +23,7 @@ exchange_recycle(struct exchange *x)
 bool
 exchange_wants_hsts(const struct exchange *x)
 {
-	if (!x->context.tls || !x->to || x->to->forward.kind != FORWARD_AUTHD || !x->request)
+	if (!x->context->tls || !x->to || x->to->forward.kind != FORWARD_AUTHD || !x->request)
 		return false;
 	struct slice name = host_name_of(x->request->head.host);
 	return name.p && !slice_eq_nocase(name, SLICE_LIT("localhost")) && !slice_has_suffix(name, SLICE_LIT(".localhost"));

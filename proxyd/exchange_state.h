@@ -18,7 +18,8 @@ struct exchange {
 	struct gateway *gateway;
 	const struct front_ops *ops;
 	void *front;
-	struct front_context context;
+	const struct front_context *context;
+	const unsigned char *address; /* whose requests limits count: the connection's, or forwarded_ip */
 	struct request *request;  /* NULL: released */
 	struct destination *to;   /* NULL: not routed, or nowhere */
 	struct principal *principal;
@@ -26,7 +27,6 @@ struct exchange {
 	struct session_wait wait;
 	struct review_wait review;
 	struct upstream_call call;
-	struct tunnel tunnel;     /* phase EXCHANGE_TUNNEL */
 	struct lasting lasting;
 	struct loop_timer timer;  /* a body or tunnel that does not move */
 	struct turn_lane *lane;   /* on whose account it is */
@@ -36,7 +36,6 @@ struct exchange {
 	enum http_upgrade upgrade; /* asked for */
 	bool retried;
 	struct ip forwarded_ip;   /* who called the trusted proxy whose connection it is */
-	char forwarded_text[IP_TEXT_MAX];
 	bool in_flight;           /* counted, under flight_key */
 	uint64_t flight_key[2];
 	const char *late;         /* an answer that is held back until the timer is due; NULL: none */
@@ -72,8 +71,13 @@ struct exchange {
 	bool keep;                /* the upstream lets its connection go on */
 	enum http_framing down_framing;
 	uint64_t down_left;       /* FRAMING_LENGTH */
-	struct http_chunk down_chunk;
+	union {
+		struct http_chunk down_chunk; /* FRAMING_CHUNKED */
+		struct tunnel tunnel;         /* phase EXCHANGE_TUNNEL */
+	};
 };
+/* The client's, or that of whom a trusted proxy forwards. */
+struct slice exchange_client_ip(const struct exchange *x, char text[IP_TEXT_MAX]);
 
 /* exchange_end.c: what others end with. The exchange may not exist afterwards. */
 void exchange_finish(struct exchange *x);

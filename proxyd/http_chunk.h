@@ -8,7 +8,7 @@
 #define CHUNK_EXTENSION_BYTES_MAX 256      /* of one chunk; dropped */
 #define CHUNK_EXTENSION_TOTAL_MAX 16384    /* of one message */
 #define CHUNK_TRAILER_BYTES_MAX 8192       /* dropped; a forbidden name refuses the message */
-#define CHUNK_TRAILER_NAME_BYTES_MAX 256
+#define CHUNK_TRAILER_NAME_BYTES_MAX 128  /* kept by each answer that goes on; no name in use has half of them */
 
 struct http_chunk {
 	int state;

@@ -181,9 +181,9 @@ lasting_mark_stays(struct gateway *g)
 	size_t n = 0;
 
 	for (struct exchange *x = g->lasting; x; x = x->lasting.next) {
-		if (x->lasting.kind == LASTING_WATCH || !x->context.client)
+		if (x->lasting.kind == LASTING_WATCH || !x->context->client)
 			continue;
-		x->context.client->stays = true;
+		x->context->client->stays = true;
 		n++;
 	}
 	return n;

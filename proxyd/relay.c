@@ -507,10 +507,11 @@ relay_start(struct exchange *x)
 {
 	struct gateway *g = x->gateway;
 	const struct http_head *h = &x->request->head;
+	char ip[IP_TEXT_MAX];
 	struct forward_context context = {
-		.client_ip = x->context.client_ip,
+		.client_ip = exchange_client_ip(x, ip),
 		.request_id = slice_of(x->id, sizeof(x->id)),
-		.tls = x->context.tls,
+		.tls = x->context->tls,
 		.client_host = h->host,
 	};
 	struct buf *out = &g->scratch;

@@ -394,6 +394,13 @@ transport_skip(struct transport *t, size_t n)
 }
 
 void
+transport_rest(struct transport *t)
+{
+	if (t->ssl)
+		SSL_free_buffers(t->ssl); /* 0: something is in them, and stays there */
+}
+
+void
 transport_send_raw(struct transport *t, struct slice bytes)
 {
 	ssize_t r = transmit(t, bytes.p, bytes.n);

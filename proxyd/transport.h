@@ -64,6 +64,9 @@ void transport_end(struct transport *t);
 /* Throw away what the peer still sends, undecrypted: IO_AGAIN, IO_EOF, IO_FAILED. At most TRANSPORT_DISCARD_MAX bytes a call; IO_OK: there is more. */
 #define TRANSPORT_DISCARD_MAX (1u << 20)
 enum io transport_discard(struct transport *t);
+/* Nothing is to be read or written for a while: let go of buffers, which the next read or write gets anew. libssl does that by itself except behind a ticket that has come, for which
+ * it makes a buffer of 16 KiB to write to. */
+void transport_rest(struct transport *t);
 /* What stands in front of TLS: look at up to n bytes of it without taking them; *got is how many there are, with IO_OK. */
 enum io transport_peek(struct transport *t, char *p, size_t n, size_t *got);
 /* Take n bytes that have been looked at. */

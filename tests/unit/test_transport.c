@@ -316,6 +316,28 @@ ending_says_so_and_lets_the_peer_finish(void **state)
 }
 
 static void
+resting_loses_nothing_that_has_come_and_is_over_with_the_next_write(void **state)
+{
+	char buf[8] = "";
+	size_t n, put;
+
+	(void)state;
+	peer_say("abcdef");
+	assert_true(wait_event(5000));
+	assert_int_equal(transport_read(&f.t, buf, 2, &n), IO_OK);
+	transport_rest(&f.t); /* the rest of the record is there, decrypted */
+	assert_int_equal(transport_read(&f.t, buf + 2, sizeof(buf) - 3, &n), IO_OK);
+	assert_string_equal(buf, "abcdef");
+	transport_rest(&f.t);
+	assert_int_equal(transport_write(&f.t, "xyz", 3, &put), IO_OK);
+	assert_int_equal(f.peer ? SSL_read(f.peer, buf, sizeof(buf)) : recv(f.fd, buf, sizeof(buf), 0), 3);
+	peer_say("g");
+	assert_true(wait_event(5000));
+	assert_int_equal(transport_read(&f.t, buf, sizeof(buf), &n), IO_OK);
+	assert_int_equal(n, 1);
+}
+
+static void
 an_error_left_in_the_queue_does_not_fail_the_next_read(void **state)
 {
 	char buf[16];
@@ -377,6 +399,8 @@ main(void)
 		TLS(a_full_socket_takes_the_rest_after_the_peer_has_read),
 		PLAIN(what_a_peer_said_before_it_stopped_listening_can_still_be_read),
 		TLS(ending_says_so_and_lets_the_peer_finish),
+		PLAIN(resting_loses_nothing_that_has_come_and_is_over_with_the_next_write),
+		TLS(resting_loses_nothing_that_has_come_and_is_over_with_the_next_write),
 		TLS(an_error_left_in_the_queue_does_not_fail_the_next_read),
 		PLAIN(connecting_succeeds_or_says_why_not),
 	};

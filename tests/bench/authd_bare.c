@@ -13,7 +13,8 @@
 
 #define TOKEN_BYTES 700   /* header and claims, in base64url */
 #define RECORD_BYTES 600  /* a refresh token's family */
-#define RECORDS 20000
+#define KEY_BYTES 32      /* found by a digest, as what is stored of a secret is */
+#define RECORDS 20000     /* as many as authd has while it is measured: pages are what a commit costs */
 
 static double
 cpu_us(void)
@@ -50,12 +51,14 @@ sign_us(EVP_PKEY *key, double for_us)
 	return (cpu_us() - begin) / (double)n;
 }
 
+/* The n-th record, anywhere among the others. */
 static void
-put(MDB_txn *txn, MDB_dbi dbi, unsigned key, char *record)
+put(MDB_txn *txn, MDB_dbi dbi, unsigned n, char *record)
 {
-	MDB_val k = { sizeof key, &key }, v = { RECORD_BYTES, record };
+	unsigned key[KEY_BYTES / sizeof(unsigned)] = { n * 2654435761u };
+	MDB_val k = { sizeof key, key }, v = { RECORD_BYTES, record };
 
-	memcpy(record, &key, sizeof key);
+	memcpy(record, &n, sizeof n);
 	if (mdb_put(txn, dbi, &k, &v, 0))
 		fail("no put");
 }
@@ -68,14 +71,14 @@ commit_us(const char *folder, double for_us, unsigned group)
 	MDB_env *env;
 	MDB_txn *txn;
 	MDB_dbi dbi;
-	unsigned key = 1;
+	unsigned which = 1;
 	size_t n = 0;
 
 	if (mdb_env_create(&env) || mdb_env_set_mapsize(env, 256u << 20) || mdb_env_open(env, folder, 0, 0600) || mdb_txn_begin(env, NULL, 0, &txn) ||
 		mdb_dbi_open(txn, NULL, 0, &dbi))
 		fail("no database");
 	for (unsigned i = 0; i < RECORDS; i++)
-		put(txn, dbi, i * 2654435761u % RECORDS, record);
+		put(txn, dbi, i, record);
 	if (mdb_txn_commit(txn))
 		fail("no commit");
 	double begin = cpu_us();
@@ -83,7 +86,7 @@ commit_us(const char *folder, double for_us, unsigned group)
 		if (mdb_txn_begin(env, NULL, 0, &txn))
 			fail("no transaction");
 		for (unsigned i = 0; i < group; i++, n++)
-			put(txn, dbi, (key = key * 1664525u + 1013904223u) % RECORDS, record);
+			put(txn, dbi, (which = which * 1664525u + 1013904223u) % RECORDS, record);
 		if (mdb_txn_commit(txn))
 			fail("no commit");
 	}

@@ -1,13 +1,15 @@
 /* Fills a store with sessions, by the functions that authd itself writes them with, so that a benchmark need not sign in a million times.
  *
- *   authd_sessions FOLDER COUNT GROUP OWN USER_ID EMAIL LIFETIME_S
+ *   authd_sessions FOLDER COUNT GROUP OWN USER_ID EMAIL LIFETIME_S [CLIENT]
  *   GROUP sessions are in a commit. In a small one, as under load, the pages that a commit frees are few and soon used again; a large one takes less time and leaves
  *   a list of free pages so long that LMDB spends more on it in each later commit. GROUP_MAX: 4 tables' pages each, fewer than LMDB keeps dirty.
- *   The first OWN are of the local user USER_ID; their cookies' values are printed, one a line. The others are of COUNT / 4 people of another connector.
+ *   The first OWN are of the local user USER_ID; their cookies' values are printed, one a line. The others are of COUNT / 4 other people.
+ *   CLIENT: has a refresh token in each session; those of the first OWN are printed behind the cookies' values.
  *   LIFETIME_S: sessions.absoluteLifetime and .validIfNotUsedFor of the configuration. Ages are spread over its first half, so none ends in the benchmark. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "authd/grant.h"
 #include "authd/session.h"
 
 #define GROUP_MAX 10000
@@ -16,6 +18,8 @@
 
 struct filling {
 	struct authd_config config;
+	struct generation generation;
+	const char *client; /* NULL: no refresh tokens */
 	struct record_user own;
 	size_t from, to, all, own_n;
 	int64_t now_s, lifetime_s;
@@ -34,6 +38,32 @@ secret_of(size_t i, char *out, size_t n)
 	return slice_of(out, (size_t)snprintf(out, n, "session-of-the-benchmark-%018zu", i));
 }
 
+/* Sessions that begin one after another do not stand side by side. */
+static struct slice
+sid_of(size_t i, char *out, size_t n)
+{
+	return slice_of(out, (size_t)snprintf(out, n, "%022zu", i * 2654435761u % (1ul << 32)));
+}
+
+/* What stands in a refresh token behind the sid: as long as the real ones. */
+#define HANDLE_FORMAT "handle-%015zu"
+#define SECRET_FORMAT "secret-%036zu"
+
+static enum err
+put_refresh_token(struct store_txn *t, const struct filling *f, const struct record_session *s, size_t i, struct arena *arena)
+{
+	char code[32], handle[32], secret[64];
+	struct grant_redemption g = { .generation = &f->generation, .arena = arena, .client_id = slice_str(f->client), .offline = true, .now_s = f->now_s,
+		.chain_secret = SLICE_LIT("chain-0000000000000000000000000000000000000"), .access_expires_at = f->now_s + f->lifetime_s,
+		.record = { .client_id = slice_str(f->client), .scope = SLICE_LIT("openid email profile groups offline_access"), .user = s->user,
+			.auth_time = s->auth_time, .sid = s->sid } };
+
+	g.code = slice_of(code, (size_t)snprintf(code, sizeof code, "code-%zu", i));
+	g.handle = slice_of(handle, (size_t)snprintf(handle, sizeof handle, HANDLE_FORMAT, i));
+	g.secret = slice_of(secret, (size_t)snprintf(secret, sizeof secret, SECRET_FORMAT, i));
+	return grant_issue(t, &g);
+}
+
 /* As long as GitHub's description of a person in a few teams. */
 static enum err
 put_one(struct store_txn *t, const struct filling *f, size_t i)
@@ -48,10 +78,9 @@ put_one(struct store_txn *t, const struct filling *f, size_t i)
 
 	struct record_session s = { .auth_time = f->now_s - age_s, .created_at = f->now_s - age_s, .address = SLICE_LIT("203.0.113.100"),
 		.user_agent = SLICE_LIT("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36") };
-	s.sid = slice_of(sid, (size_t)snprintf(sid, sizeof sid, "%022zu", i));
+	s.sid = sid_of(i, sid, sizeof sid);
 	s.user = f->own;
 	if (i >= f->own_n) {
-		s.user.connector_id = SLICE_LIT("github");
 		s.user.user_id = slice_of(id, (size_t)snprintf(id, sizeof id, "%zu", 10000000 + person));
 		s.user.username = s.user.preferred_username = slice_of(name, (size_t)snprintf(name, sizeof name, "person-%zu", person));
 		s.user.email = slice_of(email, (size_t)snprintf(email, sizeof email, "person-%zu@example.com", person));
@@ -64,6 +93,8 @@ put_one(struct store_txn *t, const struct filling *f, size_t i)
 		return E_NOMEM;
 	arena_init(&arena, ARENA_BYTES);
 	enum err e = session_put(t, &f->config, key, &s, &arena);
+	if (e == OK && f->client)
+		e = put_refresh_token(t, f, &s, i, &arena);
 	arena_fini(&arena);
 	return e;
 }
@@ -82,18 +113,21 @@ put_group(struct store_txn *t, void *arg)
 int
 main(int argc, char **argv)
 {
-	if (argc != 8)
-		fail("FOLDER COUNT GROUP OWN USER_ID EMAIL LIFETIME_S");
+	if (argc != 8 && argc != 9)
+		fail("FOLDER COUNT GROUP OWN USER_ID EMAIL LIFETIME_S [CLIENT]");
 	struct store_options o = { .path = argv[1], .clock = &clock_system };
 	struct filling f = { .all = strtoul(argv[2], NULL, 10), .own_n = strtoul(argv[4], NULL, 10), .lifetime_s = strtol(argv[7], NULL, 10),
 		.now_s = clock_now_s(&clock_system), .own = { .connector_id = SLICE_LIT(AUTHD_PASSWORD_CONNECTOR), .user_id = slice_str(argv[5]),
 			.username = slice_str(argv[6]), .preferred_username = slice_str(argv[6]), .email = slice_str(argv[6]), .email_verified = true } };
-	char why[1024], secret[64];
+	char why[1024], secret[64], sid[32];
 	size_t group = strtoul(argv[3], NULL, 10);
 	struct store *s;
 
 	if (f.lifetime_s < 2 || f.own_n > f.all || group == 0 || group > GROUP_MAX)
 		fail("LIFETIME_S is at least 2, OWN at most COUNT, GROUP from 1 to 10000");
+	f.client = argv[8]; /* NULL behind the last */
+	f.generation.config = &f.config;
+	f.config.enable_password_db = true;
 	f.config.sessions.absolute_lifetime_ms = f.config.sessions.valid_if_not_used_for_ms = f.lifetime_s * 1000;
 	if (store_open(&o, &s, why, sizeof why) != OK)
 		fail(why);
@@ -105,7 +139,10 @@ main(int argc, char **argv)
 	store_close(s);
 	for (size_t i = 0; i < f.own_n; i++) {
 		struct slice value = secret_of(i, secret, sizeof secret);
-		printf("%.*s\n", SLICE_FMT(value));
+		printf("%.*s", SLICE_FMT(value));
+		if (f.client)
+			printf(" %.*s." HANDLE_FORMAT "." SECRET_FORMAT, SLICE_FMT(sid_of(i, sid, sizeof sid)), i, i);
+		printf("\n");
 	}
 	return 0;
 }

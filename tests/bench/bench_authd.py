@@ -35,6 +35,10 @@ CASES = {
 WANTED = {"client_credentials_es256": 1.5, "refresh_es256": 1.5, "client_credentials_rs256": 1.2, "refresh_rs256": 1.2}
 WANTED_US = {"userinfo": 30, "introspect": 30}
 BUILD = pathlib.Path("build/bench")
+STORED = 20_000    # sessions, each with a refresh token: as many records as a bare commit's (RECORDS in authd_bare.c), so that a write meets as many pages
+LOADED_GROUP = 50  # of sessions in a commit when they are made: as under load
+LIFETIME_H = 24
+SESSIONS = {"sessions": {"cookieName": "session", "absoluteLifetime": f"{LIFETIME_H}h", "validIfNotUsedFor": f"{LIFETIME_H}h"}}
 
 
 def options():
@@ -82,6 +86,17 @@ def http_request(method, path, form=None, **headers):
     return "\r\n".join(lines) + "\r\n\r\n" + body
 
 
+def fill(folder, sessions, group, own, client=None):
+    """A store of so many sessions, a group of them in a commit: of the first `own`, which are our person's, the cookie and, given a client, its refresh token."""
+    folder.mkdir()
+    who = authd_client.person()
+    words = [str(n) for n in (sessions, group, own)] + [who["userID"], who["email"], str(LIFETIME_H * 3600)] + ([client] if client else [])
+    out = subprocess.run([BUILD / "authd_sessions", folder / "store", *words], capture_output=True, text=True)
+    if out.returncode:
+        raise SystemExit(f"bench: {out.stderr}")
+    return [(f"session={line.split()[0]}", *line.split()[1:]) for line in out.stdout.splitlines()]
+
+
 def basic():
     import base64
     pair = f"{urllib.parse.quote_plus(authd_client.WEB)}:{urllib.parse.quote_plus(authd_client.WEB_SECRET)}"
@@ -95,15 +110,17 @@ def login_request(cookie):
     return http_request("GET", f"/oidc/auth?{query}", Cookie=cookie)
 
 
-def requests_of(case, issuer, n):
-    """One for each connection."""
+def requests_of(case, issuer, people):
+    """One for each connection, and its person: a cookie and a refresh token."""
+    n = len(people)
+    if case.startswith("refresh"):
+        return [http_request("POST", "/oidc/token", {"grant_type": "refresh_token", "client_id": authd_client.CLI, "refresh_token": t}) for _, t in people]
+    if case == "login_sso":
+        return [login_request(cookie) for cookie, _ in people]
     browser = issuer.browser()
     browser.sign_in()
     if case.startswith("client_credentials"):
         return [http_request("POST", "/oidc/token", {"grant_type": "client_credentials"}, Authorization=basic())] * n
-    if case.startswith("refresh"):
-        tokens = [browser.tokens(scope="openid email profile groups offline_access")["refresh_token"] for _ in range(n)]
-        return [http_request("POST", "/oidc/token", {"grant_type": "refresh_token", "client_id": authd_client.CLI, "refresh_token": t}) for t in tokens]
     if case == "userinfo":
         token = browser.tokens(scope="openid email profile groups offline_access")["access_token"]
         return [http_request("GET", "/oidc/userinfo", Authorization=f"Bearer {token}")] * n
@@ -112,8 +129,6 @@ def requests_of(case, issuer, n):
         form = {"grant_type": "authorization_code", "code": authd_client.query_of(answer.headers["Location"])["code"], "redirect_uri": authd_client.WEB_URI}
         token = issuer.token(form, auth=(authd_client.WEB, authd_client.WEB_SECRET)).json()["access_token"]
         return [http_request("POST", "/oidc/token/introspect", {"token": token}, Authorization=basic())] * n
-    if case == "login_sso":
-        return [login_request("; ".join(f"{c.name}={c.value}" for c in browser.http.cookies))] * n
     return [http_request("GET", {"discovery": "/oidc/.well-known/openid-configuration", "keys": "/oidc/keys"}[case])] * n
 
 
@@ -157,12 +172,13 @@ def figures(samples):
 
 def run(o, folder):
     cpu = 1 if os.cpu_count() > 1 else 0
-    issuers = {alg: Issuer(folder / alg, alg) for alg in ("RS256", "ES256")}
+    people = {alg: fill(folder / alg, STORED, LOADED_GROUP, o.connections, authd_client.CLI) for alg in ("RS256", "ES256")}
+    issuers = {alg: Issuer(folder / alg, alg, **SESSIONS) for alg in people}
     try:
         files = {}
         for case in o.only:
             files[case] = folder / f"{case}.requests"
-            files[case].write_text("".join(f"{len(r)}\n{r}" for r in requests_of(case, issuers[CASES[case][0]], o.connections)))
+            files[case].write_text("".join(f"{len(r)}\n{r}" for r in requests_of(case, issuers[CASES[case][0]], people[CASES[case][0]])))
         samples = {case: [] for case in o.only}
         for round_ in range(o.rounds + 1):
             for case in o.only:

@@ -3,29 +3,14 @@ import contextlib
 import os
 import pathlib
 import statistics
-import subprocess
 import time
 
 import authd_client
 import bench_authd
 
-LIFETIME_H = 24
-SESSIONS = {"sessions": {"cookieName": "session", "absoluteLifetime": f"{LIFETIME_H}h", "validIfNotUsedFor": f"{LIFETIME_H}h"}}
 LOGIN_SESSIONS, MEMORY_SESSIONS, START_SESSIONS = 200_000, 100_000, 1_000_000
-LOADED_GROUP, LARGE_GROUP = 50, 10_000  # of sessions in a commit: as under load; as many as fit, to be done in half a minute
+LARGE_GROUP = 10_000  # of sessions in a commit: as many as fit, to be done in half a minute
 LOGINS_WANTED, MEMORY_WANTED_MIB, START_WANTED_S = 2000, 64, 1
-
-
-def fill(folder, sessions, group, own):
-    """A store of so many sessions, a group of them in a commit; the cookies of the first `own`, which are our person's."""
-    folder.mkdir()
-    who = authd_client.person()
-    numbers = [str(n) for n in (sessions, group, own)]
-    out = subprocess.run([bench_authd.BUILD / "authd_sessions", folder / "store", *numbers, who["userID"], who["email"], str(LIFETIME_H * 3600)],
-                         capture_output=True, text=True)
-    if out.returncode:
-        raise SystemExit(f"bench: {out.stderr}")
-    return [f"session={secret}" for secret in out.stdout.split()]
 
 
 def memory_mib(pid, name):
@@ -42,10 +27,10 @@ def row(case, unit, value, wanted, **more):
 @contextlib.contextmanager
 def filled(folder, sessions, connections):
     """An issuer whose store holds so many sessions, and a file of requests: each connection signs in by another session."""
-    cookies = fill(folder, sessions, LOADED_GROUP, connections)
-    issuer = bench_authd.Issuer(folder, "ES256", **SESSIONS)
+    people = bench_authd.fill(folder, sessions, bench_authd.LOADED_GROUP, connections)
+    issuer = bench_authd.Issuer(folder, "ES256", **bench_authd.SESSIONS)
     file = folder / "login_sso.requests"
-    file.write_text("".join(f"{len(r)}\n{r}" for r in map(bench_authd.login_request, cookies)))
+    file.write_text("".join(f"{len(r)}\n{r}" for r in (bench_authd.login_request(cookie) for cookie, in people)))
     try:
         yield issuer, file
     finally:
@@ -104,8 +89,8 @@ def starts(o, folder):
     cases = {(n, cold): [] for n in (o.connections, START_SESSIONS) for cold in (False, True)}
     issuers = {}
     for n in (o.connections, START_SESSIONS):
-        fill(folder / f"start-{n}", n, LARGE_GROUP, 1)
-        issuers[n] = authd_client.Authd(folder / f"start-{n}", **SESSIONS)
+        bench_authd.fill(folder / f"start-{n}", n, LARGE_GROUP, 1)
+        issuers[n] = authd_client.Authd(folder / f"start-{n}", **bench_authd.SESSIONS)
     try:
         for n in issuers:
             start_s(issuers[n], False)  # the first one makes the signing keys

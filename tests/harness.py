@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("GATEHOUSE_BUILD", ROOT / "build"))
 CLIENT_ID = "gatehouse-cli"
 REDIRECT_URI = "http://127.0.0.1:1/callback"  # nobody listens: the code is read from the Location header
-START_S = 20
+START_S = 60  # an authd that makes its first key while a machine does other things takes many seconds
 
 
 def free_ports(n):
@@ -121,7 +121,12 @@ class Program:
                 stderr=log,
                 env=os.environ | {"NOTIFY_SOCKET": self.notify_path} | self.env,
             )
-        self.wait_state("READY=1")
+        try:
+            self.wait_state("READY=1")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         return self
 
     def check(self):

@@ -1,6 +1,7 @@
 """What tests of several files share."""
 import pytest
 
+from authd_client import Authd
 from callers import JANES
 from chromium_driver import start_chromium
 from gatehouse import CA, Issuer, Upstream
@@ -42,3 +43,16 @@ def tokens(tmp_path):
     file = tmp_path / "tokens.csv"
     file.write_text(f'{JANES},jane,7,"dev,ops"\n')
     return file
+
+
+@pytest.fixture(scope="module")
+def authd(tmp_path_factory):
+    with Authd(tmp_path_factory.mktemp("authd")) as authd:
+        yield authd
+
+
+@pytest.fixture(scope="module")
+def browser(authd):
+    browser = authd.browser()
+    browser.sign_in()
+    return browser

@@ -1,7 +1,11 @@
-"""Requests that are under way while something happens: an upstream that keeps its answers back, and requests in threads."""
+"""What is under way while something happens: an upstream that keeps its answers back, requests in threads or half sent, many clients, a reload that waits."""
+import contextlib
+import signal
 import threading
+import types
 
-from gatehouse import Upstream, request
+from gatehouse import Issuer, Proxyd, Upstream, connect, proxyd_config, request
+from load import Load
 
 
 class Held:
@@ -50,3 +54,29 @@ class Running(threading.Thread):
 
 def get(proxyd, path, ca):
     return request(proxyd.address, "GET", path, ca)
+
+
+def load(proxyd, ca, token, clients=8, path="/api/v1/pods"):
+    """Clients that ask one thing after the other, each on a connection that it keeps: tests/load.py."""
+    target = types.SimpleNamespace(port=int(proxyd.address.rsplit(":", 1)[1]), ca=ca.file)
+    return Load(target, path, {"Authorization": "Bearer " + token}, clients=clients)
+
+
+@contextlib.contextmanager
+def half_a_request(proxyd, ca, token):
+    """A connection on which a POST of "abcd" lacks its last two bytes."""
+    with contextlib.closing(connect(proxyd.address, ca)) as tls:
+        head = f"POST /api/v1/pods HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 4\r\n\r\n"
+        tls.sendall(head.encode() + b"ab")
+        yield tls
+
+
+@contextlib.contextmanager
+def reloading(folder, ca, issuer):
+    """A proxyd with one worker that waits for the keys of a new issuer, and what lets it go on."""
+    with Issuer(ca) as slow, Proxyd(folder, proxyd_config(ca, [issuer], workers=1)) as proxyd:
+        slow.hold = threading.Event()
+        proxyd.write(proxyd_config(ca, [issuer, slow], workers=1))
+        proxyd.send(signal.SIGHUP)
+        slow.wait_requests(1)
+        yield proxyd, slow.hold.set

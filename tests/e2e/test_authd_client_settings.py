@@ -60,13 +60,6 @@ def web_tokens(authd, browser=None, scope="openid email profile groups offline_a
     return answer.json()
 
 
-@pytest.fixture(scope="module")
-def browser(authd):
-    browser = authd.browser()
-    browser.sign_in()
-    return browser
-
-
 def test_a_client_s_tokens_say_what_is_set_for_it_and_another_client_s_do_not(authd, browser):
     tokens = web_tokens(authd, browser)
     claims = authd.verified(tokens["id_token"], WEB, alg="ES256")

@@ -9,13 +9,7 @@ import jwt
 import pytest
 import requests
 
-from authd_client import CLI, CLI_URI, EMAIL, OTHER, PASSWORD, WEB, WEB_SECRET, WEB_URI, Authd, fields, pkce, query_of
-
-
-@pytest.fixture(scope="module")
-def authd(tmp_path_factory):
-    with Authd(tmp_path_factory.mktemp("authd")) as authd:
-        yield authd
+from authd_client import CLI, CLI_URI, EMAIL, OTHER, PASSWORD, WEB, WEB_SECRET, WEB_URI, fields, pkce, query_of
 
 
 def error_of(answer, uri=CLI_URI):

@@ -4,22 +4,9 @@ import urllib.parse
 import pytest
 import requests
 
-from authd_client import CLI, OTHER, OTHER_SECRET, WEB, WEB_SECRET, WEB_URI, Authd, query_of
+from authd_client import CLI, OTHER, OTHER_SECRET, WEB, WEB_SECRET, WEB_URI, query_of
 
 INACTIVE = b'{"active":false}'
-
-
-@pytest.fixture(scope="module")
-def authd(tmp_path_factory):
-    with Authd(tmp_path_factory.mktemp("authd")) as authd:
-        yield authd
-
-
-@pytest.fixture(scope="module")
-def browser(authd):
-    browser = authd.browser()
-    browser.sign_in()
-    return browser
 
 
 def web_tokens(authd, browser, scope="openid email offline_access"):

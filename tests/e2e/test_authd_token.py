@@ -11,19 +11,6 @@ import requests
 from authd_client import CLI, CLI_URI, EMAIL, OTHER, OTHER_SECRET, WEB, WEB_SECRET, WEB_URI, Authd, pkce, query_of
 
 
-@pytest.fixture(scope="module")
-def authd(tmp_path_factory):
-    with Authd(tmp_path_factory.mktemp("authd")) as authd:
-        yield authd
-
-
-@pytest.fixture(scope="module")
-def browser(authd):
-    browser = authd.browser()
-    browser.sign_in()
-    return browser
-
-
 def refused(answer, error, status=400):
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/json"

@@ -21,12 +21,6 @@ BASIC = (WEB, WEB_SECRET)
 EVERY_SCOPE = "openid profile email address phone"
 
 
-@pytest.fixture(scope="module")
-def authd(tmp_path_factory):
-    with Authd(tmp_path_factory.mktemp("authd")) as authd:
-        yield authd
-
-
 @pytest.fixture(scope="module", autouse=True)
 def redeemed_early(authd):
     """(when, code, tokens) of a code that is redeemed before everything else, to be used again half a minute later."""

@@ -24,13 +24,6 @@ def authd(tmp_path_factory):
         yield authd
 
 
-@pytest.fixture(scope="module")
-def browser(authd):
-    browser = authd.browser()
-    browser.sign_in()
-    return browser
-
-
 def ask(browser, response_type, scope=SCOPE, **more):
     return browser.authorize(WEB, WEB_URI, scope, **({"response_type": response_type, "state": "s t&", "nonce": "n-1"} | more))
 

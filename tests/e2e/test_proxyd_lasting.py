@@ -12,7 +12,7 @@ import pytest
 
 from gatehouse import Adopted, Issuer, Proxyd, Upstream, adopt_orphans, connect, proxyd_config, request
 from h2_client import H2
-from load import Load
+from held import load
 from waiting import until
 
 EVENT = b'{"type":"ADDED","object":{"name":"}{"}}\n'
@@ -388,10 +388,10 @@ def test_a_session_that_ends_reaches_workers_that_drain_and_programs_that_were_r
         with shell(proxyd, ca, tokens[0]) as one:
             proxyd.reload()
             with shell(proxyd, ca, tokens[1]) as two:
-                with Load(Target(proxyd, ca), "/api", {"Authorization": "Bearer " + tokens[2]}, clients=2):
+                with load(proxyd, ca, tokens[2], clients=2, path="/api"):
                     first = proxyd.upgrade()
                 with shell(proxyd, ca, tokens[1]) as three:
-                    with Load(Target(proxyd, ca), "/api", {"Authorization": "Bearer " + tokens[2]}, clients=2):
+                    with load(proxyd, ca, tokens[2], clients=2, path="/api"):
                         second = proxyd.upgrade()
                     sessions.end("one")  # of a worker of the first program's first configuration
                     one.wait_cut()
@@ -401,11 +401,6 @@ def test_a_session_that_ends_reaches_workers_that_drain_and_programs_that_were_r
                     two.wait_cut()
                     three.wait_cut()
         assert first.wait(30) == second.wait(30) == 0
-
-
-class Target:
-    def __init__(self, proxyd, ca):
-        self.port, self.ca = int(proxyd.address.rsplit(":", 1)[1]), ca.file
 
 
 def test_what_runs_may_be_kept_when_its_session_ends(tmp_path, ca, sessions, cluster):

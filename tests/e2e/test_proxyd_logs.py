@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from gatehouse import Proxyd, proxyd_config, request
+from held import load
 from waiting import wait_text
-from load import Load
 
 
 class FileProxyd(Proxyd):
@@ -43,23 +43,12 @@ class FileProxyd(Proxyd):
             self.tail.wait()
 
 
-class Target:
-    """What Load asks for."""
-
-    def __init__(self, proxyd, ca):
-        self.port, self.ca = int(proxyd.address.rsplit(":", 1)[1]), ca.file
-
-
 def lines_of(*files):
     return [json.loads(line) for file in files for line in pathlib.Path(file).read_text().splitlines()]
 
 
 def requests_in(*files):
     return [line for line in lines_of(*files) if line["msg"] == "request"]
-
-
-def bearer(issuer, *arguments, **claims):
-    return {"Authorization": "Bearer " + issuer.mint(*arguments, **claims)}
 
 
 def test_every_process_logs_into_the_file_and_nothing_is_left_for_standard_error(tmp_path, ca, issuer, upstream):
@@ -105,19 +94,19 @@ def test_the_text_format_has_the_same_fields(tmp_path, ca, issuer, upstream):
 def test_renamed_files_are_opened_again_under_load_and_no_line_is_lost(tmp_path, ca, issuer, upstream):
     log, audit = tmp_path / "proxyd.log", tmp_path / "audit.log"
     with FileProxyd(tmp_path, proxyd_config(ca, [issuer], upstream, log={"file": str(log)}, audit={"file": str(audit)})) as proxyd:
-        with Load(Target(proxyd, ca), "/api/v1/pods", bearer(issuer), clients=8) as load:
+        with load(proxyd, ca, issuer.mint()) as clients:
             for n in range(1, 6):
-                load.wait_sent(50)
+                clients.wait_sent(50)
                 log.rename(f"{log}.{n}")
                 audit.rename(f"{audit}.{n}")
                 proxyd.send(signal.SIGUSR1)
                 for stream in ("log", "audit"):
                     proxyd.wait_log("log file opened", stream=stream, count=n)
-            load.wait_sent(50)
-    assert load.failed == []
+            clients.wait_sent(50)
+    assert clients.failed == []
     logs, events = [f"{log}.{n}" for n in range(1, 6)] + [log], [f"{audit}.{n}" for n in range(1, 6)] + [audit]
     ids = [line["request_id"] for line in requests_in(*logs)]
-    assert len(ids) == len(set(ids)) == load.sent
+    assert len(ids) == len(set(ids)) == clients.sent
     assert sorted(e["annotations"]["gatehouse/request-id"] for e in lines_of(*events)) == sorted(ids)
     assert all(requests_in(file) for file in logs), "each file had its share"
 
@@ -193,16 +182,16 @@ def test_a_full_disk_delays_nobody_and_what_waits_is_written_when_there_is_room(
     log, audit = tmp_path / "proxyd.log", tmp_path / "audit.log"
     audit.symlink_to("/dev/full")
     with FileProxyd(tmp_path, proxyd_config(ca, [issuer], upstream, log={"file": str(log)}, audit={"file": str(audit)})) as proxyd:
-        with Load(Target(proxyd, ca), "/api/v1/pods", bearer(issuer), clients=8) as load:
-            load.wait_sent(400)
+        with load(proxyd, ca, issuer.mint()) as clients:
+            clients.wait_sent(400)
             assert any("a log file cannot be written" in text and "No space left on device" in text for text in proxyd.errors)
             audit.unlink()
             proxyd.send(signal.SIGUSR1)
             proxyd.wait_log("log file opened", stream="audit")
-            load.wait_sent(100)
-    assert load.failed == [] and load.slowest_s < 5
+            clients.wait_sent(100)
+    assert clients.failed == [] and clients.slowest_s < 5
     # The pipes held everything: not one event is lost.
-    assert len(lines_of(audit)) == load.sent == len(requests_in(log))
+    assert len(lines_of(audit)) == clients.sent == len(requests_in(log))
 
 
 def test_a_disk_that_stays_full_drops_lines_counts_them_and_lets_everything_end(tmp_path, ca, issuer, upstream):
@@ -211,17 +200,17 @@ def test_a_disk_that_stays_full_drops_lines_counts_them_and_lets_everything_end(
     config = proxyd_config(ca, [issuer], upstream, workers=1, log={"file": str(log)}, audit={"file": "/dev/full"}, limits={"tokenBytes": 65536})
     with FileProxyd(tmp_path, config) as proxyd:
         audit = tmp_path / "audit.log"
-        with Load(Target(proxyd, ca), "/api/v1/pods", bearer(issuer, groups=groups), clients=8) as load:
-            load.wait_sent(600)
+        with load(proxyd, ca, issuer.mint(groups=groups)) as clients:
+            clients.wait_sent(600)
             proxyd.write(config | {"audit": {"file": str(audit)}})
             mark = proxyd.mark()
             proxyd.send(signal.SIGHUP)
             proxyd.wait_log("reload: done", after=mark)
             dropped = proxyd.wait_log("lines dropped: they came faster than they could be written", stream="audit")["lines"]
         proxyd.wait_log("generation gone", generation=1)
-    assert load.failed == [] and load.slowest_s < 5
+    assert clients.failed == [] and clients.slowest_s < 5
     assert dropped > 100
-    assert len(lines_of(audit)) + dropped == load.sent
+    assert len(lines_of(audit)) + dropped == clients.sent
 
 
 def test_a_reader_that_stands_still_delays_nobody(tmp_path, ca, issuer, upstream):
@@ -231,12 +220,12 @@ def test_a_reader_that_stands_still_delays_nobody(tmp_path, ca, issuer, upstream
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
         with FileProxyd(tmp_path, proxyd_config(ca, [issuer], upstream, log={"file": str(log)}, audit={"file": str(fifo)})) as proxyd:
-            with Load(Target(proxyd, ca), "/api/v1/pods", bearer(issuer), clients=8) as load:
-                load.wait_sent(400)
-            proxyd.wait_log("request", count=load.sent)
+            with load(proxyd, ca, issuer.mint()) as clients:
+                clients.wait_sent(400)
+            proxyd.wait_log("request", count=clients.sent)
     finally:
         os.close(reader)
-    assert load.failed == [] and load.slowest_s < 5
+    assert clients.failed == [] and clients.slowest_s < 5
 
 
 # ---- the logger
@@ -248,14 +237,14 @@ def logger_pids(proxyd):
 
 def test_a_logger_that_dies_is_replaced_and_no_request_notices(tmp_path, ca, issuer, upstream):
     with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
-        with Load(Target(proxyd, ca), "/api/v1/pods", bearer(issuer), clients=8) as load:
+        with load(proxyd, ca, issuer.mint()) as clients:
             for n in range(1, 4):
-                load.wait_sent(50)
+                clients.wait_sent(50)
                 os.kill(logger_pids(proxyd)[-1], signal.SIGKILL)
                 proxyd.wait_log("child started", child="logger", count=n + 1)
                 assert proxyd.wait_log("child died", child="logger", count=n)["reason"] == "logger was ended by signal 9 (SIGKILL)"
-            load.wait_sent(50)
-        assert load.failed == []
+            clients.wait_sent(50)
+        assert clients.failed == []
 
 
 def test_the_logger_has_no_rights_and_no_sockets_of_others(tmp_path, ca):

@@ -2,26 +2,15 @@
 import re
 import signal
 import subprocess
-import threading
 import types
 
 import pytest
 
-from gatehouse import Adopted, Issuer, Proxyd, adopt_orphans, connect, proxyd_config, request
+from gatehouse import Adopted, Proxyd, adopt_orphans, connect, proxyd_config, request
 from harness import ROOT, free_port
 from waiting import wait_text
+from held import load, reloading
 from load import Load
-
-
-class Target:
-    """What Load asks for."""
-
-    def __init__(self, proxyd, ca):
-        self.port, self.ca = int(proxyd.address.rsplit(":", 1)[1]), ca.file
-
-
-def load(proxyd, ca, issuer, clients=8, path="/api/v1/pods"):
-    return Load(Target(proxyd, ca), path, {"Authorization": "Bearer " + issuer.mint()}, clients=clients)
 
 
 # ---- TTIN and TTOU
@@ -29,7 +18,7 @@ def load(proxyd, ca, issuer, clients=8, path="/api/v1/pods"):
 
 def test_workers_come_and_go_under_load_and_nobody_notices(tmp_path, ca, issuer, upstream):
     with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream, workers=1, limits={"drainTimeout": "20s"})) as proxyd:
-        with load(proxyd, ca, issuer) as clients:
+        with load(proxyd, ca, issuer.mint()) as clients:
             for round_ in range(1, 4):
                 for n in range(1, 4):
                     proxyd.send(signal.SIGTTIN)
@@ -62,14 +51,10 @@ def test_a_worker_that_leaves_has_until_the_drain_is_over(tmp_path, ca):
 
 
 def test_a_change_of_workers_waits_for_a_reload_that_runs(tmp_path, ca, issuer):
-    with Issuer(ca) as slow, Proxyd(tmp_path, proxyd_config(ca, [issuer], workers=1)) as proxyd:
-        slow.hold = threading.Event()
-        proxyd.write(proxyd_config(ca, [issuer, slow], workers=1))
-        proxyd.send(signal.SIGHUP)
-        slow.wait_requests(1)
+    with reloading(tmp_path, ca, issuer) as (proxyd, go_on):
         proxyd.send(signal.SIGTTIN)
         proxyd.wait_log("workers: queued until the running reload is done")
-        slow.hold.set()
+        go_on()
         assert proxyd.wait_log("reload: done")["workers"] == 1
         assert proxyd.wait_log("one worker more")["workers"] == 2
 
@@ -87,8 +72,7 @@ def test_the_commands_of_the_readme_do_what_it_says(tmp_path, ca, issuer, upstre
     proxyd.start(wait=False)
     wait_text(log, "proxyd ready")
     port = int(re.search(r'"proxyd ready".*?"addresses":"127.0.0.1:(\d+)"', log.read_text()).group(1))
-    target = types.SimpleNamespace(port=port, ca=ca.file)
-    with Load(target, "/api/v1/pods", {"Authorization": "Bearer " + issuer.mint()}, clients=4) as clients:
+    with Load(types.SimpleNamespace(port=port, ca=ca.file), "/api/v1/pods", {"Authorization": "Bearer " + issuer.mint()}, clients=4) as clients:
         for command in commands:
             command, _, said = command.partition("#")
             if "QUIT" in command:
@@ -119,7 +103,7 @@ def test_an_address_becomes_narrower_and_wider_under_load(tmp_path, ca, issuer, 
     cert = config["listen"][0]["tls"]
     addresses = [f"0.0.0.0:{port}", f"127.0.0.1:{port}", f":{port}", f"127.0.0.1:{port}", f"0.0.0.0:{port}"]
     with Proxyd(tmp_path, config | {"listen": [{"address": addresses[0], "tls": cert}]}) as proxyd:
-        with load(proxyd, ca, issuer) as clients:
+        with load(proxyd, ca, issuer.mint()) as clients:
             for address in addresses[1:] * 2:
                 clients.wait_sent(30)
                 proxyd.reload(proxyd.config | {"listen": [{"address": address, "tls": cert}]})
@@ -147,7 +131,7 @@ def test_an_address_of_somebody_else_keeps_the_configuration_in_use(tmp_path, ca
     config = proxyd_config(ca, [issuer], upstream)
     cert = config["listen"][0]["tls"]
     with Proxyd(tmp_path, config) as proxyd, Proxyd(tmp_path / "pki", proxyd_config(ca)) as other:
-        with load(proxyd, ca, issuer) as clients:
+        with load(proxyd, ca, issuer.mint()) as clients:
             why = proxyd.reload_fails(config | {"listen": [{"address": other.address, "tls": cert}]})
             assert why.endswith(f"listen[0].address: cannot listen on {other.address}: Address already in use")
             clients.wait_sent(30)

@@ -10,7 +10,7 @@ import time
 
 from gatehouse import Issuer, Proxyd, Upstream, connect, proxyd_config
 from h2_client import H2
-from load import Load
+from held import load
 from waiting import until
 
 RELOADS = int(os.environ.get("GATEHOUSE_RELOADS", "30"))
@@ -191,13 +191,6 @@ def settled(proxyd):
     return held(pid), [held(p) for p in proxyd.pids("keeper")], [held(p) for p in proxyd.pids("worker")]
 
 
-class Target:
-    """What Load asks for."""
-
-    def __init__(self, proxyd, ca):
-        self.port, self.ca = int(proxyd.address.rsplit(":", 1)[1]), ca.file
-
-
 @contextlib.contextmanager
 def everything(proxyd, ca, token):
     crowd = Crowd(proxyd, ca, token)
@@ -206,10 +199,10 @@ def everything(proxyd, ca, token):
     crowd.add(crowd.watches_h2, 2)
     crowd.add(crowd.short_shell, 2)
     crowd.add(crowd.long_shell, 3)
-    with Load(Target(proxyd, ca), "/api/v1/pods", {"Authorization": "Bearer " + token}, clients=4) as load, crowd:
-        yield crowd, load
+    with load(proxyd, ca, token, clients=4) as clients, crowd:
+        yield crowd, clients
         crowd.wait()
-    assert load.failed == [] and crowd.failed == [], f"{load.sent} requests, {crowd.done}"
+    assert clients.failed == [] and crowd.failed == [], f"{clients.sent} requests, {crowd.done}"
 
 
 def test_reloads_and_new_programs_under_everything_that_clients_do(tmp_path, ca):
@@ -222,23 +215,23 @@ def test_reloads_and_new_programs_under_everything_that_clients_do(tmp_path, ca)
                 for _ in range(WARM_UP):
                     proxyd.reload()
             before, keepers, workers = settled(proxyd)
-            with everything(proxyd, ca, token) as (crowd, load):
+            with everything(proxyd, ca, token) as (crowd, clients):
                 for _ in range(RELOADS):
                     proxyd.reload()
-                    load.wait_sent(3)
+                    clients.wait_sent(3)
                     proxyd.forget_log()
-            print(f"{RELOADS} reloads: {load.sent} requests over HTTP/1.1, {crowd.done}; nothing failed")
+            print(f"{RELOADS} reloads: {clients.sent} requests over HTTP/1.1, {crowd.done}; nothing failed")
             after, keepers_after, workers_after = settled(proxyd)
             assert after[1] == before[1] and after[0] <= before[0] + GROWTH_KIB, f"master: {before} -> {after}"
             assert max(keepers_after)[1] <= max(keepers)[1] and max(k for k, _ in keepers_after) <= max(k for k, _ in keepers) + GROWTH_KIB
             assert {fds for _, fds in workers_after} == {fds for _, fds in workers}
 
             replaced = []
-            with everything(proxyd, ca, token) as (crowd, load):
+            with everything(proxyd, ca, token) as (crowd, clients):
                 for _ in range(UPGRADES):
                     replaced.append(proxyd.upgrade())
-                    load.wait_sent(3)
-            print(f"{UPGRADES} new programs: {load.sent} requests over HTTP/1.1, {crowd.done}; nothing failed")
+                    clients.wait_sent(3)
+            print(f"{UPGRADES} new programs: {clients.sent} requests over HTTP/1.1, {crowd.done}; nothing failed")
             assert [old.wait(60) for old in replaced] == [0] * UPGRADES
             (_, fds), keepers_after, workers_after = settled(proxyd)
             assert fds == first_fds

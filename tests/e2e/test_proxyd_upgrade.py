@@ -1,5 +1,4 @@
 """USR2: another program takes over while clients send requests, or does not and nothing has happened. Listening sockets that a service manager opens."""
-import contextlib
 import os
 import re
 import select
@@ -7,25 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 
 import pytest
 import yaml
 
-from gatehouse import REAPED, Adopted, Issuer, Proxyd, adopt_orphans, connect, proxyd_config, request
+from gatehouse import REAPED, Adopted, Proxyd, adopt_orphans, proxyd_config, request
 from harness import BUILD, free_port
-from load import Load
-
-
-class Target:
-    """What Load asks for."""
-
-    def __init__(self, proxyd, ca):
-        self.port, self.ca = int(proxyd.address.rsplit(":", 1)[1]), ca.file
-
-
-def load(proxyd, ca, issuer, clients=8):
-    return Load(Target(proxyd, ca), "/api/v1/pods", {"Authorization": "Bearer " + issuer.mint()}, clients=clients)
+from held import half_a_request, load, reloading
 
 
 def get(proxyd, ca, issuer):
@@ -56,7 +43,7 @@ def install(link, text=None, target=None):
 
 def test_another_program_takes_over_under_load_and_nobody_notices(tmp_path, ca, issuer, upstream):
     with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd:
-        with load(proxyd, ca, issuer) as clients:
+        with load(proxyd, ca, issuer.mint()) as clients:
             for _ in range(3):
                 clients.wait_sent(30)
                 old = proxyd.upgrade()
@@ -75,7 +62,7 @@ def test_the_program_is_looked_up_where_it_was_started_from(tmp_path, ca, issuer
     with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream), binary=link) as proxyd:
         (tmp_path / "v1").unlink()  # what runs is not there any more
         install(link, target=version)
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             old = proxyd.upgrade()
         old.wait(30)
         assert os.readlink(f"/proc/{proxyd.process.pid}/exe") == str(version)
@@ -87,7 +74,7 @@ def test_the_new_program_reads_the_configuration_as_it_is_now(tmp_path, ca, issu
         second = f"127.0.0.1:{free_port()}"
         proxyd.write(config | {"workers": 2, "listen": config["listen"] + [config["listen"][0] | {"address": second}]})
         first = proxyd.address
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             proxyd.upgrade().wait(30)
         assert proxyd.current()["workers"] == 2
         assert proxyd.addresses == [first, second]
@@ -110,17 +97,15 @@ def test_keys_and_tickets_are_handed_over(tmp_path, ca, issuer, upstream):
         status, session, _ = handshake()
         assert status == b"200"
         issuer.down()  # nobody could fetch keys now
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             proxyd.upgrade().wait(30)
         status, _, reused = handshake(session)
         assert (status, reused) == (b"200", True)
 
 
 def test_a_request_that_runs_is_finished_by_the_old_program(tmp_path, ca, issuer, upstream):
-    with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd, contextlib.closing(connect(proxyd.address, ca)) as slow:
-        head = f"POST /api/v1/pods HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {issuer.mint()}\r\nContent-Length: 4\r\n\r\n"
-        slow.sendall(head.encode() + b"ab")
-        with load(proxyd, ca, issuer, clients=2):
+    with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd, half_a_request(proxyd, ca, issuer.mint()) as slow:
+        with load(proxyd, ca, issuer.mint(), clients=2):
             old = proxyd.upgrade()
         assert old.poll() is None
         slow.sendall(b"cd")
@@ -145,7 +130,7 @@ def test_a_reload_and_workers_that_are_asked_for_meanwhile_come_after_it(tmp_pat
         proxyd.wait_log("upgrade: started")
         proxyd.send(signal.SIGHUP)
         proxyd.wait_log("reload: queued until the running one is done")
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             new = proxyd.wait_log("upgrade: this program serves")["pid"]
         proxyd.wait_log("reload: done", pid=new)  # it may have read its configuration before
         assert proxyd.process.wait(30) == 0
@@ -153,14 +138,10 @@ def test_a_reload_and_workers_that_are_asked_for_meanwhile_come_after_it(tmp_pat
 
 
 def test_a_second_one_is_refused_while_one_runs_and_one_waits_for_a_reload(tmp_path, ca, issuer):
-    with Issuer(ca) as slow, Proxyd(tmp_path, proxyd_config(ca, [issuer], workers=1)) as proxyd:
-        slow.hold = threading.Event()
-        proxyd.write(proxyd_config(ca, [issuer, slow], workers=1))
-        proxyd.send(signal.SIGHUP)
-        slow.wait_requests(1)
+    with reloading(tmp_path, ca, issuer) as (proxyd, go_on):
         proxyd.send(signal.SIGUSR2)
         proxyd.wait_log("upgrade: queued until the running reload is done")
-        slow.hold.set()
+        go_on()
         proxyd.wait_log("reload: done")
         proxyd.wait_log("upgrade: started")
         proxyd.send(signal.SIGUSR2)
@@ -186,7 +167,7 @@ def test_a_program_that_does_not_run_changes_nothing(tmp_path, ca, issuer, upstr
     text, why = BROKEN[name]
     link = installed(tmp_path)
     with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream, limits={"upgradeTimeout": "1s"}), binary=link) as proxyd:
-        with load(proxyd, ca, issuer, clients=4) as clients:
+        with load(proxyd, ca, issuer.mint(), clients=4) as clients:
             if text is None:
                 link.unlink()
             else:
@@ -204,7 +185,7 @@ def test_a_program_that_does_not_run_changes_nothing(tmp_path, ca, issuer, upstr
 def test_a_configuration_that_is_wrong_by_now_changes_nothing_and_the_log_says_its_line(tmp_path, ca, issuer, upstream):
     config = proxyd_config(ca, [issuer], upstream)
     with Proxyd(tmp_path, config) as proxyd:
-        with load(proxyd, ca, issuer, clients=4) as clients:
+        with load(proxyd, ca, issuer.mint(), clients=4) as clients:
             proxyd.write(config | {"workers": "many"})
             assert re.search(r"proxyd.yaml:\d+: workers: ", proxyd.upgrade_fails())
             proxyd.write(config | {"log": {"file": "/nonexistent/x.log"}})
@@ -216,7 +197,7 @@ def test_a_configuration_that_is_wrong_by_now_changes_nothing_and_the_log_says_i
 def test_an_address_of_somebody_else_changes_nothing(tmp_path, ca, issuer, upstream):
     config = proxyd_config(ca, [issuer], upstream)
     with Proxyd(tmp_path, config) as proxyd, socket.create_server(("127.0.0.1", 0)) as other:
-        with load(proxyd, ca, issuer, clients=4) as clients:
+        with load(proxyd, ca, issuer.mint(), clients=4) as clients:
             taken = "127.0.0.1:%d" % other.getsockname()[1]
             proxyd.write(config | {"listen": config["listen"] + [config["listen"][0] | {"address": taken}]})
             assert proxyd.upgrade_fails().endswith(f"cannot listen on {taken}: Address already in use")
@@ -233,7 +214,7 @@ def test_another_try_waits_for_the_end_of_one_that_failed(tmp_path, ca, issuer, 
         proxyd.wait_log("upgrade: failed, this program stays")
         link.unlink()
         link.symlink_to(BUILD / "proxyd")
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             proxyd.upgrade().wait(30)
         assert not os.path.exists(f"/proc/{failed}")
 
@@ -282,10 +263,8 @@ def test_one_whose_predecessor_is_killed_goes_on_alone(tmp_path, ca):
 
 
 def test_the_end_of_the_new_program_ends_the_old_one_too(tmp_path, ca, issuer, upstream):
-    with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd, contextlib.closing(connect(proxyd.address, ca)) as slow:
-        head = f"POST /api/v1/pods HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {issuer.mint()}\r\nContent-Length: 4\r\n\r\n"
-        slow.sendall(head.encode() + b"ab")
-        with load(proxyd, ca, issuer, clients=2):
+    with Proxyd(tmp_path, proxyd_config(ca, [issuer], upstream)) as proxyd, half_a_request(proxyd, ca, issuer.mint()):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             old = proxyd.upgrade()
         assert old.poll() is None
         proxyd.send(signal.SIGTERM)
@@ -325,7 +304,7 @@ def test_the_service_manager_follows(tmp_path, ca, issuer, upstream):
         sender, text = manager.wait("RELOADING=1")
         assert sender == first and re.search(r"^MONOTONIC_USEC=\d+$", text, re.M)
         manager.wait("READY=1")
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             proxyd.upgrade()
         sender, text = manager.wait("MAINPID=.*")
         assert sender == first  # only the main process is listened to
@@ -341,7 +320,7 @@ def test_the_pid_file_names_who_serves(tmp_path, ca, issuer, upstream):
     config = proxyd_config(ca, [issuer], upstream, pidFile=str(file))
     with Proxyd(tmp_path, config) as proxyd:
         assert file.read_text() == f"{proxyd.process.pid}\n"
-        with load(proxyd, ca, issuer, clients=2):
+        with load(proxyd, ca, issuer.mint(), clients=2):
             old = proxyd.upgrade()
         old.wait(30)
         assert file.read_text() == f"{proxyd.process.pid}\n"

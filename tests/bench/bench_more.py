@@ -22,7 +22,7 @@ import parts
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MB = 1 << 20
-ROWS = ["attacks", "handshakes", "answers", "uploads", "tunnels", "first-token", "watches"]
+ROWS = ["attacks", "handshakes", "answers", "uploads", "tunnels", "first-token", "watches", "workers"]
 
 
 class Stage:
@@ -335,7 +335,40 @@ def watches(stage):
     return rows
 
 
-MEASURES = {"attacks": attacks, "handshakes": handshakes, "answers": answers, "uploads": uploads, "tunnels": tunnels, "first-token": first_token, "watches": watches}
+# ---- workers
+
+
+def workers(stage):
+    """Two workers against one, all programs on both cores. Of n busy workers the machine gets n times what one does if a request costs the same and none has more of them than the
+    others: the load generator, which takes as much as all of them, is not in it."""
+    cores, token = {0, stage.cpu}, stage.issuer.token("ES256")
+    both, n_requests = ",".join(map(str, sorted(cores))), 10000 * stage.o.seconds
+    for pid in stage.plain.pids():
+        os.sched_setaffinity(pid, cores)
+    programs = {n: parts.start_proxyd(stage.pki, stage.plain.port, stage.issuer, both, workers=n) for n in (1, 2)}
+    stage.running += programs.values()
+    cost, part = {n: [] for n in programs}, []
+    for program in programs.values():
+        stage.await_token(program.port, token)
+    for _ in range(stage.o.rounds):
+        for n, program in programs.items():
+            before = program.cpu_s_by_pid()
+            # Connections come one after the other, as those of people do: fifty at once are whose worker gets onto a core first, here where there is none for each.
+            out = subprocess.run(["taskset", "-c", both, parts.tool("h2load"), "--h1", "-t1", "-c40", f"-n{n_requests}", "-r1", "--rate-period=5ms", "-H",
+                                  "Authorization: Bearer " + token, f"https://127.0.0.1:{program.port}/api"], capture_output=True, text=True, check=True).stdout
+            used = sorted(seconds - before.get(pid, 0) for pid, seconds in program.cpu_s_by_pid().items())
+            cost[n].append(sum(used) / int(re.search(r"(\d+) succeeded", out).group(1)) * 1e6)
+            if n == 2:
+                part.append(used[-1] / sum(used[-2:]))
+    for program in programs.values():
+        stage.end(program)
+    for pid in stage.plain.pids():
+        os.sched_setaffinity(pid, {stage.cpu})
+    found = row("request, 2 workers on 2 cores", "CPU µs", statistics.median(cost[2]), statistics.median(cost[1]), "≥ 1.8 × as many", of="1 worker")
+    return [found | {"busier_worker": round(statistics.median(part), 3), "result": round(statistics.median(cost[1]) / statistics.median(cost[2]) / statistics.median(part), 2)}]
+
+
+MEASURES = {"attacks": attacks, "handshakes": handshakes, "answers": answers, "uploads": uploads, "tunnels": tunnels, "first-token": first_token, "watches": watches, "workers": workers}
 
 
 def run(o, folder):

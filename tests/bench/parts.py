@@ -160,16 +160,18 @@ class Program:
                 pass
         return found
 
-    def cpu_s(self):
+    def cpu_s_by_pid(self):
         """Of all threads, in nanoseconds as the scheduler counts them."""
-        total = 0
+        total = {}
         for pid in self.pids():
             try:
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    total += int(open(f"/proc/{pid}/task/{task}/schedstat").read().split()[0])
+                total[pid] = sum(int(open(f"/proc/{pid}/task/{task}/schedstat").read().split()[0]) for task in os.listdir(f"/proc/{pid}/task")) / 1e9
             except OSError:
                 pass
-        return total / 1e9
+        return total
+
+    def cpu_s(self):
+        return sum(self.cpu_s_by_pid().values())
 
     def resident_kib(self):
         """Largest resident set of one process of the tree: a worker's."""
@@ -276,7 +278,7 @@ backend b
     return Program(name, [tool("haproxy"), "-db", "-q", "-f", write(pki[name + ".cfg"], conf)], port, cpu, pki[name + ".log"])
 
 
-def start_proxyd(pki, upstream, issuer, cpu):
+def start_proxyd(pki, upstream, issuer, cpu, workers=1):
     port = free_port()
     write(pki["kubeconfig"], f"""apiVersion: v1
 kind: Config
@@ -286,7 +288,7 @@ users: [{{name: bench, user: {{client-certificate: "{pki['client.pem']}", client
 contexts: [{{name: bench, context: {{cluster: bench, user: bench}}}}]
 """)
     conf = write(pki["proxyd.yaml"], f"""listen: [{{address: "127.0.0.1:{port}", tls: {{certFile: "{pki['server.pem']}", keyFile: "{pki['server.key']}"}}}}]
-workers: 1
+workers: {workers}
 authentication:
   jwt:
     - issuer: {{url: "{issuer.url}", audiences: [bench], certificateAuthority: "{pki['ca.pem']}"}}

@@ -5,28 +5,6 @@
 #include "oidc/jws.h"
 #include "oidc/strict_json.h"
 
-const char *
-jws_verdict_name(enum jws_verdict v)
-{
-	switch (v) {
-	case JWS_OK:
-		return "ok";
-	case JWS_MALFORMED:
-		return "malformed";
-	case JWS_TOO_LONG:
-		return "too_long";
-	case JWS_UNSUPPORTED:
-		return "unsupported";
-	case JWS_UNKNOWN_KEY:
-		return "unknown_key";
-	case JWS_BAD_SIGNATURE:
-		return "bad_signature";
-	case JWS_FAILED:
-		return "failed";
-	}
-	return "unknown";
-}
-
 /* RFC 7515 section 7.1: exactly three parts, none of them empty here (an empty signature is alg none, an empty payload no claims). */
 static bool
 split_parts(struct slice token, struct jws *out)

@@ -26,7 +26,6 @@ enum jws_verdict {
 	JWS_BAD_SIGNATURE,  /* wrong length, alg other than the key's, or the signature does not verify */
 	JWS_FAILED          /* out of memory, OpenSSL failure: refuse too */
 };
-const char *jws_verdict_name(enum jws_verdict v);
 
 /* Take a token apart without believing any of it. bytes_max 0: JWS_BYTES_MAX. */
 enum jws_verdict jws_split(struct slice token, size_t bytes_max, struct jws *out);

@@ -112,32 +112,6 @@ log_lines_lost(void)
 	return atomic_load(&log_lost);
 }
 
-bool
-log_level_parse(struct slice s, enum log_level *out)
-{
-	for (int i = LOG_LEVEL_DEBUG; i <= LOG_LEVEL_ERROR; i++)
-		if (slice_eq_str(s, level_words[i])) {
-			*out = (enum log_level)i;
-			return true;
-		}
-	if (!slice_eq_str(s, "warning"))
-		return false;
-	*out = LOG_LEVEL_WARN;
-	return true;
-}
-
-bool
-log_format_parse(struct slice s, enum log_format *out)
-{
-	if (slice_eq_str(s, "text"))
-		*out = LOG_FORMAT_TEXT;
-	else if (slice_eq_str(s, "json"))
-		*out = LOG_FORMAT_JSON;
-	else
-		return false;
-	return true;
-}
-
 /* A line under construction. The last LINE_TAIL bytes are kept for the brace and line feed that close it, so that a
  * cut line is still JSON. */
 #define LINE_TAIL 2

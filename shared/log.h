@@ -42,9 +42,6 @@ void log_set_level(enum log_level least);
 /* Fields of these keys are left out of every line from now on. Copied. Any thread; E_NOMEM: as before. */
 MUST_CHECK enum err log_exclude(const char *const *keys, size_t n);
 enum log_level log_level_get(void);
-/* "debug", "info", "warn"/"warning", "error"; "text", "json". False: not one of them. */
-bool log_level_parse(struct slice s, enum log_level *out);
-bool log_format_parse(struct slice s, enum log_format *out);
 
 /* fields: ended by a key of NULL. Control bytes and invalid UTF-8 in values are escaped; a line is at most
  * LOG_LINE_BYTES_MAX, longer values are cut with "…". Never fails loudly: a line that cannot be written is counted. */

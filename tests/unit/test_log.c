@@ -280,29 +280,6 @@ lines_can_be_taken_instead_of_written(void **state)
 }
 
 static void
-level_and_format_words(void **state)
-{
-	enum log_level level;
-	enum log_format format;
-
-	(void)state;
-	assert_true(log_level_parse(SLICE_LIT("debug"), &level));
-	assert_int_equal(level, LOG_LEVEL_DEBUG);
-	assert_true(log_level_parse(SLICE_LIT("warning"), &level));
-	assert_int_equal(level, LOG_LEVEL_WARN);
-	assert_true(log_level_parse(SLICE_LIT("warn"), &level));
-	assert_true(log_level_parse(SLICE_LIT("error"), &level));
-	assert_int_equal(level, LOG_LEVEL_ERROR);
-	assert_false(log_level_parse(SLICE_LIT("INFO"), &level));
-	assert_false(log_level_parse(SLICE_LIT(""), &level));
-	assert_true(log_format_parse(SLICE_LIT("text"), &format));
-	assert_int_equal(format, LOG_FORMAT_TEXT);
-	assert_true(log_format_parse(SLICE_LIT("json"), &format));
-	assert_int_equal(format, LOG_FORMAT_JSON);
-	assert_false(log_format_parse(SLICE_LIT("xml"), &format));
-}
-
-static void
 excluded_fields_are_left_out_until_the_list_changes(void **state)
 {
 	char email[] = "email";
@@ -345,7 +322,6 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_line_that_cannot_be_written_is_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_of_several_threads_do_not_mix, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_can_be_taken_instead_of_written, setup, teardown),
-		cmocka_unit_test(level_and_format_words),
 		cmocka_unit_test_setup_teardown(excluded_fields_are_left_out_until_the_list_changes, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

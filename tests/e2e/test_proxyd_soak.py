@@ -208,7 +208,7 @@ def everything(proxyd, ca, token):
 def test_reloads_and_new_programs_under_everything_that_clients_do(tmp_path, ca):
     with Issuer(ca) as issuer, Cluster(ca) as cluster:
         token = issuer.mint(exp=int(time.time()) + 7200)
-        config = proxyd_config(ca, [issuer], cluster, workers=WORKERS, limits={"drainTimeout": "20s"}, log={"level": "info"})
+        config = proxyd_config(ca, [issuer], cluster, workers=WORKERS, limits={"drainTimeout": "8s"}, log={"level": "info"})
         with Proxyd(tmp_path, config) as proxyd:
             first_fds = held(proxyd.process.pid)[1]
             with everything(proxyd, ca, token):

@@ -10,6 +10,8 @@ import time
 import harness
 import pytest
 
+from foreign import make_config_map, say, shows
+
 
 def test_whoami_shows_the_persons_name_groups_and_extras(alice):
     info = json.loads(alice.kubectl("auth", "whoami", "-o", "json").stdout)["status"]["userInfo"]
@@ -97,15 +99,8 @@ def test_kubectl_watch_prints_an_object_while_the_watch_goes_on(alice, cluster):
     command = [cluster.env["KUBECTL"], "--kubeconfig", alice.kubeconfig, "get", "configmaps", "--watch-only", "-o", "name"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
         try:
-            line, seen = [], threading.Event()
-            threading.Thread(target=lambda: (line.append(watch.stdout.readline()), seen.set()), daemon=True).start()
-            # kubectl lists first, then watches: make a new object until the watch tells of one
-            for i in range(100):
-                cluster.kubectl("create", "configmap", f"seen-{i}", "-n", "demo")
-                cluster.kubectl("delete", "configmap", f"seen-{i}", "-n", "demo")
-                if seen.wait(0.05):
-                    break
-            assert watch.poll() is None and line[0].startswith("configmap/seen-")
+            shows(watch, "configmap/seen", lambda: make_config_map(cluster, "seen"))
+            assert watch.poll() is None
         finally:
             watch.kill()
 
@@ -116,8 +111,7 @@ def test_logs_of_a_pod_and_what_is_added_while_they_are_followed(alice, cluster)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follow:
         try:
             assert "hello from a pod" in follow.stdout.readline()
-            with open(cluster.pod_log, "a") as log:
-                log.write(time.strftime("%Y-%m-%dT%H:%M:%S.5Z", time.gmtime()) + " stdout F one line more\n")
+            say(cluster, "one line more")
             assert follow.stdout.readline() == "one line more\n"
         finally:
             follow.kill()

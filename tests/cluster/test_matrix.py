@@ -9,11 +9,11 @@ import pathlib
 import re
 import socket
 import subprocess
-import threading
-import time
 
 import harness
 import pytest
+
+from foreign import config_map, make_config_map, run_129, say, shows
 
 PARTS = pathlib.Path(os.environ.get("GATEHOUSE_CACHE", pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "gatehouse"))
 OLDER = {}
@@ -40,13 +40,10 @@ class Client:
         self.mark = alice.gateway.proxyd.mark()
 
     def run(self, *args, check=True, env=None, **more):
-        for _ in range(5):
-            done = subprocess.run(
-                [*self.arguments, *args], capture_output=True, text=True, timeout=30, env=os.environ | (env or {}), **more
-            )
-            # kubectl 1.29 reads from a WebSocket before it has made its streams: what comes very soon it throws away, and says so
-            if self.version != "1.29" or "Unknown stream id" not in done.stderr:
-                break
+        def once():
+            return subprocess.run([*self.arguments, *args], capture_output=True, text=True, timeout=30, env=os.environ | (env or {}), **more)
+
+        done = run_129(once) if self.version == "1.29" else once()
         assert not check or done.returncode == 0, f"kubectl {self.version} {' '.join(args)}: {done.stderr}"
         return done
 
@@ -61,24 +58,6 @@ class Client:
             finally:
                 process.kill()
 
-    def sees(self, process, text, provoke):
-        """What a running kubectl prints has the text, soon after it was provoked, again and again."""
-        seen = threading.Event()
-
-        def read():
-            if any(text in line for line in process.stdout):
-                seen.set()
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        for _ in range(200):
-            provoke()
-            if seen.wait(0.05):
-                break
-        process.kill()
-        reader.join(10)
-        assert seen.is_set(), f"kubectl {self.version} never printed {text}"
-
     def ways(self, subresource):
         """ "ws", "spdy" or both: what the gateway has tunnelled for this client."""
         def ours(line):
@@ -90,10 +69,6 @@ class Client:
 
     def object_name(self, what):
         return f"{what}-{self.version.replace('.', '-')}"
-
-
-def config_map(name, value):
-    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}})
 
 
 def get(client, cluster):
@@ -122,26 +97,15 @@ def apply_on_the_server(client, cluster):
 
 def watch(client, cluster):
     name = client.object_name("watched")
-    url = f"{cluster.url}/api/v1/namespaces/demo/configmaps"
-
-    def make():
-        assert cluster.admin.post(url, data=config_map(name, "x"), headers={"Content-Type": "application/json"}, timeout=10).ok
-        assert cluster.admin.delete(f"{url}/{name}", timeout=10).ok
-
     with client.running("get", "configmaps", "--watch-only", "-o", "name") as process:
-        client.sees(process, name, make)
+        shows(process, name, lambda: make_config_map(cluster, name))
     return "ok"
-
-
-def say(cluster, text):
-    with open(cluster.pod_log, "a", encoding="utf-8") as log:
-        log.write(time.strftime("%Y-%m-%dT%H:%M:%S.5Z", time.gmtime()) + f" stdout F {text}\n")
 
 
 def follow_logs(client, cluster):
     text = client.object_name("followed")
     with client.running("logs", "-f", "hello") as process:
-        client.sees(process, text, lambda: say(cluster, text))
+        shows(process, text, lambda: say(cluster, text))
     return "ok"
 
 
@@ -158,7 +122,7 @@ def attach(client, cluster):
     text = client.object_name("attached")
     for env in BOTH_WAYS:
         with client.running("attach", "hello", env=env) as process:
-            client.sees(process, text, lambda: say(cluster, text))
+            shows(process, text, lambda: say(cluster, text))
     return client.ways("attach")
 
 

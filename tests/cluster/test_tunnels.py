@@ -13,6 +13,8 @@ import time
 import harness
 import pytest
 
+from foreign import run_directly, say, shows
+
 SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
 WEBSOCKET = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "true"}
 MEGABYTE = 1 << 20
@@ -59,10 +61,7 @@ def test_exec_passes_input_output_errors_and_how_it_ended_as_without_the_gateway
     command = ["exec", "-i", "hello", "-n", "demo", "--", "sh", "-c"]
     for script, code in (("head -c 8; echo to-stderr >&2", 0), ("head -c 8; exit 7", 1)):
         through = way.kubectl(*command, script, input="to-stdin", check=False)
-        for _ in range(5):
-            direct = cluster.kubectl(*command, script, input="to-stdin", check=False, env=way.env)
-            if direct.stdout:  # on a busy machine kwok ends a stream now and then before it has said anything
-                break
+        direct = run_directly(lambda: cluster.kubectl(*command, script, input="to-stdin", check=False, env=way.env))
         assert (through.returncode, through.stdout, through.stderr) == (direct.returncode, direct.stdout, direct.stderr)
         assert (through.returncode, through.stdout) == (code, "to-stdin")
         assert ("exit status 7" if code else "to-stderr") in through.stderr
@@ -128,24 +127,10 @@ def test_cp_moves_50_megabytes_each_way_unchanged(way, tmp_path):
 
 def test_attach_shows_what_a_pod_says(way, cluster):
     with way.popen("attach", "hello", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as attached:
-        seen = threading.Event()
-
-        def read():
-            if any("said-while-attached" in line for line in attached.stdout):
-                seen.set()
-
-        reader = threading.Thread(target=read)
-        reader.start()
         try:
-            for _ in range(200):  # what is said before kwok follows is not shown: say it until it is
-                with open(cluster.pod_log, "a", encoding="utf-8") as log:
-                    log.write(time.strftime("%Y-%m-%dT%H:%M:%S.5Z", time.gmtime()) + " stdout F said-while-attached\n")
-                if seen.wait(0.05):
-                    break
+            shows(attached, "said-while-attached", lambda: say(cluster, "said-while-attached"))
         finally:
             attached.kill()
-            reader.join()
-    assert seen.is_set()
     way.check("attach")
 
 

@@ -18,6 +18,8 @@ static void conclude(struct exchange *x, enum relay r);
 static void run_tunnel(struct exchange *x);
 
 #define BODY_WINDOW_MS 10000 /* over which limits.bodyRate is measured */
+/* A step of a new connection to an upstream: half of a TLS handshake's 200 us and more, above the unit of any event. */
+#define DIAL_UNITS 8
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 
 /* ---- life ---- */
@@ -258,11 +260,15 @@ static bool
 has_turn(struct upstream_call *call)
 {
 	struct exchange *x = OWNER(struct exchange, call, call);
-	bool has = turns_take(x->gateway->turns, x->lane);
+	struct turns *turns = x->gateway->turns;
 
-	if (!has)
+	if (!turns_take(turns, x->lane)) {
 		exchange_take_turn(x);
-	return has;
+		return false;
+	}
+	if (x->phase == EXCHANGE_CONNECTING)
+		turns_charge(turns, x->lane, DIAL_UNITS);
+	return true;
 }
 
 static void
@@ -317,12 +323,14 @@ on_turn(struct turn *t)
 {
 	struct exchange *x = OWNER(struct exchange, turn, t);
 
-	if (x->late)
+	if (x->late) {
 		exchange_answer(x, 429, x->late);
-	else if (x->phase == EXCHANGE_CONNECTING)
+	} else if (x->phase == EXCHANGE_CONNECTING) {
+		turns_charge(x->gateway->turns, x->lane, DIAL_UNITS);
 		upstream_proceed(&x->call);
-	else
+	} else {
 		run(x);
+	}
 }
 
 static bool

@@ -15,7 +15,6 @@ static bool has_turn(struct upstream_call *call);
 static void on_timer(struct loop_timer *t);
 static void on_turn(struct turn *t);
 static void conclude(struct exchange *x, enum relay r);
-static void run_tunnel(struct exchange *x);
 
 #define BODY_WINDOW_MS 10000 /* over which limits.bodyRate is measured */
 /* A step of a new connection to an upstream: half of a TLS handshake's 200 us and more, above the unit of any event. */
@@ -210,9 +209,8 @@ exchange_start(struct exchange *x)
 	admission_start(x);
 }
 
-/* A long body is more work than an event or two. */
-static void
-charge(struct exchange *x, uint64_t bytes_before)
+void
+exchange_charge(struct exchange *x, uint64_t bytes_before)
 {
 	turns_charge(x->gateway->turns, x->lane, (size_t)((x->bytes_up + x->bytes_down - bytes_before) / TURNS_UNIT_BYTES));
 }
@@ -223,7 +221,7 @@ relay(struct exchange *x)
 	uint64_t before = x->bytes_up + x->bytes_down;
 	enum relay r = relay_run(x);
 
-	charge(x, before);
+	exchange_charge(x, before);
 	conclude(x, r);
 }
 
@@ -234,7 +232,7 @@ run(struct exchange *x)
 	if (x->phase == EXCHANGE_RELAYING)
 		relay(x);
 	else if (x->phase == EXCHANGE_TUNNEL)
-		run_tunnel(x);
+		exchange_run_tunnel(x);
 	else if (x->phase == EXCHANGE_WAITING)
 		admission_go_on(x);
 }
@@ -347,8 +345,8 @@ stall_limit_ms(const struct exchange *x)
 	return x->blocked && x->context->stall_ms && x->context->stall_ms < limit ? x->context->stall_ms : limit;
 }
 
-static void
-watch_for_stall(struct exchange *x, uint64_t delay_ms)
+void
+exchange_watch_for_stall(struct exchange *x, uint64_t delay_ms)
 {
 	if (loop_timer_set(x->gateway->loop, &x->timer, delay_ms))
 		log_warn("no memory for a timer", LOG_SLICE("request_id", exchange_id(x)));
@@ -382,20 +380,6 @@ next_look_ms(const struct exchange *x, uint64_t stall_ms)
 	return x->gateway->config->limits.body_rate && waits_for_body(x) && stall_ms > BODY_WINDOW_MS ? BODY_WINDOW_MS : stall_ms;
 }
 
-/* A tunnel is never too slow, only forgotten. */
-static void
-on_tunnel_timer(struct exchange *x)
-{
-	uint64_t limit = (uint64_t)x->gateway->config->limits.tunnel_idle_timeout_ms, still = loop_now_ms(x->gateway->loop) - x->moved_ms;
-
-	if (still < limit) {
-		watch_for_stall(x, limit - still);
-		return;
-	}
-	x->why = "nothing went through the tunnel for limits.tunnelIdleTimeout";
-	exchange_cut(x);
-}
-
 /* Armed once and only for bodies that had to wait; it looks whether they still do. */
 static void
 on_timer(struct loop_timer *t)
@@ -407,7 +391,7 @@ on_timer(struct loop_timer *t)
 		return;
 	}
 	if (x->phase == EXCHANGE_TUNNEL) {
-		on_tunnel_timer(x);
+		exchange_tunnel_due(x);
 		return;
 	}
 	uint64_t limit = stall_limit_ms(x), still = loop_now_ms(x->gateway->loop) - x->moved_ms;
@@ -420,7 +404,7 @@ on_timer(struct loop_timer *t)
 		return;
 	}
 	if (still < limit) {
-		watch_for_stall(x, next_look_ms(x, limit - still));
+		exchange_watch_for_stall(x, next_look_ms(x, limit - still));
 		return;
 	}
 	if (x->blocked) {
@@ -435,25 +419,12 @@ on_timer(struct loop_timer *t)
 	}
 }
 
-/* A long answer, or a tunnel, goes on without the request's head. */
-static void
-release_head(struct exchange *x)
-{
-	exchange_leave_flight(x);
-	access_log_keep(x);
-	x->ops->release_head(x);
-	request_put(x->gateway, x->request);
-	x->request = NULL;
-	if (x->call.transport) /* the answer may be there whole, and the client slow */
-		transport_rest(x->call.transport);
-}
-
 /* Nothing to do before the next event. A long answer goes on without the request's head, so that a watch costs no more than its two connections. */
 static void
 settle(struct exchange *x)
 {
 	if (x->request && x->down_head && x->up_done)
-		release_head(x);
+		exchange_release_head(x);
 	if (!is_stalling(x))
 		return;
 	uint64_t limit = stall_limit_ms(x);
@@ -464,100 +435,13 @@ settle(struct exchange *x)
 		limit = next_look_ms(x, limit);
 	}
 	if (x->timer.heap_index == 0 || x->timer.due_ms > loop_now_ms(x->gateway->loop) + limit)
-		watch_for_stall(x, limit);
+		exchange_watch_for_stall(x, limit);
 }
 
 void
 exchange_take_turn(struct exchange *x)
 {
 	turns_wait(x->gateway->turns, x->lane, &x->turn);
-}
-
-/* ---- tunnels ---- */
-
-static void
-run_tunnel(struct exchange *x)
-{
-	struct tunnel *t = &x->tunnel;
-	uint64_t moved = x->bytes_up + x->bytes_down;
-	enum tunnel_state state = tunnel_run(t);
-
-	x->bytes_up = t->up.bytes;
-	x->bytes_down = t->down.bytes;
-	if (x->bytes_up + x->bytes_down != moved)
-		x->moved_ms = loop_now_ms(x->gateway->loop);
-	charge(x, moved);
-	switch (state) {
-	case TUNNEL_WAITS:
-		return;
-	case TUNNEL_TURN:
-		exchange_take_turn(x);
-		return;
-	case TUNNEL_DONE:
-		break;
-	case TUNNEL_CLIENT_LOST:
-		x->why = "client closed the connection";
-		x->ops->cut(x);
-		break;
-	case TUNNEL_UPSTREAM_LOST:
-		x->why = "the upstream cut the connection";
-		x->ops->cut(x);
-		break;
-	case TUNNEL_NO_MEMORY:
-		x->why = "out of memory";
-		x->ops->cut(x);
-		break;
-	}
-	exchange_finish(x);
-}
-
-/* The upstream has switched. From here on nobody looks at the bytes; how long the identity is good that the request was let through with is lasting.c's to watch. */
-static void
-start_tunnel(struct exchange *x)
-{
-	struct gateway *g = x->gateway;
-	const char *why = NULL;
-	struct transport *client = x->ops->tunnel(x, &g->answer_head, &why);
-	struct block *b = x->down;
-
-	if (!client) {
-		if (why)
-			exchange_answer(x, 400, x->why = why);
-		else
-			exchange_abort(x);
-		return;
-	}
-	/* The head for the client takes the place of the one that came, before the bytes behind it. */
-	struct slice head = buf_slice(&g->scratch);
-	if (b->from < head.n) {
-		struct block *more = block_get(&g->blocks, head.n + (b->to - b->from));
-		if (more) {
-			memcpy(more->data + head.n, b->data + b->from, b->to - b->from);
-			more->from = head.n;
-			more->to = head.n + (b->to - b->from);
-		}
-		block_put(&g->blocks, b);
-		b = more;
-	}
-	x->down = NULL;
-	x->status = 101;
-	access_log_answered(x, &g->answer_head);
-	x->phase = EXCHANGE_TUNNEL;
-	metrics_add(&g->metrics->values[METRIC_TUNNELS_OPEN], 1);
-	tunnel_init(&x->tunnel, &g->blocks, client, x->call.transport);
-	if (!b) {
-		x->ops->cut(x);
-		exchange_finish(x);
-		return;
-	}
-	b->from -= head.n;
-	memcpy(b->data + b->from, head.p, head.n);
-	tunnel_begin_down(&x->tunnel, b, head.n, x->down_eof);
-	release_head(x);
-	x->moved_ms = loop_now_ms(g->loop);
-	watch_for_stall(x, (uint64_t)g->config->limits.tunnel_idle_timeout_ms);
-	lasting_begin(x, LASTING_TUNNEL, NULL);
-	run_tunnel(x);
 }
 
 static void
@@ -595,7 +479,7 @@ conclude(struct exchange *x, enum relay r)
 		exchange_take_turn(x);
 		break;
 	case RELAY_SWITCHED:
-		start_tunnel(x);
+		exchange_start_tunnel(x);
 		break;
 	case RELAY_DONE:
 		exchange_finish(x);

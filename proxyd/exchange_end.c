@@ -69,6 +69,18 @@ exchange_leave_flight(struct exchange *x)
 }
 
 void
+exchange_release_head(struct exchange *x)
+{
+	exchange_leave_flight(x);
+	access_log_keep(x);
+	x->ops->release_head(x);
+	request_put(x->gateway, x->request);
+	x->request = NULL;
+	if (x->call.transport) /* the answer may be there whole, and the client slow */
+		transport_rest(x->call.transport);
+}
+
+void
 exchange_finish(struct exchange *x)
 {
 	struct gateway *g = x->gateway;

@@ -95,8 +95,14 @@ void exchange_limit(struct exchange *x, enum limit limit);
 /* Not waited for any more: over, or an answer that goes on for a while. */
 void exchange_leave_flight(struct exchange *x);
 bool exchange_wants_hsts(const struct exchange *x);
+/* A long answer, or a tunnel, goes on without the request's head. */
+void exchange_release_head(struct exchange *x);
 /* On again when its lane has its next turn: whatever its phase is. */
 void exchange_take_turn(struct exchange *x);
+/* Bytes have been moved since there were so many: a long body is more work than an event or two. */
+void exchange_charge(struct exchange *x, uint64_t bytes_before);
+/* In so many milliseconds it is looked at. */
+void exchange_watch_for_stall(struct exchange *x, uint64_t delay_ms);
 /* Its memory is the next one's. */
 void exchange_recycle(struct exchange *x);
 /* lasting.c's: cut it, or let a watch end with the event that it is in; x->why is set. */
@@ -104,6 +110,11 @@ void exchange_cut(struct exchange *x);
 void exchange_end_watch(struct exchange *x);
 /* x->to, x->request and, for a cluster, x->principal are there: connect and relay. */
 void exchange_forward(struct exchange *x);
+
+/* exchange_tunnel.c: the upstream has switched; whatever moves bytes; the timer is due. */
+void exchange_start_tunnel(struct exchange *x);
+void exchange_run_tunnel(struct exchange *x);
+void exchange_tunnel_due(struct exchange *x);
 
 /* admission.c: from the parsed head to exchange_forward, or to an answer of our own. */
 void admission_start(struct exchange *x);

@@ -10,6 +10,7 @@
 #define NO "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nno"
 
 static int judged;
+static sem_t happened; /* posted by the gateway's thread with each number that a test may wait for */
 static struct metrics_slot counted;
 
 /* "yes": alice; "no": nobody; anything else is no answer. */
@@ -19,6 +20,7 @@ judge(void *arg, const struct review_question *q, struct slice answer, struct pr
 	(void)arg;
 	assert_true(q->body.n > 0);
 	judged++;
+	sem_post(&happened);
 	*why = "judged";
 	if (slice_eq_str(answer, "yes")) {
 		principal_ref(*principal = &believer.alice);
@@ -52,6 +54,7 @@ setup(void **state)
 {
 	(void)state;
 	judged = 0;
+	sem_init(&happened, 0, 0);
 	memset(&counted, 0, sizeof(counted));
 	log_set_level(LOG_LEVEL_ERROR);
 	rig_start(&rig, NULL);
@@ -68,23 +71,20 @@ teardown(void **state)
 	return 0;
 }
 
-static void
-do_nothing(struct rig *r, void *arg)
-{
-	(void)r, (void)arg;
-}
-/* Turns of the loop until a number, which only it changes, is there. */
+/* Until a number, which only the gateway's thread changes, is there. */
 static void
 await(const int *number, int wanted)
 {
-	for (int turns = 0;; turns++) {
-		struct timespec moment = { .tv_nsec = 1000000 };
-		rig_run(&rig, do_nothing, NULL);
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += UNIT_WAIT_S;
+	for (;;) {
+		rig_run(&rig, rig_order_nothing, NULL); /* its writes are seen from here on */
 		if (*number == wanted)
 			return;
-		if (turns == UNIT_WAIT_S * 1000)
+		if (sem_timedwait(&happened, &end) < 0)
 			fail_msg("%d, wanted %d", *number, wanted);
-		nanosleep(&moment, NULL);
 	}
 }
 
@@ -383,6 +383,7 @@ count_answer(struct review_wait *w, enum review_verdict verdict, struct principa
 {
 	(void)w, (void)why;
 	answered[verdict]++;
+	sem_post(&happened);
 	principal_unref(principal);
 }
 

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,7 +19,8 @@ static atomic_uint released;
 
 /* ---- what is served ---- */
 
-static _Atomic(struct request *) waiting;
+static struct request *waiting;
+static sem_t waits; /* posted when waiting is set */
 
 static void
 answer_text(struct request *r, const char *text)
@@ -39,8 +41,9 @@ answer_late(struct request *r)
 static void
 answer_twice_waited(struct request *r)
 {
-	atomic_store(&waiting, r);
+	waiting = r;
 	request_wait(r, answer_late);
+	sem_post(&waits);
 }
 
 static void
@@ -50,7 +53,8 @@ handle(struct request *r)
 
 	if (slice_eq_str(r->path, "/wait")) {
 		request_wait(r, answer_late);
-		atomic_store(&waiting, r);
+		waiting = r;
+		sem_post(&waits);
 	} else if (slice_eq_str(r->path, "/wait-twice")) {
 		request_wait(r, answer_twice_waited);
 		request_resume(r);
@@ -159,11 +163,12 @@ ask(int fd, const char *request_text)
 static struct request *
 wait_for_waiting(void)
 {
-	struct request *r;
+	struct timespec end;
 
-	while (!(r = atomic_exchange(&waiting, NULL)))
-		poll(NULL, 0, 1);
-	return r;
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 10;
+	assert_int_equal(sem_timedwait(&waits, &end), 0);
+	return waiting;
 }
 
 /* ---- before and after each ---- */
@@ -475,6 +480,7 @@ quiescing_waits_for_requests_and_gives_up_at_its_deadline(void **state)
 int
 main(void)
 {
+	sem_init(&waits, 0, 0);
 	const struct CMUnitTest tests[] = {
 		SERVER_TEST(a_request_is_handed_over_as_it_was_sent),
 		SERVER_TEST(what_proxyd_says_of_the_client_is_believed_on_the_unix_socket_only),

@@ -32,8 +32,9 @@ app_generation_acquire(struct authd *app)
 	return g;
 }
 
+/* E_LIMIT: a stored client's tokens live longer than keys of this configuration could stay published (of the configured ones it has been checked). */
 static enum err
-keys_options_of(const struct authd *app, const struct generation *g, struct keys_options *out)
+keys_options_of(const struct authd *app, const struct generation *g, struct keys_options *out, char *why, size_t why_n)
 {
 	struct directory d = { .generation = g, .store = app->store };
 	struct directory_needs needs;
@@ -41,7 +42,13 @@ keys_options_of(const struct authd *app, const struct generation *g, struct keys
 
 	*out = (struct keys_options){ .alg = g->config->alg, .client_algs = needs.algs, .rotation_period_s = g->config->expiry.signing_keys_ms / 1000,
 		.token_lifetime_max_s = needs.tokens_s, .clock = app->clock };
-	return e;
+	if (e != OK)
+		snprintf(why, why_n, "stored clients cannot be read (%s)", err_name(e));
+	if (e != OK || out->token_lifetime_max_s / out->rotation_period_s <= KEYS_RETIRED_MAX)
+		return e;
+	snprintf(why, why_n, "%s: expiry.signingKeys: tokens of a stored client live %lld s, which may be %d times this period: so many keys would have to stay published "
+		"(authd ctl clients list)", g->config->file, (long long)out->token_lifetime_max_s, KEYS_RETIRED_MAX);
+	return E_LIMIT;
 }
 
 enum err
@@ -54,16 +61,17 @@ void
 app_keys_update(struct authd *app)
 {
 	struct keys_options o;
+	char why[512];
 
 	pthread_mutex_lock(&app->needs_lock);
 	struct generation *g = app_generation_acquire(app);
-	enum err e = keys_options_of(app, g, &o);
+	enum err e = keys_options_of(app, g, &o, why, sizeof why);
 	if (e == OK)
 		keys_reconfigure(app->keys, &o);
 	app_generation_release(g);
 	pthread_mutex_unlock(&app->needs_lock);
 	if (e != OK)
-		log_error("stored clients could not all be read: signing keys are made as before", LOG_STR("reason", err_name(e)));
+		log_error("signing keys are made as before: what clients want of them is not known", LOG_STR("reason", why));
 	atomic_store(&app->keys_due_ms, 0);
 }
 
@@ -111,8 +119,8 @@ storage_open(struct authd *app, char *why, size_t why_n)
 	struct keys_options ko;
 	enum err e = store_open(&o, &app->store, why, why_n);
 
-	if (e == OK && (e = keys_options_of(app, app->generation, &ko)) != OK)
-		snprintf(why, why_n, "stored clients cannot be read (%s)", err_name(e));
+	if (e == OK)
+		e = keys_options_of(app, app->generation, &ko, why, why_n);
 	if (e == OK)
 		e = keys_open(app->store, &ko, &app->keys, why, why_n);
 	return e == OK ? revocations_open(app->store, app->rng, &app->revocations, why, why_n) : e;
@@ -224,10 +232,11 @@ static enum err
 keys_follow(struct authd *app, const struct generation *new, char *why, size_t why_n)
 {
 	struct keys_options ko;
-	enum err e = keys_options_of(app, new, &ko);
+	enum err e = keys_options_of(app, new, &ko, why, why_n);
 
-	if (e == OK)
-		e = keys_prepare(app->keys, ko.client_algs, ko.token_lifetime_max_s);
+	if (e != OK)
+		return e;
+	e = keys_prepare(app->keys, ko.client_algs, ko.token_lifetime_max_s);
 	if (e != OK)
 		snprintf(why, why_n, "%s: signing keys for it cannot be made (%s)", new->config->file, err_name(e));
 	return e;

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from authd_client import CLI, CLI_URI, EMAIL, PASSWORD, WEB_URI, Authd, harness, pkce
+from authd_client import CLI, EMAIL, PASSWORD, Authd, harness
 
 AUTHD = harness.BUILD / "authd"
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="needs to become somebody else")

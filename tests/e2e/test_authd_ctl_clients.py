@@ -300,6 +300,17 @@ def test_a_change_counts_for_sign_ins_that_are_under_way_and_for_the_next_refres
     assert claims["groups"] == ["developers"]
 
 
+def test_keys_that_could_not_stay_published_for_a_stored_clients_tokens_are_refused(authd):
+    authd.ctl("clients", "add", "long", "--name", "Long", "--public", "--id-tokens", "200h")
+    before = authd.program.config
+    authd.program.write_config(before | {"expiry": {"idTokens": "1h", "signingKeys": "1h"}})
+    authd.program.reload(fails=True)
+    assert "expiry.signingKeys: tokens of a stored client live 720000 s, which may be 48 times this period" in authd.log()
+    authd.ctl("clients", "set", "long", "--id-tokens", "2h")
+    authd.program.reload()
+    assert "expected at most 48 times" in authd.ctl("clients", "set", "long", "--id-tokens", "200h", status=1).stderr
+
+
 def test_backup_restore_and_a_sealed_store_carry_the_settings(tmp_path):
     storage = {"type": "lmdb", "config": {"path": str(tmp_path / "store"), "keyFile": str(key_file(tmp_path, b"a"))}}
     with Authd(tmp_path, storage=storage, oauth2={"grantTypes": ["authorization_code", "client_credentials"]}) as authd:

@@ -347,7 +347,16 @@ a_reload_takes_all_or_nothing(void **state)
 {
 	(void)state;
 	bool hit = true;
+	char text[2048];
 
+	/* With a client's algorithm that nothing signs by yet. */
+	snprintf(text, sizeof text, config_text, folder);
+	char *to = strstr(text, "groups: [\"*\"]");
+	assert_non_null(to);
+	char rest[512];
+	snprintf(rest, sizeof rest, "%s", to);
+	snprintf(to, (size_t)(text + sizeof text - to), "idTokenSignedResponseAlg: ES256, %s", rest);
+	unit_file_write(config_path, text, strlen(text));
 	for (long n = 1; hit; n++) {
 		char why[512] = "";
 		struct generation *before = app.generation;
@@ -356,6 +365,9 @@ a_reload_takes_all_or_nothing(void **state)
 		hit = failing_malloc_disarm();
 		assert_true(e == OK ? app.generation != before : app.generation == before && why[0]);
 	}
+	const struct key_set *set = keys_acquire(app.keys);
+	assert_int_equal(key_set_signing(set, JWS_ES256)->alg, JWS_ES256);
+	keys_release(app.keys, set);
 	assert_int_equal(discovery(), 200);
 	assert_int_equal(console(), 200);
 }

@@ -14,16 +14,13 @@
 #define KEY_FILE_BYTES_MAX 4096
 #define NOT_CARRIED "is known to dex and not carried by authd yet"
 
-struct config_key
-authd_config_key(const char *fmt, ...)
+int
+authd_config_line(const struct yaml_node *root, const char *key)
 {
-	struct config_key key;
-	va_list args;
+	int line;
 
-	va_start(args, fmt);
-	vsnprintf(key.text, sizeof(key.text), fmt, args);
-	va_end(args);
-	return key;
+	config_path_node(root, key, true, &line);
+	return line;
 }
 
 enum err

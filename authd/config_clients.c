@@ -243,7 +243,7 @@ static enum err
 check_listed(const struct config_check *k, size_t i, struct config_file_client *from)
 {
 	const struct authd_config *c = &k->f->c;
-	const struct config_key at = authd_config_key("staticClients[%zu].", i);
+	const struct config_key at = config_key("staticClients[%zu].", i);
 	enum err e = authd_config_client_credentials(k, at.text, from);
 
 	if (e != OK)

@@ -8,8 +8,8 @@
 #define AUTHD_CONFIG_INTERNAL_H
 
 #include "authd/config.h"
+#include "shared/config_path.h"
 
-#define CONFIG_KEY_BYTES 128
 #define CONFIG_PEM_BYTES_MAX (1u << 20)
 
 struct config_file_claim {
@@ -49,14 +49,8 @@ struct config_check {
 	struct config_error *e;
 };
 
-struct config_key {
-	char text[CONFIG_KEY_BYTES];
-};
-struct config_key authd_config_key(const char *fmt, ...) PRINTF_LIKE(1, 2);
-#define KEY(...) (authd_config_key(__VA_ARGS__).text)
+#define KEY(...) (config_key(__VA_ARGS__).text)
 
-/* Child of a map by name, in any case; NULL: none. */
-const struct yaml_node *authd_config_child(const struct yaml_node *map, struct slice name);
 /* Line of "connectors[0].config.orgs[1].name", keys in any case, or of the nearest block around it that the document has. */
 int authd_config_line(const struct yaml_node *root, const char *key);
 

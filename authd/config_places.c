@@ -7,14 +7,8 @@
 static const struct yaml_node *
 text_at(const struct yaml_node *root, const char *path)
 {
-	const struct yaml_node *n = root;
+	const struct yaml_node *n = config_path_node(root, path, true, NULL);
 
-	while (n && *path) {
-		size_t length = strcspn(path, ".");
-		n = authd_config_child(n, slice_of(path, length));
-		path += length;
-		path += *path == '.';
-	}
 	return n && n->kind == YAML_SCALAR && !yaml_is_null(n) && n->scalar.n ? n : NULL;
 }
 

@@ -2,9 +2,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "proxyd/config_check_state.h"
@@ -15,56 +13,12 @@
 
 #define PEM_BYTES_MAX (1u << 20)
 
-struct config_key
-config_check_key(const char *fmt, ...)
-{
-	struct config_key key;
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(key.text, sizeof(key.text), fmt, args);
-	va_end(args);
-	return key;
-}
-
-/* The node of key, as far as the document has it; *line: of that, or of the nearest block around it. */
-static const struct yaml_node *
-walk(const struct yaml_node *root, const char *key, int *line)
-{
-	const struct yaml_node *n = root;
-
-	*line = root ? root->line : 0;
-	while (n && *key) {
-		if (*key == '[') {
-			unsigned long index = strtoul(key + 1, NULL, 10);
-			for (n = n->kind == YAML_LIST ? n->first : NULL; n && index; index--)
-				n = n->next;
-			key = strchr(key, ']') + 1;
-		} else {
-			size_t length = strcspn(key, ".[");
-			n = yaml_get(n, config_check_key("%.*s", (int)length, key).text);
-			key += length;
-		}
-		key += *key == '.';
-		*line = n ? n->line : *line;
-	}
-	return n;
-}
-
-const struct yaml_node *
-config_check_node(const struct yaml_node *root, const char *key)
-{
-	int line;
-
-	return walk(root, key, &line);
-}
-
 int
 config_check_line(const struct yaml_node *root, const char *key)
 {
 	int line;
 
-	walk(root, key, &line);
+	config_path_node(root, key, false, &line);
 	return line;
 }
 

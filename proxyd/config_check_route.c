@@ -11,7 +11,7 @@
 enum err
 config_check_groups(struct check *k, const char *key, const struct config_strings *groups)
 {
-	const struct yaml_node *n = config_check_node(k->root, key);
+	const struct yaml_node *n = config_path_node(k->root, key, false, NULL);
 
 	if (n && n->kind == YAML_LIST && groups->n == 0)
 		return REFUSE(k, key, "expected at least one group: an empty list would let nobody in, and without the key everybody may come in who is known");

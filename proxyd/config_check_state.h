@@ -3,6 +3,7 @@
 #define PROXYD_CONFIG_CHECK_STATE_H
 
 #include "proxyd/config_check.h"
+#include "shared/config_path.h"
 
 struct check {
 	struct proxyd_config *c;
@@ -11,16 +12,9 @@ struct check {
 	struct config_error *e;
 };
 
-#define CONFIG_KEY_BYTES 128
-struct config_key {
-	char text[CONFIG_KEY_BYTES];
-};
-struct config_key config_check_key(const char *fmt, ...) PRINTF_LIKE(1, 2);
-/* Node of "listen[0].tls.certFile"; NULL: the document has none. */
-const struct yaml_node *config_check_node(const struct yaml_node *root, const char *key);
-/* Its line, or that of the nearest block around it that the document has. */
+/* Line of "listen[0].tls.certFile", or of the nearest block around it that the document has. */
 int config_check_line(const struct yaml_node *root, const char *key);
-#define KEY_OF(...) (config_check_key(__VA_ARGS__).text)
+#define KEY_OF(...) (config_key(__VA_ARGS__).text)
 #define REFUSE(k, key, ...) (config_error_set((k)->e, (k)->c->file, config_check_line((k)->root, (key)), (key), __VA_ARGS__), E_FORMAT)
 enum err config_check_no_memory(struct check *k);
 

@@ -1,3 +1,4 @@
+#include "tests/unit/failing_malloc.h"
 #include "tests/unit/store_unit.h"
 #include "authd/own_token.h"
 #include "authd/signer.h"
@@ -258,6 +259,70 @@ an_exhausted_arena_is_no_memory_and_never_half_a_token(void **state)
 	request.arena = whole;
 }
 
+static bool
+is_access(const struct own_token *t)
+{
+	return slice_eq_str(t->sub, "Cg") && slice_eq_str(t->jti, "j") && t->audiences.n == 1 && slice_eq_str(t->audiences.items[0], ISSUER) &&
+		t->expires_at == 1700000300;
+}
+
+/* First while nothing is known of the token, then while it is remembered. */
+static void
+every_allocation_may_fail_under_a_token_that_is_read(void **state)
+{
+	(void)state;
+	struct own_token t;
+	bool any = true;
+
+	for (long n = 1; any; n++) {
+		any = false;
+		sign("at+jwt", ACCESS);
+		for (int known = 0; known < 2; known++) {
+			arena_fini(&request.arena);
+			failing_malloc_arm(n, n % 2);
+			enum err e = opened("at+jwt", false, &t);
+			bool hit = failing_malloc_disarm();
+			any |= hit;
+			assert_true(e != OK || is_access(&t));
+			assert_true(hit || e == OK);
+			assert_int_equal(opened("at+jwt", false, &t), OK);
+			assert_true(is_access(&t));
+		}
+		assert_true(n < 10000);
+	}
+}
+
+/* What a thread keeps is made anew each time, as after a rotation. */
+static void
+every_allocation_may_fail_under_a_token_that_is_signed(void **state)
+{
+	(void)state;
+	struct own_token t;
+	bool hit = true;
+	int64_t next_s;
+
+	for (long n = 1; hit; n++) {
+		assert_int_equal(keys_rotate(app.keys, JWS_ALG_NONE), OK);
+		clock_fixed_advance(&store_unit_clock, KEYS_PUBLISH_S);
+		assert_int_equal(keys_tick(app.keys, &next_s), OK);
+		buf_reset(&token);
+		buf_add_str(&token, "before");
+		failing_malloc_arm(n, n % 2);
+		enum err e = signer_mint(app.keys, JWS_ALG_NONE, "at+jwt", SLICE_LIT(ACCESS), &token);
+		hit = failing_malloc_disarm();
+		assert_true(hit || e == OK);
+		if (e != OK) {
+			assert_string_equal(token.p, "before");
+			assert_int_equal(token.n, 6);
+			assert_int_equal(signer_mint(app.keys, JWS_ALG_NONE, "at+jwt", SLICE_LIT(ACCESS), &token), OK);
+		}
+		buf_consume(&token, 6);
+		assert_int_equal(opened("at+jwt", true, &t), OK);
+		assert_true(is_access(&t));
+		assert_true(n < 10000);
+	}
+}
+
 int
 main(void)
 {
@@ -270,6 +335,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(no_byte_of_a_remembered_token_may_differ, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_remembered_goes_with_the_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_token_is_read_from_the_start_each_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_allocation_may_fail_under_a_token_that_is_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_allocation_may_fail_under_a_token_that_is_signed, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_exhausted_arena_is_no_memory_and_never_half_a_token, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

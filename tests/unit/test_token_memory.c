@@ -1,4 +1,5 @@
 #include <openssl/sha.h>
+#include <pthread.h>
 #include "tests/unit/unit.h"
 #include "authd/token_memory.h"
 
@@ -88,6 +89,56 @@ thousands_fit(void **state)
 	token_memory_free(m);
 }
 
+/* In two sets, so that they meet: each thread finds what was put for that digest, or nothing. */
+struct user {
+	pthread_t thread;
+	struct token_memory *m;
+	size_t found, wrong;
+};
+
+static void *
+user_main(void *arg)
+{
+	struct user *u = arg;
+	unsigned char d[TOKEN_MEMORY_DIGEST_BYTES] = { 0 };
+	struct arena own;
+
+	arena_init(&own, 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		d[1] = i % 2;
+		d[31] = (unsigned char)((i * 2654435761u >> 24) % 12);
+		struct slice want = slice_of((const char *)d, sizeof d), got = token_memory_get(u->m, d, &own);
+		u->found += got.p != NULL;
+		u->wrong += got.p && !slice_eq(got, want);
+		token_memory_put(u->m, d, want);
+		if (i % 1000 == 0)
+			arena_fini(&own);
+	}
+	arena_fini(&own);
+	return NULL;
+}
+
+static void
+threads_share_it(void **state)
+{
+	(void)state;
+	struct user users[4];
+	struct token_memory *m = token_memory_new();
+
+	for (size_t i = 0; i < 4; i++) {
+		users[i] = (struct user){ .m = m };
+		assert_int_equal(pthread_create(&users[i].thread, NULL, user_main, &users[i]), 0);
+	}
+	size_t found = 0;
+	for (size_t i = 0; i < 4; i++) {
+		pthread_join(users[i].thread, NULL);
+		assert_int_equal(users[i].wrong, 0);
+		found += users[i].found;
+	}
+	assert_true(found > 0);
+	token_memory_free(m);
+}
+
 static void
 what_is_too_long_is_not_remembered(void **state)
 {
@@ -129,6 +180,7 @@ main(void)
 		cmocka_unit_test_teardown(what_was_put_is_copied_out_and_nothing_else, teardown),
 		cmocka_unit_test_teardown(the_oldest_of_a_full_set_goes, teardown),
 		cmocka_unit_test_teardown(thousands_fit, teardown),
+		cmocka_unit_test_teardown(threads_share_it, teardown),
 		cmocka_unit_test_teardown(what_is_too_long_is_not_remembered, teardown),
 		cmocka_unit_test_teardown(without_memory_nothing_is_known, teardown),
 	};

@@ -7,6 +7,7 @@
 #include "proxyd/lasting.h"
 #include "proxyd/metrics.h"
 #include "proxyd/proxy_protocol.h"
+#include "proxyd/tls.h"
 #include "proxyd/tls_peer.h"
 #include "shared/log.h"
 
@@ -304,12 +305,7 @@ take_certificate(struct client *c)
 static const struct client_protocol *
 chosen_protocol(const struct client *c)
 {
-	const unsigned char *name = NULL;
-	unsigned n = 0;
-
-	if (c->transport.ssl)
-		SSL_get0_alpn_selected(c->transport.ssl, &name, &n);
-	return n == 2 && memcmp(name, "h2", 2) == 0 ? &front_h2_protocol : &front_h1_protocol;
+	return c->transport.ssl && tls_chose_h2(c->transport.ssl) ? &front_h2_protocol : &front_h1_protocol;
 }
 
 static void

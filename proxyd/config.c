@@ -12,6 +12,7 @@
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const audience_policies[] = { "MatchAny", NULL };
 static const char *const impersonate_words[] = { "refuse", "subjectAccessReview", NULL };
+static const char *const http2_words[] = { "watches", "never", NULL };
 static const char *const route_words[] = { "authd", "bearer", "frontProxy", "session", "public", NULL };
 static const char *const session_ended_words[] = { "cut", "keep", NULL };
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
@@ -19,6 +20,7 @@ static const char *const format_words[] = { "text", "json", NULL };
 static const char *const audit_level_words[] = { "Metadata", NULL };
 static const char *const sandbox_words[] = { "available", "required", NULL };
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3, "as level_words");
+_Static_assert(PROXYD_HTTP2_WATCHES == 0 && PROXYD_HTTP2_NEVER == 1, "as http2_words");
 _Static_assert(PROXYD_IMPERSONATE_REFUSED == 0 && PROXYD_IMPERSONATE_REVIEWED == 1, "as impersonate_words");
 _Static_assert(PROXYD_ROUTE_AUTHD == 0 && PROXYD_ROUTE_BEARER == 1 && PROXYD_ROUTE_FRONT_PROXY == 2 && PROXYD_ROUTE_SESSION == 3 && PROXYD_ROUTE_PUBLIC == 4,
 	"as route_words");
@@ -104,6 +106,7 @@ ITEMS(cluster_table, proxyd_cluster,
 	ROW("context", CONFIG_STRING, proxyd_cluster, context, PLAIN),
 	ROW("servers", CONFIG_STRING_LIST, proxyd_cluster, servers, PLAIN, .max = UPSTREAM_SERVERS_MAX),
 	ROW("impersonateOthers", CONFIG_ENUM, proxyd_cluster, impersonate_others, PLAIN, .fallback = "refuse", .words = impersonate_words),
+	ROW("http2", CONFIG_ENUM, proxyd_cluster, http2, PLAIN, .fallback = "watches", .words = http2_words),
 	ROW("allowedGroups", CONFIG_STRING_LIST, proxyd_cluster, allowed_groups, PLAIN, .max = GROUPS_MAX));
 
 TABLE(route_tls_table,

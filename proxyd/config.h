@@ -43,12 +43,14 @@ struct proxyd_jwt {
 };
 
 enum { PROXYD_SESSION_ENDED_CUT, PROXYD_SESSION_ENDED_KEEP };
+enum { PROXYD_HTTP2_WATCHES, PROXYD_HTTP2_NEVER };
 enum { PROXYD_IMPERSONATE_REFUSED, PROXYD_IMPERSONATE_REVIEWED };
 struct proxyd_cluster {
 	const char *name;          /* DNS label */
 	const char *kubeconfig;    /* file */
 	const char *context;       /* NULL: current-context */
 	int impersonate_others;    /* PROXYD_IMPERSONATE_* */
+	int http2;                 /* PROXYD_HTTP2_*: what rides on shared connections to it */
 	struct config_strings allowed_groups; /* one of them is needed; none: everybody who is known */
 	struct kubeconfig target;  /* read from the file */
 	struct config_strings servers;  /* HOST:PORT to connect to instead of the kubeconfig's server; none: that one */

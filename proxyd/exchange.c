@@ -177,7 +177,8 @@ static void
 connect_upstream(struct exchange *x, bool fresh)
 {
 	x->forwarded_ms = loop_now_ms(x->gateway->loop);
-	enum err err = upstream_start(x->to->upstream, &x->call, fresh);
+	/* What is asked for again does without others' company. */
+	enum err err = !fresh && lasting_will_watch(x) ? upstream_start_stream(x->to->upstream, &x->call) : upstream_start(x->to->upstream, &x->call, fresh);
 
 	if (err == OK) {
 		x->phase = EXCHANGE_RELAYING;
@@ -447,10 +448,9 @@ exchange_take_turn(struct exchange *x)
 static void
 retry_or_fail(struct exchange *x)
 {
-	char why[TRANSPORT_WHY_MAX] = "connection closed";
+	char why[TRANSPORT_WHY_MAX];
 
-	if (x->call.transport)
-		transport_why(x->call.transport, why);
+	upstream_why(&x->call, why);
 	if (!x->down_any)
 		upstream_lost(&x->call, why);
 	if (relay_may_retry(x)) {

@@ -17,7 +17,13 @@ h2_guard_reset(struct h2_guard *g, uint64_t now_ms)
 		g->reset_second_ms = now_ms;
 		g->reset_n = 0;
 	}
-	return ++g->reset_n < H2_GUARD_RESETS_PER_S;
+	return ++g->reset_n < (g->answers ? H2_GUARD_ANSWER_RESETS_PER_S : H2_GUARD_RESETS_PER_S);
+}
+
+void
+h2_guard_answers(struct h2_guard *g)
+{
+	g->begun = g->answers = true;
 }
 
 void
@@ -90,12 +96,15 @@ look(struct h2_guard *g, const struct frame *f, uint64_t now_ms)
 		g->heads++;
 		g->head_ends = f->flags & FLAG_END_HEADERS;
 		g->continuation_n = 0;
-		return check_id(g, f->id);
-	case FRAME_RST_STREAM: /* counted for what it does, by h2_guard_reset */
+		return g->answers ? H2_FAULT_NONE : check_id(g, f->id);
+	case FRAME_RST_STREAM: /* a client's is counted for what it does, by h2_guard_reset */
+		if (g->answers)
+			return h2_guard_reset(g, now_ms) ? H2_FAULT_NONE : H2_FAULT_FLOOD;
 		if (f->id <= g->last_id)
 			h2_guard_closed(g, f->id);
 		return H2_FAULT_NONE;
 	case FRAME_WINDOW_UPDATE:
+		return g->answers ? count_control(g, now_ms) : H2_FAULT_NONE;
 	case FRAME_CONTINUATION: /* where none belongs: a connection error in the library */
 		return H2_FAULT_NONE;
 	default:

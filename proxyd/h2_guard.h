@@ -1,4 +1,4 @@
-/* h2_guard.h - what a client sends, looked at frame by frame before the library sees it: what costs us more than its sender is counted, and
+/* h2_guard.h - what a client, or an upstream, sends, looked at frame by frame before the library sees it: what costs us more than its sender is counted, and
  * frames that cannot be are refused. The library passes over some of them in silence.
  *
  * Pure. One per connection; zeroed is a fresh one.   Spec: RFC 9113 sections 4.1, 5.1, 5.1.1, 10.5; CVE-2023-44487 (rapid reset), CVE-2025-8671 (resets
@@ -12,6 +12,7 @@
 
 /* Streams given up before they were answered, by the client's reset or by one that a fault of the client made us send. */
 #define H2_GUARD_RESETS_PER_S 100
+#define H2_GUARD_ANSWER_RESETS_PER_S 500 /* of a server that ends all that runs on a connection */
 /* SETTINGS, PING, PRIORITY and frames of other kinds that carry nothing, DATA without a byte. Go's client sends a PING with the first reset of a
  * series and one per 15 to 30 s of silence; browsers reprioritise each asset of a page: a hundred at once are somebody's habit. */
 #define H2_GUARD_CONTROLS_PER_S 10
@@ -25,6 +26,7 @@
 
 struct h2_guard {
 	bool begun;                 /* the preface is being counted down */
+	bool answers;               /* the peer is a server: h2_guard_answers */
 	unsigned char head[H2_FRAME_HEAD_BYTES]; /* of a frame: head_n bytes are there */
 	unsigned head_n;
 	uint32_t left;              /* bytes before the next frame's head */
@@ -38,6 +40,9 @@ struct h2_guard {
 	uint64_t reset_second_ms, control_ms; /* when counting began, when the bucket was looked at last */
 	unsigned reset_n, control_n;          /* in this second; in the bucket */
 };
+
+/* The peer answers: it has no preface and opens no streams; it may reset what we have opened, each once; nothing of ours is so long that it had to widen a window. A fresh one. */
+void h2_guard_answers(struct h2_guard *g);
 
 enum h2_fault { H2_FAULT_NONE, H2_FAULT_FLOOD, H2_FAULT_STREAM_CLOSED, H2_FAULT_STREAM_ID };
 

@@ -25,6 +25,27 @@ follows(struct slice query)
 	return mentions(query, "follow=t") || mentions(query, "follow=T") || mentions(query, "follow=1");
 }
 
+static void
+read_request(const struct exchange *x, struct kube_request *k)
+{
+	struct slice path = x->request->head.path;
+	size_t prefix = x->to->forward.strip_prefix.n;
+
+	kube_request_parse(x->method, prefix <= path.n ? slice_of(path.p + prefix, path.n - prefix) : SLICE_LIT(""), x->request->head.query, k);
+}
+
+bool
+lasting_will_watch(const struct exchange *x)
+{
+	struct kube_request k;
+
+	if (x->method != METHOD_GET || x->to->forward.kind != FORWARD_CLUSTER || x->upgrade != UPGRADE_NONE || x->request->head.framing != FRAMING_NONE ||
+		(!mentions(x->request->head.query, "watch") && !mentions(x->request->head.path, "/watch/")))
+		return false;
+	read_request(x, &k);
+	return k.verb == KUBE_WATCH;
+}
+
 enum lasting_kind
 lasting_kind_of(const struct exchange *x, const struct http_head *answer)
 {
@@ -33,11 +54,10 @@ lasting_kind_of(const struct exchange *x, const struct http_head *answer)
 	if (!x->request || x->to->forward.kind != FORWARD_CLUSTER || answer->status / 100 != 2 || answer->framing == FRAMING_NONE)
 		return LASTING_NOT;
 	struct slice path = x->request->head.path, query = x->request->head.query;
-	size_t prefix = x->to->forward.strip_prefix.n;
 	/* Nearly all requests end here. */
 	if (!mentions(query, "watch") && !mentions(query, "follow") && !mentions(path, "/watch/") && !mentions(path, "/proxy"))
 		return LASTING_NOT;
-	kube_request_parse(x->method, prefix <= path.n ? slice_of(path.p + prefix, path.n - prefix) : SLICE_LIT(""), query, &k);
+	read_request(x, &k);
 	if (k.verb == KUBE_WATCH) /* of a known length it cannot be ended early */
 		return answer->framing == FRAMING_LENGTH ? LASTING_STREAM : LASTING_WATCH;
 	if (k.verb == KUBE_PROXY || slice_eq_str(k.subresource, "proxy") || (slice_eq_str(k.subresource, "log") && follows(query)))

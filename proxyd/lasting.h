@@ -30,6 +30,8 @@ struct lasting {
 	struct watch_events events;
 };
 
+/* Whose request, without a body, asks for a watch. */
+bool lasting_will_watch(const struct exchange *x);
 /* What an exchange is whose answer begins; LASTING_NOT: an ordinary request. */
 enum lasting_kind lasting_kind_of(const struct exchange *x, const struct http_head *answer);
 /* It is on the gateway's list from now on. answer: its head, of a watch. May end the exchange only from the loop. */

@@ -67,6 +67,7 @@ static const char help[] =
 	"                                          # authority and credential stay; default: that one\n"
 	"     impersonateOthers: refuse,           # or subjectAccessReview: the cluster is asked whom the caller may be (--as);\n"
 	"                                          # role gatehouse-reviewer\n"
+	"     http2: watches,                      # many of them share a connection, if the server speaks HTTP/2; or never\n"
 	"     allowedGroups: [GROUP]}              # one of them is needed; default: everybody who is known\n"
 	"  routes:\n"
 	"  - {path: /oidc, to: \"unix:/run/gatehouse/authd.sock\"}   # our own authd\n"

@@ -35,12 +35,14 @@ enum metric {
 
 /* Of one destination. Row 0 is everything that goes to no cluster. */
 enum metric_upstream {
-	METRIC_UPSTREAM_OPENED, METRIC_UPSTREAM_REUSED,
+	METRIC_UPSTREAM_OPENED, METRIC_UPSTREAM_REUSED, METRIC_UPSTREAM_STREAMS,
 	METRIC_UPSTREAM_REFUSED, METRIC_UPSTREAM_TIMEOUT, METRIC_UPSTREAM_TLS, /* no connection, as enum upstream_failure */
 	METRIC_UPSTREAM_BROKEN,       /* a connection, but no answer, or none that can be used */
 	METRIC_UPSTREAM_RETRIES, METRIC_UPSTREAM_UNAUTHORIZED,
 	METRIC_UPSTREAM_COUNTERS,
 	METRIC_UPSTREAM_OPEN = METRIC_UPSTREAM_COUNTERS,
+	METRIC_UPSTREAM_OPEN_H2,      /* of these, how many many requests share */
+	METRIC_UPSTREAM_STREAMS_OPEN,
 	METRICS_UPSTREAM
 };
 

@@ -73,6 +73,7 @@ static const struct {
 } upstream_rows[METRIC_UPSTREAM_COUNTERS] = {
 	[METRIC_UPSTREAM_OPENED] = { "kind", "opened", true },
 	[METRIC_UPSTREAM_REUSED] = { "kind", "reused", true },
+	[METRIC_UPSTREAM_STREAMS] = { "kind", "shared", true },
 	[METRIC_UPSTREAM_REFUSED] = { "reason", "refused", false },
 	[METRIC_UPSTREAM_TIMEOUT] = { "reason", "timeout", false },
 	[METRIC_UPSTREAM_TLS] = { "reason", "tls", false },
@@ -292,17 +293,16 @@ print_upstreams(const struct used *u, const char *family, const char *help, bool
 }
 
 static void
-print_upstreams_open(const struct used *u, struct buf *out)
+print_upstreams_open(const struct used *u, const char *family, const char *help, enum metric_upstream what, struct buf *out)
 {
-	static const char family[] = "gatehouse_upstream_connections_open";
 	char worker[24];
 
-	openmetrics_family(out, family, "gauge", NULL, "Connections to clusters (empty: to authd and other backends) at this moment, kept ones among them.");
+	openmetrics_family(out, family, "gauge", NULL, help);
 	for (size_t i = 0, end; i < u->row_n; i = end) {
 		const struct openmetrics_label labels[] = { { "cluster", slice_str(u->rows[i].name) }, { "worker", number(u->rows[i].worker, worker) },
 			{ NULL, SLICE_NONE } };
 		end = same_rows(u, i);
-		openmetrics_uint(out, family, "", labels, sum_rows(u, i, end, offsetof(struct metrics_target, upstream) + METRIC_UPSTREAM_OPEN * sizeof(uint64_t)));
+		openmetrics_uint(out, family, "", labels, sum_rows(u, i, end, offsetof(struct metrics_target, upstream) + what * sizeof(uint64_t)));
 	}
 }
 
@@ -344,9 +344,12 @@ metrics_report(const struct metrics_view *v, struct buf *out)
 			offsetof(struct metrics_target, duration), out);
 		print_histogram(&u, "gatehouse_upstream_first_byte_seconds", "From the search for a connection to the head of the answer.",
 			offsetof(struct metrics_target, first_byte), out);
-		print_upstreams(&u, "gatehouse_upstream_connections", "Connections given to requests: newly opened, or kept and used again.", true, out);
+		print_upstreams(&u, "gatehouse_upstream_connections", "Connections given to requests: newly opened, kept and used again, or a stream of a shared one.", true, out);
 		print_upstreams(&u, "gatehouse_upstream_failures", "What went wrong with upstreams, by what it was.", false, out);
-		print_upstreams_open(&u, out);
+		print_upstreams_open(&u, "gatehouse_upstream_connections_open",
+			"Connections to clusters (empty: to authd and other backends) at this moment, kept ones among them.", METRIC_UPSTREAM_OPEN, out);
+		print_upstreams_open(&u, "gatehouse_upstream_shared_connections_open", "Those among them that many watches share (HTTP/2).", METRIC_UPSTREAM_OPEN_H2, out);
+		print_upstreams_open(&u, "gatehouse_upstream_streams_open", "Watches that ride on shared connections, or wait for one.", METRIC_UPSTREAM_STREAMS_OPEN, out);
 		print_workers(&u, out);
 	} else {
 		out->failed = true;

@@ -123,7 +123,7 @@ run_up(struct exchange *x, unsigned *budget)
 		if (relay_has_unsent(x)) {
 			struct block *b = x->up;
 			size_t put;
-			enum io io = transport_write(x->call.transport, b->data + b->from, b->to - b->from, &put);
+			enum io io = upstream_write(&x->call, b->data + b->from, b->to - b->from, &put);
 			b->from += put;
 			if (put) {
 				x->up_written = true;
@@ -175,7 +175,7 @@ fill_down(struct exchange *x)
 
 	while (b->to < end && io == IO_OK) {
 		size_t got;
-		io = transport_read(x->call.transport, b->data + b->to, end - b->to, &got);
+		io = upstream_read(&x->call, b->data + b->to, end - b->to, &got);
 		b->to += got;
 		x->down_any |= got > 0;
 	}
@@ -412,6 +412,18 @@ pass_down(struct exchange *x, const struct http_head *head, size_t n, bool end)
 	return RELAY_CLIENT_GONE;
 }
 
+/* There will be no more of the answer, unless what came was none. */
+static enum relay
+upstream_is_lost(struct exchange *x)
+{
+	const char *bad = upstream_bad(&x->call);
+
+	if (!bad)
+		return RELAY_UPSTREAM_LOST;
+	x->why = bad;
+	return RELAY_UPSTREAM_BAD;
+}
+
 static enum relay
 run_down(struct exchange *x, unsigned *budget)
 {
@@ -422,7 +434,7 @@ run_down(struct exchange *x, unsigned *budget)
 
 		if (x->down_done)
 			return RELAY_DONE;
-		if (!transport_may_read(x->call.transport) && !x->down_eof)
+		if (!upstream_may_read(&x->call) && !x->down_eof)
 			return RELAY_WAITS;
 		if (*budget == 0)
 			return RELAY_TURN;
@@ -435,7 +447,7 @@ run_down(struct exchange *x, unsigned *budget)
 		enum io io = fill_down(x);
 		x->down_eof = io == IO_EOF;
 		if (io == IO_FAILED && x->down->from == x->down->to)
-			return RELAY_UPSTREAM_LOST;
+			return upstream_is_lost(x);
 		if (x->down->from == x->down->to && !x->down_eof) {
 			put_block(x, &x->down);
 			return RELAY_WAITS;
@@ -445,7 +457,7 @@ run_down(struct exchange *x, unsigned *budget)
 			if (r != RELAY_WAITS)
 				return r;
 			if (!head && io == IO_FAILED) /* within the head: no more of it will come */
-				return RELAY_UPSTREAM_LOST;
+				return upstream_is_lost(x);
 			if (!head)
 				continue;
 		}
@@ -482,7 +494,7 @@ relay_run(struct exchange *x)
 	unsigned budget = TURN_BLOCKS;
 	enum relay up = RELAY_WAITS;
 
-	if (x->call.transport)
+	if (x->call.transport || x->call.stream)
 		up = run_up(x, &budget);
 	if (up != RELAY_WAITS && up != RELAY_TURN)
 		return up;
@@ -539,7 +551,7 @@ relay_start(struct exchange *x)
 	if (h->framing == FRAMING_NONE) {
 		/* Straight from where it was written. */
 		x->up_ended = true;
-		x->up_broken = transport_write(x->call.transport, out->p, out->n, &put) == IO_FAILED;
+		x->up_broken = upstream_write(&x->call, out->p, out->n, &put) == IO_FAILED;
 		x->up_written = put > 0;
 		x->up_done = put == out->n;
 	}

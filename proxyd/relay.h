@@ -1,4 +1,4 @@
-/* relay.h - the bytes of an exchange: request up, answer down, HTTP/1.1 on the upstream's side. Used by exchange.c only.
+/* relay.h - the bytes of an exchange: request up, answer down, HTTP/1.1 on the upstream's side, as upstream.h has it. Used by exchange.c only.
  *
  * Leaves what to do about the outcome to its caller. */
 #ifndef PROXYD_RELAY_H
@@ -20,7 +20,7 @@ enum relay {
 	RELAY_FAILED              /* memory, or a rule of ours: 500 */
 };
 
-/* Write the request's head to x->call.transport (or what a fresh connection has to get again), then go on like relay_run. */
+/* Write the request's head to x->call (or what a fresh connection has to get again), then go on like relay_run. */
 MUST_CHECK enum relay relay_start(struct exchange *x);
 MUST_CHECK enum relay relay_run(struct exchange *x);
 /* A watch: complete the answer if it stands between two events. RELAY_WAITS: it does not, or the client does not take it now. */

@@ -89,10 +89,10 @@ add_place(struct places *p, const char *what, const char *name, const char *host
 }
 
 static enum err
-url_upstream(struct loop *loop, const struct proxyd_config *config, const char *name, const struct places *places, const struct kubeconfig *to, bool plain,
+url_upstream(struct loop *loop, const struct proxyd_config *config, const char *name, const struct places *places, const struct kubeconfig *to, bool plain, bool http2,
 	struct upstream **out, struct tls_error *e)
 {
-	struct upstream_options o = { .name = name, .addresses = places->addresses, .address_n = places->address_n,
+	struct upstream_options o = { .name = name, .http2 = http2, .addresses = places->addresses, .address_n = places->address_n,
 		.server_address_n = places->server_address_n, .server_n = places->server_n,
 		.connect_timeout_ms = (uint64_t)config->limits.upstream_connect_timeout_ms,
 		.idle_timeout_ms = (uint64_t)config->limits.upstream_idle_timeout_ms };
@@ -116,7 +116,7 @@ cluster_upstream(struct loop *loop, const struct proxyd_config *config, const st
 		err = add_place(&p, "cluster", from->name, from->server_items[i].host, from->server_items[i].port, e);
 	if (!err && from->servers.n == 0)
 		err = add_place(&p, "cluster", from->name, from->target.host, from->target.port, e);
-	return err ? err : url_upstream(loop, config, from->name, &p, &from->target, false, out, e);
+	return err ? err : url_upstream(loop, config, from->name, &p, &from->target, false, from->http2 == PROXYD_HTTP2_WATCHES, out, e);
 }
 
 static enum err
@@ -211,7 +211,7 @@ route_init(struct router *r, struct loop *loop, size_t at, struct tls_error *e)
 		return socket_upstream(r, loop, at, e);
 	struct places p = { .server_n = 0 };
 	enum err err = add_place(&p, "route", from->path, from->target.host, from->target.port, e);
-	return err ? err : url_upstream(loop, r->config, from->path, &p, &from->target, from->plain, &d->upstream, e);
+	return err ? err : url_upstream(loop, r->config, from->path, &p, &from->target, from->plain, false, &d->upstream, e);
 }
 
 static enum err

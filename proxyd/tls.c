@@ -183,11 +183,23 @@ tls_add_authorities(X509_STORE *store, STACK_OF(X509_NAME) *names, struct slice 
 
 /* ---- server ---- */
 
+#define H2_AND_H1 "\x02h2\x08http/1.1"
+
+bool
+tls_chose_h2(const SSL *ssl)
+{
+	const unsigned char *name = NULL;
+	unsigned n = 0;
+
+	SSL_get0_alpn_selected(ssl, &name, &n);
+	return n == 2 && memcmp(name, "h2", 2) == 0;
+}
+
 /* RFC 7301 section 3.2: a client whose protocols we do not speak is told so, not given a guess. */
 static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
 {
-	static const unsigned char ours[] = "\x02h2\x08http/1.1"; /* in this order, whatever the client's */
+	static const unsigned char ours[] = H2_AND_H1; /* in this order, whatever the client's */
 	unsigned char *chosen;
 
 	(void)ssl, (void)arg;
@@ -394,7 +406,7 @@ tls_client_free(struct tls_client *c)
 }
 
 SSL *
-tls_client_connect(struct tls_client *c)
+tls_client_connect(struct tls_client *c, bool h2)
 {
 	SSL *ssl = SSL_new(c->ctx);
 
@@ -410,6 +422,7 @@ tls_client_connect(struct tls_client *c)
 		ok = copy && SSL_set_session(ssl, copy) == 1;
 		SSL_SESSION_free(copy);
 	}
+	ok = ok && (!h2 || SSL_set_alpn_protos(ssl, (const unsigned char *)H2_AND_H1, sizeof(H2_AND_H1) - 1) == 0);
 	if (!ok) {
 		SSL_free(ssl);
 		return NULL;

@@ -38,7 +38,9 @@ struct tls_client;
 /* k: CA (empty: the system's), client certificate and key, tls_server_name for SNI (not with addresses) and verification. Nothing of k is kept. */
 MUST_CHECK enum err tls_client_new(const struct kubeconfig *k, struct tls_client **out, struct tls_error *e);
 void tls_client_free(struct tls_client *c);
-/* Ready for transport_open. NULL: no memory. */
-SSL *tls_client_connect(struct tls_client *c);
+/* Ready for transport_open. h2: HTTP/2 is offered, too; otherwise nothing is (RFC 7301), which means HTTP/1.1. NULL: no memory. */
+SSL *tls_client_connect(struct tls_client *c, bool h2);
+/* Either side, after the handshake: both speak HTTP/2. */
+bool tls_chose_h2(const SSL *ssl);
 
 #endif

@@ -1,42 +1,10 @@
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "proxyd/upstream.h"
-#include "proxyd/upstream_servers.h"
+#include "proxyd/upstream_link.h"
 #include "shared/log.h"
-
-enum connection_state { CONNECTION_DIALLING, CONNECTION_BUSY, CONNECTION_IDLE, CONNECTION_CLOSED };
-
-struct upstream_connection {
-	struct transport transport;
-	struct upstream *upstream;
-	struct upstream_call *call;              /* dialling or busy; NULL: idle */
-	struct upstream_connection *next, *prev; /* idle: newest first */
-	enum connection_state state;
-	bool kept;
-	size_t server;
-	uint32_t tried;                   /* bit i: server i */
-	bool timed_out;                   /* at a server before */
-	size_t address_first, address_at; /* being dialled: the at-th from first, of the server's */
-	uint64_t idle_since_ms;
-	struct loop_timer timer; /* dialling */
-	struct loop_deferred deferred;
-};
-
-struct upstream {
-	struct loop *loop;
-	const char *name;
-	struct address *addresses;
-	size_t address_n;
-	struct upstream_servers servers;
-	struct tls_client *tls;
-	uint64_t connect_timeout_ms, idle_timeout_ms;
-	struct upstream_connection *newest, *oldest;
-	size_t idle_n;
-	struct loop_timer sweep;
-	struct metrics_target *metrics; /* NULL: nobody counts */
-};
 
 static void on_transport(struct transport *t);
 static void on_dial_timeout(struct loop_timer *timer);
@@ -76,6 +44,7 @@ upstream_new(struct loop *loop, const struct upstream_options *o, struct upstrea
 	u->tls = o->tls;
 	u->connect_timeout_ms = o->connect_timeout_ms;
 	u->idle_timeout_ms = o->idle_timeout_ms;
+	u->http2 = o->http2 && o->tls;
 	u->sweep.on_due = on_sweep;
 	*out = u;
 	return OK;
@@ -87,6 +56,7 @@ upstream_free(struct upstream *u)
 	if (!u)
 		return;
 	upstream_flush(u);
+	upstream_link_free(u);
 	loop_timer_clear(u->loop, &u->sweep);
 	tls_client_free(u->tls);
 	free(u->addresses);
@@ -99,8 +69,8 @@ upstream_set_metrics(struct upstream *u, struct metrics_target *metrics)
 	u->metrics = metrics;
 }
 
-static void
-count(struct upstream *u, enum metric_upstream what, int n)
+void
+upstream_add(struct upstream *u, enum metric_upstream what, int n)
 {
 	if (u->metrics)
 		metrics_add(&u->metrics->upstream[what], (uint64_t)(int64_t)n);
@@ -109,7 +79,7 @@ count(struct upstream *u, enum metric_upstream what, int n)
 void
 upstream_count(struct upstream *u, enum metric_upstream what)
 {
-	count(u, what, 1);
+	upstream_add(u, what, 1);
 }
 
 const char *
@@ -198,7 +168,7 @@ static void
 connection_close(struct upstream_connection *c)
 {
 	assert(c->state != CONNECTION_CLOSED && c->state != CONNECTION_IDLE);
-	count(c->upstream, METRIC_UPSTREAM_OPEN, -1);
+	upstream_add(c->upstream, METRIC_UPSTREAM_OPEN, -1);
 	set_state(c, CONNECTION_CLOSED);
 	c->call = NULL;
 	loop_timer_clear(c->upstream->loop, &c->timer);
@@ -227,7 +197,7 @@ dial_server(struct upstream_connection *c)
 		}
 		if (err)
 			continue;
-		if (u->tls && !(ssl = tls_client_connect(u->tls))) {
+		if (u->tls && !(ssl = tls_client_connect(u->tls, c->offers_h2))) {
 			close(fd);
 			return E_NOMEM;
 		}
@@ -272,7 +242,7 @@ connection_dial(struct upstream_connection *c)
 }
 
 static enum err
-connection_new(struct upstream *u, struct upstream_call *call, size_t server)
+connection_new(struct upstream *u, struct upstream_call *call, size_t server, bool h2)
 {
 	struct upstream_connection *c = calloc(1, sizeof(*c));
 	enum err err;
@@ -281,6 +251,7 @@ connection_new(struct upstream *u, struct upstream_call *call, size_t server)
 		return E_NOMEM;
 	c->upstream = u;
 	c->call = call;
+	c->offers_h2 = h2;
 	c->state = CONNECTION_CLOSED;
 	c->timer.on_due = on_dial_timeout;
 	c->server = server;
@@ -497,23 +468,51 @@ on_transport(struct transport *t)
 void
 upstream_proceed(struct upstream_call *call)
 {
-	look(call->connection);
+	if (call->connection)
+		look(call->connection);
+	else if (call->stream && call->stream->ready) /* one that is not waits for its connection: on_connected or on_failed comes by itself */
+		call->on_ready(call);
+}
+
+static int
+choose_server(struct upstream *u, struct upstream_call *call)
+{
+	call->connection = NULL;
+	call->transport = NULL;
+	call->stream = NULL;
+	call->kept = false;
+	return upstream_servers_choose(&u->servers, loop_now_ms(u->loop), 0);
 }
 
 enum err
 upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)
 {
-	call->connection = NULL;
-	call->transport = NULL;
-	call->kept = false;
-	int server = upstream_servers_choose(&u->servers, loop_now_ms(u->loop), 0);
+	int server = choose_server(u, call);
+
+	return server < 0 ? E_EMPTY : upstream_start_at(u, call, (size_t)server, fresh, false);
+}
+
+enum err
+upstream_start_stream(struct upstream *u, struct upstream_call *call)
+{
+	int server = choose_server(u, call);
+
 	if (server < 0)
 		return E_EMPTY;
+	if (u->http2 && loop_now_ms(u->loop) >= u->servers.items[server].http1_until_ms)
+		return upstream_link_join(u, call, (size_t)server);
+	return upstream_start_at(u, call, (size_t)server, false, false);
+}
+
+enum err
+upstream_start_at(struct upstream *u, struct upstream_call *call, size_t server, bool fresh, bool h2)
+{
 	struct upstream_connection *c = fresh ? NULL : u->newest;
-	while (c && c->server != (size_t)server)
+
+	while (c && c->server != server)
 		c = c->next;
 	if (!c)
-		return connection_new(u, call, (size_t)server);
+		return connection_new(u, call, server, h2);
 	idle_unlink(c);
 	c->call = call;
 	call->connection = c;
@@ -521,6 +520,16 @@ upstream_start(struct upstream *u, struct upstream_call *call, bool fresh)
 	call->kept = true;
 	upstream_count(u, METRIC_UPSTREAM_REUSED);
 	return OK;
+}
+
+void
+upstream_pass(struct upstream_call *from, struct upstream_call *to)
+{
+	to->connection = from->connection;
+	to->connection->call = to;
+	to->transport = &to->connection->transport;
+	from->connection = NULL;
+	from->transport = NULL;
 }
 
 void
@@ -535,6 +544,8 @@ upstream_finish(struct upstream_call *call, bool keep)
 {
 	struct upstream_connection *c = call->connection;
 
+	if (call->stream)
+		upstream_link_leave(call);
 	if (!c)
 		return;
 	call->connection = NULL;
@@ -549,4 +560,39 @@ upstream_finish(struct upstream_call *call, bool keep)
 	/* What came behind the answer, or has been read ahead of us, is no part of any exchange. */
 	if (c->state == CONNECTION_IDLE && transport_may_read(&c->transport))
 		idle_look(c);
+}
+
+/* ---- bytes ---- */
+
+bool
+upstream_may_read(const struct upstream_call *call)
+{
+	return call->stream ? upstream_link_may_read(call->stream) : transport_may_read(call->transport);
+}
+
+enum io
+upstream_read(struct upstream_call *call, char *p, size_t n, size_t *got)
+{
+	return call->stream ? upstream_link_read(call->stream, p, n, got) : transport_read(call->transport, p, n, got);
+}
+
+enum io
+upstream_write(struct upstream_call *call, const char *p, size_t n, size_t *put)
+{
+	return call->stream ? upstream_link_write(call->stream, p, n, put) : transport_write(call->transport, p, n, put);
+}
+
+const char *
+upstream_bad(const struct upstream_call *call)
+{
+	return call->stream ? call->stream->bad : NULL;
+}
+
+const char *
+upstream_why(const struct upstream_call *call, char out[TRANSPORT_WHY_MAX])
+{
+	if (call->transport)
+		return transport_why(call->transport, out);
+	snprintf(out, TRANSPORT_WHY_MAX, "%s", call->stream && call->stream->why ? call->stream->why : "connection closed");
+	return out;
 }

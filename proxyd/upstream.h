@@ -15,6 +15,7 @@
 
 struct upstream;
 struct upstream_connection;
+struct upstream_stream;
 
 enum upstream_failure {
 	UPSTREAM_REFUSED,  /* no connection: 502 */
@@ -25,6 +26,7 @@ enum upstream_failure {
 struct upstream_call {
 	struct upstream_connection *connection; /* NULL: none yet */
 	struct transport *transport;            /* of connection, once it may be used; NULL before */
+	struct upstream_stream *stream;         /* instead of both: on a connection that others share; NULL: none */
 	bool kept;                              /* it served somebody before: it may have died meanwhile */
 	void (*on_connected)(struct upstream_call *call);
 	/* The call holds nothing any more. why lives until it returns. */
@@ -41,6 +43,7 @@ struct upstream_options {
 	size_t address_n;
 	const size_t *server_address_n;  /* how many are each server's, 0: its name does not resolve; NULL: there is one server */
 	size_t server_n;                 /* <= UPSTREAM_SERVERS_MAX */
+	bool http2; /* offered for upstream_start_stream, with TLS */
 	struct tls_client *tls; /* NULL: plain. Owned by the upstream from now on, also when making it fails */
 	uint64_t connect_timeout_ms, idle_timeout_ms;
 };
@@ -68,7 +71,19 @@ void upstream_lost(struct upstream_call *call, const char *why);
 MUST_CHECK enum err upstream_start(struct upstream *u, struct upstream_call *call, bool fresh);
 /* Look at what happened when there was no turn for it. */
 void upstream_proceed(struct upstream_call *call);
+/* For a request without a body that waits for long and says little: on a stream of a shared connection where the server speaks HTTP/2 (upstream_link.h), else as upstream_start. */
+MUST_CHECK enum err upstream_start_stream(struct upstream *u, struct upstream_call *call);
 /* The call is over, at any point after upstream_start. keep: the exchange ended cleanly and nothing is left on the connection. No-op without one. */
 void upstream_finish(struct upstream_call *call, bool keep);
+
+/* ---- a call's bytes: HTTP/1.1, whatever the connection speaks. As transport_*, once it is connected ---- */
+
+bool upstream_may_read(const struct upstream_call *call);
+enum io upstream_read(struct upstream_call *call, char *p, size_t n, size_t *got);
+/* A stream takes a whole request's head at once and nothing else. */
+enum io upstream_write(struct upstream_call *call, const char *p, size_t n, size_t *put);
+/* Static: what came is no answer (streams only, for there the bytes are not the text's); NULL: nothing is wrong so far. */
+const char *upstream_bad(const struct upstream_call *call);
+const char *upstream_why(const struct upstream_call *call, char out[TRANSPORT_WHY_MAX]);
 
 #endif

@@ -21,6 +21,8 @@ struct upstream_server {
 	unsigned dialling;
 	unsigned failures;      /* since it worked last */
 	uint64_t paused_until_ms;
+	uint64_t http1_until_ms; /* it does not speak HTTP/2, so far as is known; upstream_link.c's */
+	uint32_t streams_max;    /* that it allowed on one connection when it was asked last; 0: never yet */
 };
 struct upstream_servers {
 	struct upstream_server items[UPSTREAM_SERVERS_MAX];

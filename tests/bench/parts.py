@@ -278,7 +278,7 @@ backend b
     return Program(name, [tool("haproxy"), "-db", "-q", "-f", write(pki[name + ".cfg"], conf)], port, cpu, pki[name + ".log"])
 
 
-def start_proxyd(pki, upstream, issuer, cpu, workers=1):
+def start_proxyd(pki, upstream, issuer, cpu, workers=1, http2="watches"):
     port = free_port()
     write(pki["kubeconfig"], f"""apiVersion: v1
 kind: Config
@@ -293,6 +293,6 @@ authentication:
   jwt:
     - issuer: {{url: "{issuer.url}", audiences: [bench], certificateAuthority: "{pki['ca.pem']}"}}
       claimMappings: {{username: {{claim: email, prefix: ""}}, groups: {{claim: groups, prefix: ""}}}}
-clusters: [{{name: default, kubeconfig: "{pki['kubeconfig']}"}}]
+clusters: [{{name: default, kubeconfig: "{pki['kubeconfig']}", http2: {http2}}}]
 """)
     return Program("proxyd", [os.path.abspath("build/proxyd"), conf], port, cpu, pki["proxyd.log"])

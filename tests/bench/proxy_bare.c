@@ -98,7 +98,7 @@ measure(int n, SSL_CTX *server, struct tls_client *client, SSL_CTX *other)
 	}
 	double before = resident_kib();
 	for (int i = 0; i < n; i++)
-		hold(server ? SSL_new(server) : tls_client_connect(client), pairs[i][0], server != NULL);
+		hold(server ? SSL_new(server) : tls_client_connect(client, false), pairs[i][0], server != NULL);
 	double each = (resident_kib() - before) / n;
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);

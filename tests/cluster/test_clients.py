@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import harness
+import openmetrics
 import pytest
+import requests
 
 from conftest import ALICE
 
@@ -45,13 +47,24 @@ class Log:
         return {(line["method"], line["status"], line["user"]) for line in lines}
 
 
+def upstream_connections(gateway):
+    """How many requests to the cluster were given each kind of connection so far."""
+    text = requests.get(f"http://127.0.0.1:{gateway.admin_port}/metrics", timeout=10).text
+    metrics = openmetrics.parse(text)
+    return {kind: metrics.sum("gatehouse_upstream_connections_total", cluster="default", kind=kind) for kind in ("opened", "reused", "shared")}
+
+
 def test_client_go_has_500_informers_on_one_connection(client_go, gateway):
-    """Each sees its own object created, updated and deleted, and nothing else; the library asks for signs of life every second of silence."""
-    log = Log(gateway)
+    """Each sees its own object created, updated and deleted, and nothing else; the library asks for signs of life every second of silence. Behind the gateway the watches
+    share connections, for kube-apiserver allows 100 on each."""
+    log, before = Log(gateway), upstream_connections(gateway)
     saw = client_go("informers", "demo", "500", HTTP2_READ_IDLE_TIMEOUT_SECONDS="1", HTTP2_PING_TIMEOUT_SECONDS="1")
     assert saw["created"] == saw["updated to two"] == saw["deleted"] == 500
     assert saw["connections"] == 1 and list(saw["protocols"]) == ["HTTP/2.0"]
     assert saw["watches"] == 500  # none was begun twice
+    after = upstream_connections(gateway)
+    assert after["shared"] - before["shared"] == 500
+    assert 5 <= after["opened"] - before["opened"] < 100, "theirs, and those of the short requests"
     for verb, status in (("create", 201), ("update", 200), ("delete", 200)):
         lines = log.wait(500, lambda line: line.get("verb") == verb and line["path"].startswith("/api/v1/namespaces/demo/configmaps"))
         assert {(line["status"], line["user"]) for line in lines} == {(status, ALICE)}

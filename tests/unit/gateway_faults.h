@@ -76,6 +76,7 @@ answer_one(struct end *e, const char *answer)
 	}
 	return false;
 }
+static bool (*serve_one)(struct end *e, const char *answer) = answer_one; /* false: the connection is over */
 struct server {
 	int fd;
 	SSL_CTX *tls;
@@ -95,7 +96,7 @@ serve_connection(void *arg)
 		if (SSL_accept(e.ssl) != 1)
 			e.fd = (SSL_free(e.ssl), e.ssl = NULL, close(e.fd), -1);
 	}
-	while (e.fd >= 0 && answer_one(&e, s->answer))
+	while (e.fd >= 0 && serve_one(&e, s->answer))
 		;
 	end_close(&e);
 	free(s);

@@ -288,7 +288,7 @@ rig_config(struct rig *r)
 	static char text[128];
 	uint16_t port;
 
-	r->clusters[0] = (struct proxyd_cluster){ .name = "default" };
+	r->clusters[0] = (struct proxyd_cluster){ .name = "default", .http2 = PROXYD_HTTP2_NEVER };
 	r->cluster_fd = unit_tcp_listen(&port);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
 	r->clusters[0].target = (struct kubeconfig){ .server = "https://cluster", .host = "127.0.0.1", .port = port, .base_path = "",

@@ -51,7 +51,7 @@ every_key_arrives_where_it_belongs(void **state)
 		"    claimValidationRules: [{claim: hd, requiredValue: example.com}]\n"
 		"  - issuer: {url: 'https://other', audiences: [x], certificateAuthority: @/cert.pem, discoveryURL: 'https://intern/d'}\n"
 		"  session: {issuer: 'https://gw/oidc', cookieName: sid}\n"
-		"clusters: [{name: a, kubeconfig: @/kube, context: c}, {name: default, kubeconfig: @/kube, impersonateOthers: subjectAccessReview}]\n"
+		"clusters: [{name: a, kubeconfig: @/kube, context: c}, {name: default, kubeconfig: @/kube, impersonateOthers: subjectAccessReview, http2: never}]\n"
 		"routes: [{path: /oidc, to: 'unix:/run/authd.sock'}, {path: /oidc/longer, to: 'unix:/run/b'}, {path: /c, to: 'unix:/run/c'}]\n"
 		"limits: {headerBytes: 4096, headerTimeout: 1s, idleTimeout: 2s, bodyTimeout: 3s, upstreamConnectTimeout: 4s, upstreamIdleTimeout: 5s,\n"
 		"  tunnelIdleTimeout: 6s, drainTimeout: 0, upgradeTimeout: 8s, tunnelDrainTimeout: 9s, watchMaxAge: 10s, connections: 7, connectionsPerAddress: 8, tokenBytes: 9000, identities: 100}\n"
@@ -97,6 +97,8 @@ every_key_arrives_where_it_belongs(void **state)
 	assert_string_equal(proxyd_config_default_cluster(c)->name, "default");
 	assert_int_equal(proxyd_config_default_cluster(c)->impersonate_others, PROXYD_IMPERSONATE_REVIEWED);
 	assert_int_equal(((const struct proxyd_cluster *)c->clusters.items)[0].impersonate_others, PROXYD_IMPERSONATE_REFUSED);
+	assert_int_equal(proxyd_config_default_cluster(c)->http2, PROXYD_HTTP2_NEVER);
+	assert_int_equal(((const struct proxyd_cluster *)c->clusters.items)[0].http2, PROXYD_HTTP2_WATCHES);
 	assert_string_equal(proxyd_config_default_cluster(c)->target.host, "127.0.0.1");
 	assert_string_equal(r[0].path, "/oidc/longer");
 	assert_string_equal(r[1].path, "/oidc");

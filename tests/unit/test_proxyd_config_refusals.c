@@ -66,6 +66,8 @@ a_wrong_type_is_reported_with_file_line_and_key(void **state)
 		{ LISTEN "clusters: [{name: a, kubeconfig: [x]}]\n", ":2: clusters[0].kubeconfig: expected a text" },
 		{ LISTEN "clusters: [{name: a, kubeconfig: @/kube, context: {}}]\n", ":2: clusters[0].context: expected a text" },
 		{ LISTEN "clusters: [{name: a, kubeconfig: @/kube, impersonateOthers: allow}]\n", ":2: clusters[0].impersonateOthers: expected refuse" },
+		{ LISTEN "clusters: [{name: a, kubeconfig: @/kube, http2: always}]\n", ":2: clusters[0].http2: expected watches or never" },
+		{ LISTEN "clusters: [{name: a, kubeconfig: @/kube, http3: never}]\n", ":2: clusters[0].http3: expected a known key (the nearest is \"http2\")" },
 		{ LISTEN "routes: a\n", ":2: routes: expected a list" },
 		{ LISTEN "routes: [{to: 'unix:/a'}]\n", ":2: routes[0].path: expected" },
 		{ LISTEN "routes: [{path: /a}]\n", ":2: routes[0].to: expected" },

@@ -328,7 +328,7 @@ trusts(const char *name, const char *ca)
 
 	k.ca_pem = slice_str(ca);
 	assert_int_equal(tls_client_new(&k, &c, &e), OK);
-	SSL *client = tls_client_connect(c), *server = SSL_new(ctx);
+	SSL *client = tls_client_connect(c, false), *server = SSL_new(ctx);
 	assert_non_null(client);
 	bool ok = shake(client, server);
 	SSL_free(client);
@@ -392,7 +392,7 @@ the_client_certificate_is_shown_and_the_next_connection_resumes(void **state)
 	BIO_free(b);
 	assert_int_equal(tls_client_new(&k, &c, &e), OK);
 	for (int i = 0; i < 4; i++) {
-		SSL *client = tls_client_connect(c), *server = SSL_new(ctx);
+		SSL *client = tls_client_connect(c, false), *server = SSL_new(ctx);
 		assert_true(shake(client, server));
 		assert_int_equal(SSL_session_reused(client), i > 0);
 		assert_string_equal(SSL_get_servername(server, TLSEXT_NAMETYPE_host_name), "api.test");

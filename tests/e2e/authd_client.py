@@ -82,7 +82,11 @@ class Authd:
         } | more
 
     def __enter__(self):
-        self.program.start()
+        try:
+            self.program.start()
+        except BaseException:
+            self.program.close()  # a start that takes too long leaves nobody behind
+            raise
         return self
 
     def __exit__(self, *exc):

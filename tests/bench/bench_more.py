@@ -12,13 +12,13 @@ import ssl
 import statistics
 import subprocess
 import sys
-import threading
 
 import h2.config
 import h2.connection
 import h2.events
 
 import parts
+from waiting import until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MB = 1 << 20
@@ -61,11 +61,7 @@ class Stage:
         program.stop()
 
     def await_token(self, port, token):
-        for _ in range(100):
-            if self.ask(self.dial(port), token) == 200:
-                return
-            threading.Event().wait(0.1)
-        raise SystemExit("bench: proxyd does not take the token")
+        until("proxyd to take the token", lambda: self.ask(self.dial(port), token) == 200)
 
     def dial(self, port, context=None, session=None):
         plain = socket.create_connection(("127.0.0.1", port), 60)

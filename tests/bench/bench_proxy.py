@@ -15,6 +15,7 @@ import urllib.request
 
 import bench_more
 import parts
+from waiting import until
 
 # h2: as many connections as h1, one stream each; h2x10: a tenth of them with ten streams each.
 PROTOCOLS = ["h1", "h2", "h2x10"]
@@ -80,15 +81,15 @@ def await_token(port, token, ca):
     """The keeper fetches keys at its own start: ask until a token is taken."""
     context = ssl.create_default_context(cafile=ca)
     request = urllib.request.Request(f"https://localhost:{port}/api", headers={"Authorization": "Bearer " + token})
-    for attempt in range(100):
+
+    def ask():
         try:
             with urllib.request.urlopen(request, context=context, timeout=5) as answer:
-                if answer.status == 200:
-                    return
+                return answer.status
         except OSError as e:
-            last = e
-        parts.threading.Event().wait(0.1)
-    raise SystemExit(f"bench: proxyd does not take the token: {last}")
+            return e
+
+    until("proxyd to take the token", ask, lambda found: found == 200)
 
 
 def figures(samples):

@@ -5,9 +5,9 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -16,6 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import free_port  # noqa: E402
+from waiting import wait_port  # noqa: E402
 
 ANSWER_BYTES = 1024
 # What proxyd chooses; the others would take what a client names first, AES-256, and pay more for every byte.
@@ -32,12 +36,6 @@ def tool(name):
 
 def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def pem(key):
@@ -136,17 +134,10 @@ class Program:
         self.name, self.port = name, port
         self.log = open(log, "wb")
         self.process = subprocess.Popen(["taskset", "-c", str(cpu)] + argv, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                # Nothing announces that a foreign program listens; one try per 50 ms until it does.
-                threading.Event().wait(0.05)
-        raise SystemExit(f"bench: {name} did not start: {open(log, errors='replace').read()[-2000:]}")
+        try:
+            wait_port(port, self.process)
+        except AssertionError:
+            raise SystemExit(f"bench: {name} did not start: {open(log, errors='replace').read()[-2000:]}") from None
 
     def pids(self):
         found, todo = [], [self.process.pid]

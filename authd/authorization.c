@@ -1,10 +1,6 @@
 #include "authd/authorization.h"
 #include "authd/browser.h"
-#include "authd/grant.h"
-#include "authd/pages.h"
-#include "authd/sign_in_pages.h"
 #include "oidc/subject.h"
-#include "oidc/token_claims.h"
 
 #define APPROVAL_KEPT_S (365 * 86400)
 

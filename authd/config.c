@@ -16,10 +16,9 @@ static const char *const team_name_fields[] = { "name", "slug", "both", NULL };
  * place, so their rows count offsets from the same struct. */
 #define ROW(key, kind, in, member, how, ...) { .name = (key), .type = (kind), .offset = offsetof(struct in, member), .flags = (how), __VA_ARGS__ }
 #define BLOCK(key, rows, how) { .name = (key), .type = CONFIG_BLOCK, .flags = (how), .table = &(rows) }
-#define PLAIN CONFIG_RELOAD
-#define NEEDED (CONFIG_RELOAD | CONFIG_REQUIRED)
-#define RESTART 0
-#define EXPANDED (CONFIG_RELOAD | CONFIG_EXPAND_ENV)
+#define PLAIN 0
+#define NEEDED CONFIG_REQUIRED
+#define EXPANDED CONFIG_EXPAND_ENV
 #define END { .name = NULL }
 #define TABLE(name, ...) \
 	static const struct config_table name = { .fields = (const struct config_field[]){ __VA_ARGS__, END }, .ignore_case = true }
@@ -34,7 +33,7 @@ static const char *const team_name_fields[] = { "name", "slug", "both", NULL };
 /* clang-format off */
 TABLE(storage_table,
 	ROW("type", CONFIG_STRING, config_file, c.storage.type, CONFIG_REQUIRED),
-	ROW("config", CONFIG_NODE, config_file, storage_config, RESTART));
+	ROW("config", CONFIG_NODE, config_file, storage_config, PLAIN));
 TABLE(lmdb_table,
 	ROW("path", CONFIG_STRING, config_file, c.storage.path, CONFIG_REQUIRED | CONFIG_EXPAND_ENV),
 	ROW("keyFile", CONFIG_STRING, config_file, c.storage.key_file, CONFIG_EXPAND_ENV));
@@ -55,8 +54,8 @@ TABLE(web_table,
 	ROW("https", CONFIG_STRING, config_file, c.web.https, PLAIN),
 	ROW("unix", CONFIG_STRING, config_file, c.web.unix_path, PLAIN),
 	ROW("ctl", CONFIG_STRING, config_file, c.web.ctl_path, PLAIN),
-	ROW("tlsCert", CONFIG_STRING, config_file, c.web.tls_cert, PLAIN | CONFIG_FILE),
-	ROW("tlsKey", CONFIG_STRING, config_file, c.web.tls_key, PLAIN | CONFIG_FILE),
+	ROW("tlsCert", CONFIG_STRING, config_file, c.web.tls_cert, CONFIG_FILE),
+	ROW("tlsKey", CONFIG_STRING, config_file, c.web.tls_key, CONFIG_FILE),
 	ROW("tlsMinVersion", CONFIG_ENUM, config_file, c.web.tls_min_version, PLAIN, .fallback = "1.2", .words = tls_versions),
 	ROW("tlsMaxVersion", CONFIG_ENUM, config_file, c.web.tls_max_version, PLAIN, .fallback = "1.3", .words = tls_versions),
 	ROW("allowedOrigins", CONFIG_STRING_LIST, config_file, c.web.allowed_origins, PLAIN),
@@ -101,7 +100,7 @@ TABLE(local_signer_table,
 
 ITEMS(password_table, authd_password,
 	ROW("email", CONFIG_STRING, authd_password, email, NEEDED),
-	ROW("hash", CONFIG_STRING, authd_password, hash, PLAIN | CONFIG_SECRET),
+	ROW("hash", CONFIG_STRING, authd_password, hash, CONFIG_SECRET),
 	ROW("hashFromEnv", CONFIG_STRING, authd_password, hash_from_env, PLAIN),
 	ROW("username", CONFIG_STRING, authd_password, username, PLAIN),
 	ROW("name", CONFIG_STRING, authd_password, name, PLAIN),
@@ -123,7 +122,7 @@ TABLE(client_expiry_table,
 ITEMS(client_table, config_file_client,
 	ROW("id", CONFIG_STRING, config_file_client, id, PLAIN),
 	ROW("idEnv", CONFIG_STRING, config_file_client, id_env, PLAIN),
-	ROW("secret", CONFIG_STRING, config_file_client, secret, PLAIN | CONFIG_SECRET),
+	ROW("secret", CONFIG_STRING, config_file_client, secret, CONFIG_SECRET),
 	ROW("secretEnv", CONFIG_STRING, config_file_client, secret_env, PLAIN),
 	ROW("name", CONFIG_STRING, config_file_client, name, NEEDED),
 	ROW("redirectURIs", CONFIG_STRING_LIST, config_file_client, redirect_uris, PLAIN),
@@ -149,13 +148,13 @@ ITEMS(connector_table, authd_connector_config,
 	ROW("grantTypes", CONFIG_STRING_LIST, authd_connector_config, grant_types, PLAIN));
 static const struct config_table github_org_table = {
 	.fields = (const struct config_field[]){
-		ROW("name", CONFIG_STRING, github_org, name, NEEDED | CONFIG_EXPAND_ENV),
+		ROW("name", CONFIG_STRING, github_org, name, NEEDED | EXPANDED),
 		ROW("teams", CONFIG_STRING_LIST, github_org, teams, EXPANDED), END },
 	.ignore_case = true, .size = sizeof(struct github_org) };
 TABLE(github_table,
-	ROW("clientID", CONFIG_STRING, github_config, client_id, NEEDED | CONFIG_EXPAND_ENV),
-	ROW("clientSecret", CONFIG_STRING, github_config, client_secret, NEEDED | CONFIG_EXPAND_ENV | CONFIG_SECRET),
-	ROW("redirectURI", CONFIG_STRING, github_config, redirect_uri, NEEDED | CONFIG_EXPAND_ENV),
+	ROW("clientID", CONFIG_STRING, github_config, client_id, NEEDED | EXPANDED),
+	ROW("clientSecret", CONFIG_STRING, github_config, client_secret, NEEDED | EXPANDED | CONFIG_SECRET),
+	ROW("redirectURI", CONFIG_STRING, github_config, redirect_uri, NEEDED | EXPANDED),
 	ROW("org", CONFIG_STRING, github_config, org, EXPANDED),
 	ROW("orgs", CONFIG_BLOCK_LIST, github_config, orgs, EXPANDED, .table = &github_org_table),
 	ROW("hostName", CONFIG_STRING, github_config, host_name, EXPANDED),
@@ -190,7 +189,7 @@ TABLE(revocations_table,
 	ROW("secretFile", CONFIG_STRING, config_file, c.revocations.secret_file, NEEDED | CONFIG_FILE));
 TABLE(console_table,
 	ROW("gateway", CONFIG_STRING, config_file, c.console.gateway, PLAIN),
-	ROW("certificateAuthority", CONFIG_STRING, config_file, c.console.certificate_authority, PLAIN | CONFIG_FILE),
+	ROW("certificateAuthority", CONFIG_STRING, config_file, c.console.certificate_authority, CONFIG_FILE),
 	ROW("clientID", CONFIG_STRING, config_file, c.console.client_id, PLAIN),
 	ROW("clusters", CONFIG_STRING_LIST, config_file, c.console.clusters, PLAIN));
 
@@ -212,7 +211,7 @@ TABLE(root_table,
 	BLOCK("revocations", revocations_table, PLAIN),
 	BLOCK("console", console_table, PLAIN),
 	ROW("sandbox", CONFIG_ENUM, config_file, c.sandbox, PLAIN, .fallback = "available", .words = sandbox_words),
-	ROW("user", CONFIG_STRING, config_file, c.user, RESTART));
+	ROW("user", CONFIG_STRING, config_file, c.user, PLAIN));
 /* clang-format on */
 
 static enum err

@@ -2,7 +2,6 @@
 #include "authd/authorization_answer.h"
 #include "authd/browser.h"
 #include "authd/counters.h"
-#include "authd/grant.h"
 #include "authd/pages.h"
 #include "authd/person.h"
 #include "oidc/sign_in.h"

@@ -1,7 +1,6 @@
 #include "proxyd/authenticator_state.h"
 #include "proxyd/client_certificate.h"
 #include "proxyd/origin.h"
-#include "proxyd/principal.h"
 
 /* A cookie is 256 bits in some spelling; anything much longer is not ours and is not carried to authd. */
 #define COOKIE_BYTES_MAX 512

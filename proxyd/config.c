@@ -30,9 +30,9 @@ _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "as format_words");
  * their rows count offsets from the same struct. */
 #define ROW(key, kind, in, member, how, ...) { .name = (key), .type = (kind), .offset = offsetof(struct in, member), .flags = (how), __VA_ARGS__ }
 #define BLOCK(key, rows, how) { .name = (key), .type = CONFIG_BLOCK, .flags = (how), .table = &(rows) }
-#define PLAIN CONFIG_RELOAD
-#define NEEDED (CONFIG_RELOAD | CONFIG_REQUIRED)
-#define NEEDED_FILE (CONFIG_RELOAD | CONFIG_REQUIRED | CONFIG_FILE)
+#define PLAIN 0
+#define NEEDED CONFIG_REQUIRED
+#define NEEDED_FILE (CONFIG_REQUIRED | CONFIG_FILE)
 #define END { .name = NULL }
 #define GROUPS_MAX 100
 #define TABLE(name, ...) static const struct config_table name = { .fields = (const struct config_field[]){ __VA_ARGS__, END } }
@@ -81,7 +81,7 @@ ITEMS(jwt_table, proxyd_jwt,
 TABLE(session_table,
 	ROW("issuer", CONFIG_STRING, proxyd_config, authentication.session.issuer, PLAIN),
 	ROW("cookieName", CONFIG_STRING, proxyd_config, authentication.session.cookie_name, PLAIN, .fallback = "__Host-gatehouse"),
-	ROW("revocationsSecretFile", CONFIG_STRING, proxyd_config, authentication.session.revocations_secret_file, PLAIN | CONFIG_FILE));
+	ROW("revocationsSecretFile", CONFIG_STRING, proxyd_config, authentication.session.revocations_secret_file, CONFIG_FILE));
 TABLE(token_review_table,
 	ROW("enabled", CONFIG_BOOL, proxyd_config, authentication.token_review.enabled, PLAIN, .fallback = "false"),
 	ROW("audiences", CONFIG_STRING_LIST, proxyd_config, authentication.token_review.audiences, PLAIN, .max = 16));
@@ -98,7 +98,7 @@ TABLE(authentication_table,
 	BLOCK("tokenReview", token_review_table, PLAIN),
 	BLOCK("longRunning", long_running_table, PLAIN),
 	ROW("howExtra", CONFIG_BOOL, proxyd_config, authentication.how_extra, PLAIN, .fallback = "true"),
-	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, PLAIN | CONFIG_FILE));
+	ROW("tokenFile", CONFIG_STRING, proxyd_config, authentication.token_file, CONFIG_FILE));
 
 ITEMS(cluster_table, proxyd_cluster,
 	ROW("name", CONFIG_STRING, proxyd_cluster, name, NEEDED),
@@ -111,8 +111,8 @@ ITEMS(cluster_table, proxyd_cluster,
 
 TABLE(route_tls_table,
 	ROW("certificateAuthority", CONFIG_STRING, proxyd_route, tls.certificate_authority, PLAIN),
-	ROW("certFile", CONFIG_STRING, proxyd_route, tls.cert_file, PLAIN | CONFIG_FILE),
-	ROW("keyFile", CONFIG_STRING, proxyd_route, tls.key_file, PLAIN | CONFIG_FILE),
+	ROW("certFile", CONFIG_STRING, proxyd_route, tls.cert_file, CONFIG_FILE),
+	ROW("keyFile", CONFIG_STRING, proxyd_route, tls.key_file, CONFIG_FILE),
 	ROW("serverName", CONFIG_STRING, proxyd_route, tls.server_name, PLAIN));
 ITEMS(route_table, proxyd_route,
 	ROW("path", CONFIG_STRING, proxyd_route, path, NEEDED),
@@ -164,7 +164,7 @@ TABLE(root_table,
 	ROW("listen", CONFIG_BLOCK_LIST, proxyd_config, listen, NEEDED, .table = &listen_table, .max = PROXYD_LISTENERS_MAX),
 	ROW("trustedProxies", CONFIG_STRING_LIST, proxyd_config, trusted_proxies_text, PLAIN, .max = 256),
 	ROW("workers", CONFIG_INT, proxyd_config, workers, PLAIN, .fallback = "0", .max = PROXYD_WORKERS_MAX),
-	ROW("user", CONFIG_STRING, proxyd_config, user, 0),
+	ROW("user", CONFIG_STRING, proxyd_config, user, PLAIN),
 	ROW("pidFile", CONFIG_STRING, proxyd_config, pid_file, PLAIN),
 	ROW("reloadOnChange", CONFIG_BOOL, proxyd_config, reload_on_change, PLAIN, .fallback = "false"),
 	ROW("sandbox", CONFIG_ENUM, proxyd_config, sandbox, PLAIN, .fallback = "available", .words = sandbox_words),

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "proxyd/access_log.h"
 #include "proxyd/client.h"
 #include "proxyd/exchange_state.h"
 #include "proxyd/relay.h"

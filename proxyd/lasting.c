@@ -2,7 +2,6 @@
 #include "proxyd/exchange_state.h"
 #include "proxyd/kube_request.h"
 #include "proxyd/lasting.h"
-#include "proxyd/relay.h"
 #include "shared/log.h"
 #include "shared/rng.h"
 

@@ -24,8 +24,7 @@ enum config_flags {
 	CONFIG_SECRET = 2,     /* its value never appears in an error text */
 	CONFIG_EXPAND_ENV = 4, /* $VAR and ${VAR} in the value are replaced from the environment, $$ is a dollar sign; an unset
 	                          variable is an error */
-	CONFIG_FILE = 8,       /* a path that must be readable at --check; checked by config_bind */
-	CONFIG_RELOAD = 16     /* documented as reloadable by HUP (default: needs a restart) */
+	CONFIG_FILE = 8        /* a path that must be readable at --check; checked by config_bind */
 };
 
 struct config_strings {

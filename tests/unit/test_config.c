@@ -57,7 +57,7 @@ static const struct config_table tls_table = { tls_fields, 0, false,
 
 #define ROW(name, type, member, ...) { name, type, offsetof(struct sample, member), __VA_ARGS__ }
 static const struct config_field fields[] = {
-	ROW("issuer", CONFIG_STRING, issuer, CONFIG_REQUIRED | CONFIG_RELOAD, NULL, 0, 0, NULL, NULL, check_issuer),
+	ROW("issuer", CONFIG_STRING, issuer, CONFIG_REQUIRED, NULL, 0, 0, NULL, NULL, check_issuer),
 	ROW("secret", CONFIG_STRING, secret, CONFIG_SECRET | CONFIG_EXPAND_ENV, NULL, 0, 0, NULL, NULL, check_issuer),
 	ROW("file", CONFIG_STRING, file, CONFIG_FILE, NULL, 0, 0, NULL, NULL, NULL),
 	ROW("host", CONFIG_STRING, host, CONFIG_EXPAND_ENV, "*:443", 0, 0, NULL, NULL, NULL),

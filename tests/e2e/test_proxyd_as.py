@@ -111,6 +111,7 @@ def test_everything_that_is_asked_for_has_to_be_allowed(tmp_path, ca, upstream, 
     ({"Impersonate-User": "bob", "Impersonate_Group": "system:masters"}, 400),
     ({"Impersonate-User": "bob", "Impersonate-Role": "admin"}, 400),
     ({"Impersonate-User": "bob", "Impersonate-Extra-gatehouse%2Foriginal-user": "root"}, 400),
+    ({"Impersonate-User": "bob", "Impersonate-Extra-gatehouse%2Fissuer": "https://issuer.example"}, 400),
     ({"Impersonate-User": "bob", "Connection": "Impersonate-User"}, 400),
 ])
 def test_what_asks_for_somebody_in_an_unclear_way_is_refused_unasked(tmp_path, ca, upstream, judge, tokens, headers, status):

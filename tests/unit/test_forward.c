@@ -116,6 +116,18 @@ cluster_gets_a_fresh_head_with_the_identity_last(void **state)
 		"Content-Length: 0\r\nX-Forwarded-For: " ORACLE_IP "\r\nX-Request-Id: rid\r\n" ORACLE_CREDENTIAL ORACLE_IDENTITY "\r\n");
 }
 
+/* forward_check() says that they are there, and where that is allowed others have been asked: still only what the gateway writes is sent. */
+static void
+impersonation_by_the_caller_is_never_copied(void **state)
+{
+	(void)state;
+	sent_is("GET /api HTTP/1.1\r\nHost: gw\r\nImpersonate-User: root\r\nIMPERSONATE-GROUP: system:masters\r\nImpersonate-Uid: 0\r\nImpersonate-Extra-x: y\r\n"
+		"X-Gatehouse-Clusters: evil\r\n\r\n",
+		&oracle_cluster, &oracle_context,
+		"GET /api HTTP/1.1\r\nHost: " ORACLE_HOST "\r\nContent-Length: 0\r\nX-Forwarded-For: " ORACLE_IP "\r\nX-Request-Id: rid\r\n" ORACLE_CREDENTIAL
+		ORACLE_IDENTITY "\r\n");
+}
+
 static void
 cluster_sees_no_cookie_of_ours_but_others(void **state)
 {
@@ -429,6 +441,7 @@ main(void)
 		cmocka_unit_test(name_that_folds_to_a_critical_one_is_refused),
 		cmocka_unit_test(token_among_websocket_protocols_needs_a_companion),
 		cmocka_unit_test(cluster_gets_a_fresh_head_with_the_identity_last),
+		cmocka_unit_test(impersonation_by_the_caller_is_never_copied),
 		cmocka_unit_test(cluster_sees_no_cookie_of_ours_but_others),
 		cmocka_unit_test(cluster_sees_no_token_among_websocket_protocols),
 		cmocka_unit_test(header_that_held_nothing_but_a_token_is_left_out),

@@ -6,15 +6,12 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "proxyd/control.h"
-#include "proxyd/generation.h"
+#include "proxyd/generation_state.h"
 
-#define MESSAGES_PER_EVENT_MAX 64 /* a child that talks without end must not keep master from the others */
 #define START_RETRY_MS 1000       /* after a fork that failed: the machine is short of something */
 
 static void start_child(struct child *c);
 static void start_workers(struct generation *g);
-static void on_control(struct loop_watch *w, uint32_t events);
 static void on_respawn_due(struct loop_timer *t);
 static void on_credentials_due(struct loop_timer *t);
 static void on_deadline(struct loop_timer *t);
@@ -34,7 +31,7 @@ cpu_count(void)
 static void
 init_child(struct child *c, struct generation *g, enum child_kind kind, unsigned index)
 {
-	*c = (struct child){ .control = { .fd = -1, .on_event = on_control }, .respawn_timer = { .on_due = on_respawn_due }, .generation = g,
+	*c = (struct child){ .control = { .fd = -1, .on_event = generation_on_control }, .respawn_timer = { .on_due = on_respawn_due }, .generation = g,
 		.kind = kind, .index = index, .metrics_slot = METRICS_NO_SLOT, .wanted = true };
 }
 
@@ -88,13 +85,6 @@ generation_free(struct generation *g)
 	proxyd_config_free(g->config);
 	free(g->workers);
 	free(g);
-}
-
-/* The keeper is child 0, worker i child i + 1. */
-static struct child *
-child_at(struct generation *g, size_t i)
-{
-	return i == 0 ? &g->keeper : &g->workers[i - 1];
 }
 
 static void
@@ -204,35 +194,8 @@ start_workers(struct generation *g)
 		start_child(&g->workers[i]);
 }
 
-static void
-send_or_log(struct child *c, enum control_kind kind, uint32_t value, int fd)
-{
-	if (!c->pid || c->control.fd < 0)
-		return;
-	enum err e = control_send(c->control.fd, kind, value, NULL, fd);
-	if (e && e != E_EMPTY) /* E_EMPTY: its death is about to be reaped */
-		log_warn("child does not take its messages", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index),
-			LOG_INT("child_pid", c->pid), LOG_STR("reason", err_name(e)));
-}
-
 void
-generation_serve(struct generation *g)
-{
-	g->serving = true;
-	for (size_t i = 0; i <= g->worker_n; i++)
-		send_or_log(child_at(g, i), CONTROL_SERVE, 0, -1);
-}
-
-void
-generation_pause(struct generation *g)
-{
-	g->serving = false;
-	for (size_t i = 0; i < g->worker_n; i++)
-		send_or_log(&g->workers[i], CONTROL_PAUSE, 0, -1);
-}
-
-static void
-child_is_ready(struct child *c)
+generation_child_ready(struct child *c)
 {
 	struct generation *g = c->generation;
 	bool all = g->phase == GENERATION_WORKERS_START;
@@ -252,88 +215,6 @@ child_is_ready(struct child *c)
 		settle(g, NULL);
 }
 
-/* The keeper made a new key cache: pass it on. Takes fd. */
-static void
-take_keycache(struct generation *g, int fd)
-{
-	if (g->keycache_fd >= 0)
-		close(g->keycache_fd);
-	g->keycache_fd = fd;
-	for (size_t i = 0; i < g->worker_n; i++)
-		send_or_log(&g->workers[i], CONTROL_KEYCACHE, 0, fd);
-}
-
-void
-generation_use_keycache(struct generation *g, int fd)
-{
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	if (copy >= 0)
-		take_keycache(g, copy);
-	else
-		log_error("key cache not passed on", LOG_UINT("generation", g->number), LOG_ERRNO(errno));
-}
-
-/* Which child may say what; anything else is ignored with a line in the log (a captured worker must not be able to hand out keys). */
-static void
-take_message(struct child *c, const struct control_message *m, int fd)
-{
-	struct generation *g = c->generation;
-
-	if (m->kind == CONTROL_KEYCACHE && c->kind == CHILD_KEEPER && fd >= 0) {
-		take_keycache(g, fd);
-		if (g->events->keycache)
-			g->events->keycache(g->master, g);
-		return;
-	}
-	if (fd >= 0)
-		close(fd);
-	if (m->kind == CONTROL_READY)
-		child_is_ready(c);
-	else if (m->kind == CONTROL_FAILED)
-		snprintf(c->why, sizeof(c->why), "%s", m->text);
-	else if (m->kind == CONTROL_WANT_KEYS && c->kind == CHILD_WORKER)
-		g->events->want_keys(g->master);
-	else if (m->kind == CONTROL_LINGERS && c->kind == CHILD_WORKER)
-		c->lingers = true;
-	else if (m->kind == CONTROL_ENDED && c->kind == CHILD_KEEPER && g->events->ended)
-		g->events->ended(g->master, g);
-	else if (m->kind == CONTROL_SERVED && c->kind == CHILD_WORKER && g->events->served)
-		g->events->served(g->master, g);
-	else
-		log_warn("child sent a message that is not its to send", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index),
-			LOG_INT("child_pid", c->pid), LOG_UINT("kind", m->kind));
-}
-
-static void
-read_messages(struct child *c, unsigned n_max)
-{
-	struct control_message m;
-	enum err e = OK;
-	int fd;
-
-	while (n_max-- && c->control.fd >= 0 && (e = control_receive(c->control.fd, &m, &fd)) == OK)
-		take_message(c, &m, fd);
-	if (e == OK || e == E_AGAIN || c->control.fd < 0)
-		return;
-	/* Its end, or nonsense: either way there is no more to hear. Killed before the socket closes, so that it does not take the end of that
-	 * for the end of master and leaves as if nothing had been wrong. */
-	if (e == E_FORMAT && c->pid) {
-		log_error("child talks nonsense and is ended", LOG_STR("child", child_kind_name(c)), LOG_INT("child_pid", c->pid));
-		kill(c->pid, SIGKILL);
-	}
-	loop_remove(c->generation->loop, &c->control);
-	close(c->control.fd);
-	c->control.fd = -1;
-}
-
-static void
-on_control(struct loop_watch *w, uint32_t events)
-{
-	(void)events;
-	read_messages((struct child *)w, MESSAGES_PER_EVENT_MAX);
-}
-
 static void
 kill_unready(struct generation *g)
 {
@@ -347,7 +228,7 @@ static void
 check_gone(struct generation *g)
 {
 	for (size_t i = 0; i <= g->worker_n; i++)
-		if (child_at(g, i)->pid)
+		if (generation_child(g, i)->pid)
 			return;
 	if (!g->told_gone)
 		loop_defer(g->loop, &g->gone);
@@ -360,7 +241,7 @@ leave(struct generation *g, uint64_t kill_after_ms)
 	g->phase = GENERATION_LEAVES;
 	g->candidate = false;
 	for (size_t i = 0; i <= g->worker_n; i++)
-		loop_timer_clear(g->loop, &child_at(g, i)->respawn_timer);
+		loop_timer_clear(g->loop, &generation_child(g, i)->respawn_timer);
 	set_timer(g, &g->deadline, kill_after_ms);
 	check_gone(g);
 }
@@ -378,8 +259,8 @@ drain_worker(struct child *c, struct generation_drain d)
 
 	if (c->tunnels_until_ms == 0 || until < c->tunnels_until_ms)
 		c->tunnels_until_ms = until;
-	send_or_log(c, CONTROL_TUNNELS, in_message(d.tunnels_ms), -1);
-	send_or_log(c, CONTROL_DRAIN, in_message(d.requests_ms), -1);
+	generation_send(c, CONTROL_TUNNELS, in_message(d.tunnels_ms), -1);
+	generation_send(c, CONTROL_DRAIN, in_message(d.requests_ms), -1);
 }
 
 static void
@@ -400,9 +281,9 @@ generation_drain(struct generation *g, struct generation_drain d)
 	}
 	g->phase = GENERATION_LEAVES;
 	for (size_t i = 0; i < g->worker_n; i++)
-		read_messages(&g->workers[i], MESSAGES_PER_EVENT_MAX); /* one may be ready and serving by now */
+		generation_hear(&g->workers[i], GENERATION_MESSAGES_MAX); /* one may be ready and serving by now */
 	kill_unready(g); /* a worker that never became ready has nothing to finish */
-	send_or_log(&g->keeper, CONTROL_STOP, 0, -1);
+	generation_send(&g->keeper, CONTROL_STOP, 0, -1);
 	for (size_t i = 0; i < g->worker_n; i++)
 		drain_worker(&g->workers[i], d);
 	leave(g, d.requests_ms + GENERATION_KILL_MS);
@@ -414,8 +295,8 @@ generation_stop(struct generation *g)
 	bool leaving = g->phase == GENERATION_LEAVES;
 
 	for (size_t i = 0; i <= g->worker_n; i++) {
-		send_or_log(child_at(g, i), CONTROL_STOP, 0, -1);
-		child_at(g, i)->lingers = false;
+		generation_send(generation_child(g, i), CONTROL_STOP, 0, -1);
+		generation_child(g, i)->lingers = false;
 	}
 	if (leaving)
 		set_timer(g, &g->deadline, GENERATION_STOP_MS);
@@ -505,12 +386,12 @@ generation_reaped(struct generation *g, pid_t pid, int status)
 	char why[CHILD_DEATH_BYTES];
 
 	for (size_t i = 0; i <= g->worker_n && !c; i++)
-		if (child_at(g, i)->pid == pid)
-			c = child_at(g, i);
+		if (generation_child(g, i)->pid == pid)
+			c = generation_child(g, i);
 	if (!c)
 		return false;
 	c->pid = 0; /* reaped: the number may be somebody else's by now */
-	read_messages(c, UINT32_MAX); /* its last words */
+	generation_hear(c, UINT32_MAX); /* its last words */
 	child_describe_death(c, status, why);
 	child_forget(c, g->loop);
 	count_out(c);
@@ -549,7 +430,7 @@ kill_late(struct generation *g)
 	bool any = false;
 
 	for (size_t i = 0; i <= g->worker_n; i++) {
-		struct child *c = child_at(g, i);
+		struct child *c = generation_child(g, i);
 		uint64_t stays = stays_ms(c);
 		if (stays > longest_ms)
 			longest_ms = stays;
@@ -610,7 +491,7 @@ credential_changed(void *arg, size_t cluster, struct slice token)
 		return;
 	}
 	for (size_t i = 0; i < g->worker_n; i++)
-		send_or_log(&g->workers[i], CONTROL_CREDENTIAL, (uint32_t)cluster, fd);
+		generation_send(&g->workers[i], CONTROL_CREDENTIAL, (uint32_t)cluster, fd);
 	close(fd);
 }
 
@@ -630,17 +511,4 @@ generation_forget_secrets(struct generation *g)
 	credentials_free(g->credentials);
 	g->credentials = NULL;
 	proxyd_config_forget_secrets(g->config);
-}
-
-void
-generation_tell_ended(struct generation *g)
-{
-	for (size_t i = 0; i < g->worker_n; i++)
-		send_or_log(&g->workers[i], CONTROL_ENDED, 0, -1);
-}
-
-void
-generation_want_keys(struct generation *g)
-{
-	send_or_log(&g->keeper, CONTROL_WANT_KEYS, 0, -1);
 }

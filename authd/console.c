@@ -30,6 +30,17 @@ console_session_needed(struct request *r, struct session *s)
 	return false;
 }
 
+bool
+console_read(struct request *r, struct session *s, enum err (*read)(struct store_txn *t, void *arg), void *arg)
+{
+	if (!console_session_needed(r, s))
+		return false;
+	if (store_read(r->app->store, read, arg) == OK)
+		return true;
+	page_unavailable(r);
+	return false;
+}
+
 /* ---- who am I ---- */
 
 static void

@@ -22,5 +22,8 @@ void console_clusters_add(struct page *p, const struct console_clusters *c);
 
 /* The session, or the way to get one. False: r has been answered. */
 bool console_session_needed(struct request *r, struct session *s);
+/* The same, and what read finds in the store for a page of that person's; arg is read's. False: r has been answered. */
+struct store_txn;
+bool console_read(struct request *r, struct session *s, enum err (*read)(struct store_txn *t, void *arg), void *arg);
 
 #endif

@@ -102,12 +102,8 @@ console_applications(struct request *r, struct slice rest)
 		*l = (struct list){ .r = r, .all = arena_alloc(&r->arena, SHOWN_MAX * sizeof l->all[0]) };
 	if (!l || !l->all)
 		page_unavailable(r);
-	else if (!console_session_needed(r, &l->here))
-		return;
-	else if (store_read(r->app->store, list_read, l) == OK)
+	else if (console_read(r, &l->here, list_read, l))
 		list_send(l);
-	else
-		page_unavailable(r);
 }
 
 /* ---- taking back ---- */

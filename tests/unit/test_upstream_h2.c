@@ -1,4 +1,4 @@
-/* What an apiserver of HTTP/2 can send that is no answer, or no HTTP/2. */
+/* What an apiserver can send over HTTP/2 that is no answer, or no HTTP/2; and those that do not speak it. */
 #include "tests/unit/upstream_link_unit.h"
 
 /* ---- answers that are none ---- */
@@ -357,6 +357,152 @@ a_head_that_never_ends_is_no_sign_of_life(void **state)
 	h2_close(&s);
 }
 
+/* ---- servers without HTTP/2 ---- */
+
+static int
+prefer_http1(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
+{
+	(void)ssl, (void)in, (void)in_n, (void)arg;
+	*out = (const unsigned char *)"http/1.1";
+	*out_n = 8;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static void
+a_server_that_chooses_http1_gets_it(void **state)
+{
+	struct end a, b, c;
+	char head[4096];
+
+	(void)state;
+	SSL_CTX_set_alpn_select_cb(rig.back_tls, prefer_http1, NULL);
+	a = watcher();
+	b = watcher();
+	rig_run(&rig, rig_order_nothing, NULL);
+	struct end s = rig_cluster(&rig); /* what was dialled for both is one's */
+	end_hear_head(&s, head, sizeof(head));
+	struct end t = hear_alone(WATCH);
+	end_say(&s, "HTTP/1.1 204 OK\r\n\r\n");
+	end_say(&t, "HTTP/1.1 204 OK\r\n\r\n");
+	hear_head(&a, "204");
+	hear_head(&b, "204");
+	end_close(&a);
+	end_close(&b);
+	/* It is not asked again soon: what is kept is used. */
+	c = watcher();
+	struct pollfd p[2] = { { .fd = s.fd, .events = POLLIN }, { .fd = t.fd, .events = POLLIN } };
+	assert_int_equal(poll(p, 2, 5000), 1);
+	end_hear_head(p[0].revents ? &s : &t, head, sizeof(head));
+	end_close(&c);
+	end_close(&s);
+	end_close(&t);
+	rig_later(&rig, UPSTREAM_LINK_HTTP1_MS);
+	SSL_CTX_set_alpn_select_cb(rig.back_tls, NULL, NULL);
+	c = watcher();
+	s = rig_cluster(&rig);
+	end_hear_head(&s, head, sizeof(head));
+	answer_alone(&s, &c);
+}
+
+static void
+a_server_that_cannot_do_what_it_chose_gets_http1(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < 4; kind++) {
+		struct end c = watcher();
+		struct h2_client s = server_unsettled();
+		switch (kind) {
+		case 0:
+			end_close(&s.end);
+			break;
+		case 1:
+			end_say(&s.end, "HTTP/1.1 400 Bad Request\r\n\r\n");
+			break;
+		case 2:
+			settle(&s, 0);
+			break;
+		case 3:
+			rig_later(&rig, 5000);
+			break;
+		}
+		struct end alone = hear_alone(WATCH);
+		answer_alone(&alone, &c);
+		if (s.end.fd >= 0)
+			end_close(&s.end);
+		nghttp2_hd_inflate_del(s.inflater);
+		rig_later(&rig, UPSTREAM_LINK_BROKEN_MS);
+	}
+}
+
+static void
+a_server_that_is_not_there_is_said_to_all_who_wait(void **state)
+{
+	struct end a = watcher(), b = watcher();
+
+	(void)state;
+	struct end s = rig_accept(rig.cluster_fd, NULL);
+	rig_run(&rig, rig_order_nothing, NULL);
+	end_reset(&s);
+	hear_failure(&a, "reset");
+	hear_failure(&b, "reset");
+	end_close(&a);
+	end_close(&b);
+}
+
+static void
+a_connection_that_nobody_needs_any_more_is_given_up(void **state)
+{
+	struct end c = watcher();
+	struct h2_client s = server();
+	struct h2_frame f;
+
+	(void)state;
+	h2_hear(&s, FRAME_HEADERS, 1, &f);
+	h2_say_headers(&s, 1, FLAGS_WHOLE, ":status: 204\n");
+	hear_head(&c, "204");
+	end_close(&c);
+	rig_later(&rig, UPSTREAM_LINK_SILENCE_MS);
+	h2_hear(&s, FRAME_PING, 0, &f);
+	h2_say(&s, FRAME_PING, FLAG_ACK, 0, f.payload, f.n);
+	c = watcher(); /* in use again, and not for long */
+	h2_hear(&s, FRAME_HEADERS, 3, &f);
+	h2_say_headers(&s, 3, FLAGS_WHOLE, ":status: 204\n");
+	hear_head(&c, "204");
+	end_close(&c);
+	for (int i = 0; i < 3; i++)
+		rig_later(&rig, UPSTREAM_LINK_SILENCE_MS - 10000);
+	h2_hear(&s, FRAME_PING, 0, &f);
+	h2_say(&s, FRAME_PING, FLAG_ACK, 0, f.payload, f.n);
+	for (int i = 0; i < 3; i++)
+		rig_later(&rig, 10000);
+	h2_hear_goaway(&s, 0);
+	h2_close(&s);
+}
+
+static void
+fewer_streams_than_before_leave_those_alone_that_run(void **state)
+{
+	struct end a = watcher();
+	struct h2_client s = server_with(2);
+	struct h2_frame f;
+
+	(void)state;
+	h2_hear(&s, FRAME_HEADERS, 1, &f);
+	h2_say_headers(&s, 1, FLAG_END_HEADERS, OK_HEAD);
+	hear_head(&a, "200");
+	settle(&s, 1);
+	h2_hear(&s, FRAME_SETTINGS, 0, &f); /* the ACK */
+	struct end b = watcher();
+	struct h2_client t = server();
+	h2_hear(&t, FRAME_HEADERS, 1, &f);
+	say_event(&s, 1, EVENT);
+	hear_event(&a, EVENT);
+	end_close(&a);
+	end_close(&b);
+	h2_close(&s);
+	h2_close(&t);
+}
+
 int
 main(void)
 {
@@ -370,6 +516,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_http2_ends_the_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_is_dead_is_found_out_by_ping, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_head_that_never_ends_is_no_sign_of_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_chooses_http1_gets_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_cannot_do_what_it_chose_gets_http1, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_is_not_there_is_said_to_all_who_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_connection_that_nobody_needs_any_more_is_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(fewer_streams_than_before_leave_those_alone_that_run, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

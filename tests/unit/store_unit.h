@@ -36,6 +36,31 @@ store_unit_end(void)
 	assert_int_equal(rmdir(store_unit_folder), 0);
 }
 
+static inline int
+store_unit_setup(void **state)
+{
+	(void)state;
+	store_unit_begin();
+	return 0;
+}
+static inline int
+store_unit_teardown(void **state)
+{
+	(void)state;
+	store_unit_end();
+	return 0;
+}
+
+/* A file of its folder; good until the next one is asked for. */
+static inline const char *
+in_folder(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", store_unit_folder, name);
+	return path;
+}
+
 static inline struct store *
 store_unit_open_sized(size_t map_bytes_max)
 {

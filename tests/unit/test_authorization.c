@@ -1,30 +1,7 @@
-#include "tests/unit/store_unit.h"
 #include "authd/authorization.h"
+#include "tests/unit/records_unit.h"
 
 #define COOKIE "the pre-login cookie of one browser"
-
-static struct store *store;
-static struct arena arena;
-
-static int
-begin(void **state)
-{
-	(void)state;
-	store_unit_begin();
-	store = store_unit_open();
-	arena_init(&arena, 0);
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	store_close(store);
-	store_unit_end();
-	return 0;
-}
 
 static struct record_auth_request
 request_for(int64_t expires_at, unsigned char hash[32])
@@ -214,7 +191,7 @@ a_person_with_an_endless_id_is_asked_each_time(void **state)
 	assert_false(approved(id, "cli", "openid"));
 }
 
-#define AUTHORIZATION_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define AUTHORIZATION_TEST(f) cmocka_unit_test_setup_teardown(f, records_begin, records_end)
 
 int
 main(void)

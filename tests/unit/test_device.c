@@ -1,48 +1,21 @@
-#include "tests/unit/store_unit.h"
 #include "authd/device.h"
 #include "shared/rng.h"
+#include "tests/unit/records_unit.h"
 
 #define CLIENT "tv"
 #define LIFETIME_S 300
 
 static struct authd_config config;
 static struct generation generation;
-static struct store *store;
-static struct arena arena;
 static int serial;
 
 static int
 begin(void **state)
 {
-	(void)state;
-	store_unit_begin();
-	store = store_unit_open();
-	arena_init(&arena, 0);
+	records_begin(state);
 	config = (struct authd_config){ .enable_password_db = true };
 	generation = (struct generation){ .config = &config };
 	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	store_close(store);
-	store_unit_end();
-	return 0;
-}
-
-static int64_t
-now_s(void)
-{
-	return clock_now_s(&store_unit_clock.clock);
-}
-
-static void
-seconds_pass(int64_t n)
-{
-	clock_fixed_advance(&store_unit_clock, n);
 }
 
 /* ---- a device ---- */
@@ -332,7 +305,7 @@ user_codes_use_each_letter_and_can_be_read_again(void **state)
 	arena_fini(&r.arena);
 }
 
-#define DEVICE_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define DEVICE_TEST(f) cmocka_unit_test_setup_teardown(f, begin, records_end)
 
 int
 main(void)

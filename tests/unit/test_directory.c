@@ -1,6 +1,6 @@
-#include "tests/unit/store_unit.h"
 #include "authd/directory.h"
 #include "authd/person.h"
+#include "tests/unit/records_unit.h"
 
 static const struct client clients[] = { { .id = "web", .secret = "configured", .name = "Web" }, { .id = "cli", .name = "CLI", .public = true } };
 static struct authd_password passwords[] = {
@@ -10,32 +10,17 @@ static struct authd_password passwords[] = {
 };
 static struct authd_config config;
 static struct generation generation;
-static struct store *store;
-static struct arena arena;
 static struct directory d;
 
 static int
 begin(void **state)
 {
-	(void)state;
-	store_unit_begin();
-	store = store_unit_open();
-	arena_init(&arena, 0);
+	records_begin(state);
 	config = (struct authd_config){ .enable_password_db = true, .passwords = { passwords, 3 } };
 	config.clients = (struct client *)(uintptr_t)clients;
 	config.client_n = 2;
 	generation = (struct generation){ .config = &config };
 	d = (struct directory){ .generation = &generation, .store = store, .arena = &arena };
-	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	store_close(store);
-	store_unit_end();
 	return 0;
 }
 
@@ -322,18 +307,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_configured_client_wins_over_a_stored_one_of_its_id, begin, end),
-		cmocka_unit_test_setup_teardown(a_stored_client_has_all_that_was_stored_and_its_secret_by_hash, begin, end),
-		cmocka_unit_test_setup_teardown(what_the_configuration_can_say_of_a_client_a_record_can, begin, end),
-		cmocka_unit_test_setup_teardown(what_a_later_version_stored_limits_a_client_and_gives_it_nothing, begin, end),
-		cmocka_unit_test_setup_teardown(what_clients_want_of_the_keys_is_what_all_of_them_want, begin, end),
-		cmocka_unit_test_setup_teardown(no_secret_is_right_for_a_client_without_one, begin, end),
-		cmocka_unit_test_setup_teardown(people_are_found_by_address_in_any_case_and_by_user_name, begin, end),
-		cmocka_unit_test_setup_teardown(configured_people_win_by_address_name_and_id, begin, end),
-		cmocka_unit_test_setup_teardown(a_login_with_a_nul_is_nobodys, begin, end),
-		cmocka_unit_test_setup_teardown(a_stored_person_lives_on_in_sessions_until_removed, begin, end),
-		cmocka_unit_test_setup_teardown(inside_a_write_its_own_transaction_is_read, begin, end),
-		cmocka_unit_test_setup_teardown(unknown_people_cost_as_much_as_the_costliest, begin, end),
+		cmocka_unit_test_setup_teardown(a_configured_client_wins_over_a_stored_one_of_its_id, begin, records_end),
+		cmocka_unit_test_setup_teardown(a_stored_client_has_all_that_was_stored_and_its_secret_by_hash, begin, records_end),
+		cmocka_unit_test_setup_teardown(what_the_configuration_can_say_of_a_client_a_record_can, begin, records_end),
+		cmocka_unit_test_setup_teardown(what_a_later_version_stored_limits_a_client_and_gives_it_nothing, begin, records_end),
+		cmocka_unit_test_setup_teardown(what_clients_want_of_the_keys_is_what_all_of_them_want, begin, records_end),
+		cmocka_unit_test_setup_teardown(no_secret_is_right_for_a_client_without_one, begin, records_end),
+		cmocka_unit_test_setup_teardown(people_are_found_by_address_in_any_case_and_by_user_name, begin, records_end),
+		cmocka_unit_test_setup_teardown(configured_people_win_by_address_name_and_id, begin, records_end),
+		cmocka_unit_test_setup_teardown(a_login_with_a_nul_is_nobodys, begin, records_end),
+		cmocka_unit_test_setup_teardown(a_stored_person_lives_on_in_sessions_until_removed, begin, records_end),
+		cmocka_unit_test_setup_teardown(inside_a_write_its_own_transaction_is_read, begin, records_end),
+		cmocka_unit_test_setup_teardown(unknown_people_cost_as_much_as_the_costliest, begin, records_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 #include <pthread.h>
-#include "tests/unit/store_unit.h"
 #include "authd/grant.h"
 #include "authd/session.h"
 #include "oidc/pkce.h"
+#include "tests/unit/records_unit.h"
 
 #define CLIENT "cli"
 #define REDIRECT "http://127.0.0.1:8000/cb"
@@ -13,8 +13,6 @@
 static struct authd_config config;
 static struct authd_password password;
 static struct generation generation;
-static struct store *store;
-static struct arena arena;
 
 static const struct record_user jane = { .connector_id = SLICE_LIT("local"), .user_id = SLICE_LIT("u1"), .username = SLICE_LIT("Jane"),
 	.email = SLICE_LIT("jane@example.com") };
@@ -22,31 +20,12 @@ static const struct record_user jane = { .connector_id = SLICE_LIT("local"), .us
 static int
 begin(void **state)
 {
-	(void)state;
-	store_unit_begin();
-	store = store_unit_open();
-	arena_init(&arena, 0);
+	records_begin(state);
 	password = (struct authd_password){ .email = "jane@example.com", .hash = "", .username = "jane", .user_id = "u1" };
 	config = (struct authd_config){ .enable_password_db = true, .passwords = { &password, 1 } };
 	config.expiry.refresh_tokens.reuse_interval_ms = 3000;
 	generation = (struct generation){ .config = &config };
 	return 0;
-}
-
-static int
-end(void **state)
-{
-	(void)state;
-	arena_fini(&arena);
-	store_close(store);
-	store_unit_end();
-	return 0;
-}
-
-static int64_t
-now_s(void)
-{
-	return clock_now_s(&store_unit_clock.clock);
 }
 
 /* ---- codes ---- */
@@ -603,7 +582,7 @@ grants_of_unknown_names_have_ended(void **state)
 	assert_false(grant_lives(SLICE_LIT("else:x")));
 }
 
-#define GRANT_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+#define GRANT_TEST(f) cmocka_unit_test_setup_teardown(f, begin, records_end)
 
 int
 main(void)

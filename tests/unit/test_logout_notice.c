@@ -1,14 +1,12 @@
-#include "tests/unit/store_unit.h"
 #include "authd/logout_notice.h"
 #include "authd/person_session.h"
 #include "authd/revocation.h"
+#include "tests/unit/records_unit.h"
 
 #define NOW STORE_UNIT_NOW
 #define FOUND_MAX 8
 
-static struct store *store;
 static struct revocations *feed;
-static struct arena arena;
 static struct logout_notice_found found[FOUND_MAX];
 static const struct record_user jane = { .connector_id = { "local", 5 }, .user_id = { "jane", 4 } };
 
@@ -17,10 +15,7 @@ begin(void **state)
 {
 	char why[256];
 
-	(void)state;
-	store_unit_begin();
-	store = store_unit_open();
-	arena_init(&arena, 0);
+	records_begin(state);
 	assert_int_equal(revocations_open(store, &rng_system, &feed, why, sizeof why), OK);
 	return 0;
 }

@@ -1,10 +1,8 @@
-#include "tests/unit/store_unit.h"
 #include "authd/mint.h"
 #include "authd/revocation.h"
+#include "tests/unit/records_unit.h"
 
-static struct store *store;
 static struct revocations *feed;
-static struct arena arena;
 static struct buf revoked;
 
 static int
@@ -12,10 +10,7 @@ begin(void **state)
 {
 	char why[256];
 
-	(void)state;
-	store_unit_begin();
-	store = store_unit_open();
-	arena_init(&arena, 0);
+	records_begin(state);
 	buf_init(&revoked, 0);
 	assert_int_equal(revocations_open(store, &rng_system, &feed, why, sizeof why), OK);
 	return 0;
@@ -31,12 +26,6 @@ end(void **state)
 	revocations_close(feed);
 	store_unit_end();
 	return 0;
-}
-
-static int64_t
-now_s(void)
-{
-	return clock_now_s(&store_unit_clock.clock);
 }
 
 static enum err

@@ -7,30 +7,6 @@
 #include <sys/resource.h>
 #include "tests/unit/store_unit.h"
 
-static int
-setup(void **state)
-{
-	(void)state;
-	store_unit_begin();
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	store_unit_end();
-	return 0;
-}
-
-static const char *
-in_folder(const char *name)
-{
-	static char path[128];
-	snprintf(path, sizeof(path), "%s/%s", store_unit_folder, name);
-	return path;
-}
-
 struct fill {
 	int from, to, runs;
 };
@@ -258,10 +234,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_map_grows_under_readers_and_keeps_every_write, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_database_at_its_largest_size_refuses_and_takes_again_after_deletes, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_may_not_grow_loses_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_full_disk_loses_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_map_grows_under_readers_and_keeps_every_write, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_database_at_its_largest_size_refuses_and_takes_again_after_deletes, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_may_not_grow_loses_nothing, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_full_disk_loses_nothing, store_unit_setup, store_unit_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,30 +7,6 @@
 #include "tests/unit/store_unit.h"
 #include "authd/store_internal.h"
 
-static int
-setup(void **state)
-{
-	(void)state;
-	store_unit_begin();
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	store_unit_end();
-	return 0;
-}
-
-static const char *
-in_folder(const char *name)
-{
-	static char path[128];
-	snprintf(path, sizeof(path), "%s/%s", store_unit_folder, name);
-	return path;
-}
-
 static void
 assert_refused(const char *path, enum err want, const char *what, const char *advice)
 {
@@ -454,19 +430,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_acknowledged_record_is_there_after_kill_9, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_second_authd_on_the_same_folder_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_used_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_folder_is_made_when_there_is_none, setup, teardown),
-		cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_truncated_file_is_refused_without_a_bus_error, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_large_file_that_was_cut_is_refused_too, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_lacks_only_free_pages_is_whole, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_with_bad_pages_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_database_of_another_program_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_meta_entry_of_another_program_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_newer_format_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_damaged_record_is_reported_and_never_served, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_acknowledged_record_is_there_after_kill_9, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_second_authd_on_the_same_folder_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_used_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_folder_is_made_when_there_is_none, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(garbage_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_truncated_file_is_refused_without_a_bus_error, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_large_file_that_was_cut_is_refused_too, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_lacks_only_free_pages_is_whole, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_file_with_bad_pages_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_database_of_another_program_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_meta_entry_of_another_program_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_newer_format_is_refused, store_unit_setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_record_is_reported_and_never_served, store_unit_setup, store_unit_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

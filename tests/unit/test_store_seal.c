@@ -32,14 +32,6 @@ setup(void **state)
 	return 0;
 }
 
-static int
-teardown(void **state)
-{
-	(void)state;
-	store_unit_end();
-	return 0;
-}
-
 /* ---- records with secrets ---- */
 
 static struct slice
@@ -90,14 +82,6 @@ assert_all(struct store *s, int n)
 	for (int i = 0; i < n; i++)
 		if (!has(s, i))
 			fail_msg("record %d is not what it was", i);
-}
-
-static const char *
-in_folder(const char *name)
-{
-	static char path[128];
-	snprintf(path, sizeof(path), "%s/%s", store_unit_folder, name);
-	return path;
 }
 
 /* Whether the file has a text anywhere, free pages included. */
@@ -361,13 +345,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_sealed_store_holds_no_secret_that_can_be_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_key_for_a_store_that_had_none_seals_all_of_it_and_leaves_nothing_behind, setup, teardown),
-		cmocka_unit_test_setup_teardown(without_its_key_or_with_another_a_sealed_store_is_refused_with_what_to_do, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_new_key_before_the_old_one_takes_over, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_secret_that_is_not_sealed_is_damage_in_a_sealed_store, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_disk_without_room_leaves_the_store_as_it_was, setup, teardown),
-		cmocka_unit_test_setup_teardown(kill_9_at_any_moment_of_sealing_loses_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_sealed_store_holds_no_secret_that_can_be_read, setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_key_for_a_store_that_had_none_seals_all_of_it_and_leaves_nothing_behind, setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(without_its_key_or_with_another_a_sealed_store_is_refused_with_what_to_do, setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_new_key_before_the_old_one_takes_over, setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_secret_that_is_not_sealed_is_damage_in_a_sealed_store, setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(a_disk_without_room_leaves_the_store_as_it_was, setup, store_unit_teardown),
+		cmocka_unit_test_setup_teardown(kill_9_at_any_moment_of_sealing_loses_nothing, setup, store_unit_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

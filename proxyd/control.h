@@ -25,6 +25,7 @@ enum control_kind {
 	CONTROL_LINGERS,      /* worker -> master: the time for requests is over, and it has tunnels still */
 	CONTROL_ENDED,        /* keeper -> master -> workers, successor -> predecessor: sessions have ended, the key cache says which */
 	CONTROL_SIGNAL,       /* between the two: a signal that is the other's to follow, too; value: its number */
+	CONTROL_METRICS,      /* predecessor -> successor: the memory that is counted in (metrics.h); value: metrics_layout */
 	CONTROL_KINDS
 };
 #define CONTROL_STYLE(level, format) ((uint32_t)(level) << 8 | (uint32_t)(format))

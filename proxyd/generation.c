@@ -128,7 +128,6 @@ count_in(struct child *c)
 	if (!m || c->kind != CHILD_WORKER)
 		return;
 	c->metrics_slot = metrics_slot_take(m, c->index);
-	metrics_add(&metrics_master(m)->workers, 1);
 	if (c->metrics_slot == METRICS_NO_SLOT)
 		log_warn("more workers than can be counted: one has no metrics", LOG_UINT("index", c->index));
 }
@@ -142,7 +141,6 @@ count_out(struct child *c)
 		return;
 	metrics_slot_release(m, c->metrics_slot);
 	c->metrics_slot = METRICS_NO_SLOT;
-	metrics_add(&metrics_master(m)->workers, UINT64_MAX);
 }
 
 static void
@@ -368,7 +366,7 @@ replace(struct child *c, const char *why)
 	uint64_t delay_ms = respawn_delay_ms(&c->respawn, c->started_ms, clock_mono_ms(g->clock));
 
 	if (g->metrics)
-		metrics_add(&metrics_master(g->metrics)->deaths[c->kind == CHILD_WORKER ? METRICS_WORKER : METRICS_KEEPER], 1);
+		metrics_master_count(&metrics_master(g->metrics)->deaths[c->kind == CHILD_WORKER ? METRICS_WORKER : METRICS_KEEPER]);
 	log_error("child died", LOG_STR("child", child_kind_name(c)), LOG_UINT("index", c->index), LOG_STR("reason", why),
 		LOG_UINT("generation", g->number), LOG_UINT("restart_in_ms", delay_ms));
 	if (delay_ms)

@@ -7,6 +7,7 @@
 #include "proxyd/control.h"
 #include "proxyd/credentials.h"
 #include "proxyd/inheritance.h"
+#include "proxyd/metrics_report.h"
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
@@ -104,6 +105,8 @@ take_messages(struct inheritance *i)
 			take_ticket_secret(i, fd);
 		if (m.kind == CONTROL_KEYCACHE && fd >= 0 && i->keycache_fd < 0)
 			i->keycache_fd = fd;
+		else if (m.kind == CONTROL_METRICS && fd >= 0 && i->metrics_fd < 0 && m.value == metrics_layout())
+			i->metrics_fd = fd;
 		else if (fd >= 0)
 			close(fd);
 	}
@@ -114,11 +117,12 @@ inheritance_take(struct inheritance *out, char why[INHERITANCE_WHY_BYTES])
 {
 	int fd;
 
-	*out = (struct inheritance){ .predecessor.fd = -1, .sockets = { .inherited = true }, .keycache_fd = -1 };
+	*out = (struct inheritance){ .predecessor.fd = -1, .sockets = { .inherited = true }, .keycache_fd = -1, .metrics_fd = -1 };
 	enum err e = take_sockets(out, why);
 	if (number_of(INHERITANCE_PREDECESSOR, INT32_MAX, &fd) && option_of(fd, SO_TYPE) == SOCK_SEQPACKET && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
 		out->predecessor.fd = fd;
 		out->from_predecessor = true;
+		out->predecessor_pid = getppid();
 		take_messages(out);
 	}
 	unsetenv("LISTEN_PID");
@@ -134,9 +138,11 @@ inheritance_fini(struct inheritance *i)
 	listeners_close(&i->sockets, NULL);
 	if (i->keycache_fd >= 0)
 		close(i->keycache_fd);
+	if (i->metrics_fd >= 0)
+		close(i->metrics_fd);
 	if (i->predecessor.fd >= 0)
 		close(i->predecessor.fd);
-	i->keycache_fd = i->predecessor.fd = -1;
+	i->keycache_fd = i->metrics_fd = i->predecessor.fd = -1;
 	OPENSSL_cleanse(i->ticket_secret, sizeof(i->ticket_secret));
 }
 

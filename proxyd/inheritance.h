@@ -19,6 +19,8 @@ struct inheritance {
 	struct listeners sockets;
 	bool from_predecessor;         /* there was one; it may have gone since */
 	int keycache_fd;               /* -1: none */
+	int metrics_fd;                /* where the predecessor counts, and we may, too; -1: none, or it counts other things */
+	pid_t predecessor_pid;
 	unsigned generation;           /* of the predecessor's newest configuration */
 	bool has_ticket_secret;
 	unsigned char ticket_secret[TICKET_SECRET_BYTES];

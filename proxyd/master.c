@@ -111,7 +111,7 @@ start_up(struct master *m, struct proxyd_config *config)
 	m->signals = (struct loop_watch){ .fd = fd, .on_event = on_signal };
 	if (!m->loop || loop_add(m->loop, &m->signals, EPOLLIN))
 		return complain(m, "no event loop");
-	if (metrics_new(&m->metrics))
+	if ((m->inheritance->metrics_fd < 0 || metrics_inherit(m->inheritance->metrics_fd, &m->metrics)) && metrics_new(clock_now_s(m->clock), &m->metrics))
 		return complain(m, "no shared memory for metrics");
 	master_upgrade_init(m);
 	if (m->inheritance->predecessor.fd >= 0 && loop_add(m->loop, &m->inheritance->predecessor, EPOLLIN))
@@ -199,7 +199,7 @@ static void
 reload_failed(struct master *m, const char *why)
 {
 	log_error("reload: failed, the configuration in use stays", LOG_STR("reason", why), LOG_UINT("generation", m->active->number));
-	metrics_add(&metrics_master(m->metrics)->reloads_failed, 1);
+	metrics_master_count(&metrics_master(m->metrics)->reloads_failed);
 	process_notify("READY=1\nSTATUS=reload failed, see the log");
 }
 
@@ -321,7 +321,7 @@ switch_to(struct master *m, struct generation *g)
 	generation_serve(g);
 	listeners_close(&old->listeners, &g->listeners); /* before workers do, who take along what waits in them: the last to close would cut that */
 	generation_drain(old, drain_of(g));
-	metrics_add(&metrics_master(m->metrics)->reloads_done, 1);
+	metrics_master_count(&metrics_master(m->metrics)->reloads_done);
 	new_keycache(m, g);
 	master_claim_pid_file(m);
 	master_announce(g, "reload: done");
@@ -541,10 +541,11 @@ reap(struct master *m)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (logs_reaped(m->logs, pid, status)) {
-			metrics_add(&metrics_master(m->metrics)->deaths[METRICS_LOGGER], 1);
+			metrics_master_count(&metrics_master(m->metrics)->deaths[METRICS_LOGGER]);
 			continue;
 		}
 		if (successor_reaped(&m->successor, pid, status)) {
+			metrics_release_all_of(m->metrics, pid);
 			if (!m->ending)
 				master_run_queued(m);
 			continue;

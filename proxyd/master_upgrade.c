@@ -44,6 +44,7 @@ master_upgrade(struct master *m)
 	const struct successor_setup setup = {
 		.listeners = &g->listeners,
 		.keycache_fd = g->keycache_fd,
+		.metrics_fd = metrics_fd(m->metrics),
 		.generation = m->last_number,
 		.ticket_secret = m->ticket_secret,
 		.ready_within_ms = (uint64_t)g->config->limits.upgrade_timeout_ms,
@@ -158,7 +159,9 @@ master_settle_inheritance(struct master *m)
 	listeners_close(&i->sockets, used);
 	if (i->keycache_fd >= 0)
 		close(i->keycache_fd);
-	i->keycache_fd = -1;
+	if (i->metrics_fd >= 0)
+		close(i->metrics_fd); /* m->metrics has its own */
+	i->keycache_fd = i->metrics_fd = -1;
 }
 
 static void
@@ -262,6 +265,7 @@ on_predecessor(struct loop_watch *w, uint32_t happened)
 	while (w->fd >= 0 && (e = control_receive(w->fd, &message, &fd)) != E_AGAIN) {
 		if (e && e != E_FORMAT) {
 			forget_predecessor(m);
+			metrics_release_all_of(m->metrics, m->inheritance->predecessor_pid);
 			log_info("upgrade: the old program is gone");
 			if (m->on_trial)
 				pass_trial(m, "its predecessor is gone");

@@ -1,6 +1,8 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "proxyd/metrics.h"
 
@@ -20,19 +22,24 @@ const uint64_t metrics_bounds_ms[METRICS_BOUNDS] = { 1, 2, 5, 10, 25, 50, 100, 2
 struct metrics {
 	int fd;
 	char *base;
-	bool taken[METRICS_SLOTS];
+	uint64_t self; /* as a lender */
 };
 
-enum err
-metrics_new(struct metrics **out)
+/* Takes fd; -1: errno says why there is none. */
+static enum err
+map(int fd, struct metrics **out)
 {
 	struct metrics *m = calloc(1, sizeof(*m));
 
-	if (!m)
+	if (!m) {
+		if (fd >= 0)
+			close(fd);
 		return E_NOMEM;
+	}
 	m->base = MAP_FAILED;
-	m->fd = memfd_create("gatehouse-metrics", MFD_CLOEXEC);
-	if (m->fd >= 0 && ftruncate(m->fd, (off_t)ALL_BYTES) == 0)
+	m->fd = fd;
+	m->self = (uint64_t)getpid();
+	if (m->fd >= 0)
 		m->base = mmap(NULL, ALL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (m->base != MAP_FAILED && madvise(m->base, ALL_BYTES, MADV_DONTFORK) == 0) {
 		*out = m;
@@ -42,6 +49,35 @@ metrics_new(struct metrics **out)
 	metrics_free(m);
 	errno = saved;
 	return E_SYSTEM;
+}
+
+enum err
+metrics_new(int64_t now_s, struct metrics **out)
+{
+	int fd = memfd_create("gatehouse-metrics", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, (off_t)ALL_BYTES) < 0) {
+		int saved = errno;
+		close(fd);
+		errno = saved;
+		return E_SYSTEM;
+	}
+	enum err e = map(fd, out);
+	if (e == OK)
+		metrics_set(&metrics_master(*out)->since_s, (uint64_t)now_s);
+	return e;
+}
+
+enum err
+metrics_inherit(int fd, struct metrics **out)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return E_SYSTEM;
+	if (!S_ISREG(st.st_mode) || st.st_size != (off_t)ALL_BYTES)
+		return E_FORMAT;
+	return map(fcntl(fd, F_DUPFD_CLOEXEC, 3), out);
 }
 
 void
@@ -72,22 +108,15 @@ size_t
 metrics_slot_take(struct metrics *m, unsigned i)
 {
 	struct metrics_master *master = metrics_master(m);
-	size_t fresh = METRICS_NO_SLOT;
 
+	/* Behind the first that is nobody's there are only such. Another master may be looking, too. */
 	for (size_t s = 0; s < METRICS_SLOTS; s++) {
-		uint64_t owner = metrics_get(&master->owners[s]);
-		if (owner == i + UINT64_C(1) && !m->taken[s]) {
-			m->taken[s] = true;
+		uint64_t owner = 0, nobody = 0;
+		if ((atomic_compare_exchange_strong(&master->owners[s], &owner, i + UINT64_C(1)) || owner == i + UINT64_C(1)) &&
+			atomic_compare_exchange_strong(&master->lenders[s], &nobody, m->self))
 			return s;
-		}
-		if (owner == 0 && fresh == METRICS_NO_SLOT)
-			fresh = s;
 	}
-	if (fresh != METRICS_NO_SLOT) {
-		metrics_set(&master->owners[fresh], i + UINT64_C(1));
-		m->taken[fresh] = true;
-	}
-	return fresh;
+	return METRICS_NO_SLOT;
 }
 
 void
@@ -102,7 +131,15 @@ metrics_slot_release(struct metrics *m, size_t slot)
 	for (size_t t = 0; t < METRICS_TARGETS && metrics_target_is_used(s, t); t++)
 		for (size_t i = METRIC_UPSTREAM_COUNTERS; i < METRICS_UPSTREAM; i++)
 			metrics_set(&s->targets[t].upstream[i], 0);
-	m->taken[slot] = false;
+	atomic_store(&metrics_master(m)->lenders[slot], 0);
+}
+
+void
+metrics_release_all_of(struct metrics *m, pid_t master)
+{
+	for (size_t s = 0; s < METRICS_SLOTS; s++)
+		if (metrics_get(&metrics_master(m)->lenders[s]) == (uint64_t)master)
+			metrics_slot_release(m, s);
 }
 
 bool

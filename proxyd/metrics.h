@@ -1,13 +1,15 @@
 /* metrics.h - what master and the workers count, in memory that the keeper prints from (metrics_report.h).
  *
- * Owns: one memfd for the life of master: a page that master writes, then slots, one for each worker process. A worker maps its own slot alone, so that it
+ * Owns: one memfd for the life of master, and of those that take its place: a page that master writes, then slots, one for each worker process. A worker maps its own slot alone, so that it
  * cannot speak for another; the keeper maps everything, read-only. One writer for each word: counting is a load and a store, never a lock or a system call.
  * A slot belongs to a worker's number for good: a successor counts on from where its predecessor left off, and while an old generation drains there are
- * two slots of the same number, which add up. So no counter ever goes back, whatever dies or is reloaded. */
+ * two slots of the same number, which add up. So no counter ever goes back, whatever dies or is reloaded.
+ * A master that replaces another (USR2) maps the same memory, if it counts the same things in the same places (metrics_layout): both lend slots for as long as both run. */
 #ifndef PROXYD_METRICS_H
 #define PROXYD_METRICS_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 #include "proxyd/config.h"
 #include "proxyd/kube_request.h"
 
@@ -79,10 +81,11 @@ struct metrics_slot {
 #define METRICS_NO_SLOT SIZE_MAX
 enum metrics_child { METRICS_WORKER, METRICS_KEEPER, METRICS_LOGGER, METRICS_CHILDREN };
 struct metrics_master {
+	_Atomic uint64_t since_s;              /* when the counters began, in seconds since 1970 */
 	_Atomic uint64_t reloads_done, reloads_failed;
 	_Atomic uint64_t deaths[METRICS_CHILDREN];
-	_Atomic uint64_t workers;              /* that are running */
 	_Atomic uint64_t owners[METRICS_SLOTS]; /* worker's number + 1; 0: nobody's yet */
+	_Atomic uint64_t lenders[METRICS_SLOTS]; /* process id of the master whose worker has it now; 0: nobody has */
 };
 
 static inline void
@@ -105,14 +108,24 @@ metrics_get(const _Atomic uint64_t *word)
 
 struct metrics;
 /* Its mapping is not inherited by children. E_SYSTEM (errno), E_NOMEM. */
-MUST_CHECK enum err metrics_new(struct metrics **out);
+MUST_CHECK enum err metrics_new(int64_t now_s, struct metrics **out);
+/* A predecessor's. fd stays the caller's. E_FORMAT: it is none; E_SYSTEM (errno), E_NOMEM. */
+MUST_CHECK enum err metrics_inherit(int fd, struct metrics **out);
 void metrics_free(struct metrics *m); /* NULL: nothing */
 int metrics_fd(const struct metrics *m);
 struct metrics_master *metrics_master(struct metrics *m);
+/* One more, on master's page: two masters may count there. */
+static inline void
+metrics_master_count(_Atomic uint64_t *word)
+{
+	atomic_fetch_add_explicit(word, 1, memory_order_relaxed);
+}
 /* A slot for a process that is worker number i; METRICS_NO_SLOT: too many processes. */
 size_t metrics_slot_take(struct metrics *m, unsigned i);
 /* The process is gone: what it was doing is not done any more. METRICS_NO_SLOT: nothing. */
 void metrics_slot_release(struct metrics *m, size_t slot);
+/* Another master is gone, and its workers with it: the same for what it had lent. */
+void metrics_release_all_of(struct metrics *m, pid_t master);
 
 /* ---- children; neither closes fd ---- */
 

@@ -319,16 +319,55 @@ print_sample(struct buf *out, const char *family, const char *label, const char 
 static void
 print_master(const struct metrics_master *m, struct buf *out)
 {
+	uint64_t workers = 0;
 	static const char *const children[METRICS_CHILDREN] = { [METRICS_WORKER] = "worker", [METRICS_KEEPER] = "keeper", [METRICS_LOGGER] = "logger" };
 
+	for (size_t s = 0; s < METRICS_SLOTS; s++)
+		workers += metrics_get(&m->lenders[s]) != 0;
 	openmetrics_family(out, "gatehouse_reloads", "counter", NULL, "Configurations that were to be taken, by what came of it.");
 	print_sample(out, "gatehouse_reloads", "result", "done", metrics_get(&m->reloads_done));
 	print_sample(out, "gatehouse_reloads", "result", "failed", metrics_get(&m->reloads_failed));
 	openmetrics_family(out, "gatehouse_deaths", "counter", NULL, "Processes that died unasked and were replaced.");
 	for (size_t i = 0; i < METRICS_CHILDREN; i++)
 		print_sample(out, "gatehouse_deaths", "process", children[i], metrics_get(&m->deaths[i]));
-	openmetrics_family(out, "gatehouse_workers", "gauge", NULL, "Worker processes, draining ones among them.");
-	openmetrics_uint(out, "gatehouse_workers", "", NULL, metrics_get(&m->workers));
+	openmetrics_family(out, "gatehouse_workers", "gauge", NULL, "Worker processes, draining ones and those of a program that was replaced among them.");
+	openmetrics_uint(out, "gatehouse_workers", "", NULL, workers);
+	openmetrics_family(out, "gatehouse_counters_since_seconds", "gauge", "seconds", "When the counters of workers and master began, in seconds since 1970.");
+	openmetrics_uint(out, "gatehouse_counters_since_seconds", "", NULL, metrics_get(&m->since_s));
+}
+
+/* FNV-1a. */
+static uint32_t
+mix(uint32_t h, const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ ((const unsigned char *)p)[i]) * UINT32_C(16777619);
+	return h;
+}
+
+static uint32_t
+mix_text(uint32_t h, const char *s)
+{
+	return s ? mix(h, s, strlen(s) + 1) : mix(h, "\xff", 1);
+}
+
+uint32_t
+metrics_layout(void)
+{
+	const uint64_t sizes[] = { METRICS_SLOTS, METRICS_TARGETS, METRIC_COUNTERS, METRIC_UPSTREAM_COUNTERS, METRICS_CHILDREN, sizeof(struct metrics_master),
+		sizeof(struct metrics_slot), sizeof(struct metrics_target) };
+	uint32_t h = mix(UINT32_C(2166136261), sizes, sizeof(sizes));
+
+	h = mix(mix(h, metrics_codes, sizeof(metrics_codes)), metrics_bounds_ms, sizeof(metrics_bounds_ms));
+	for (size_t i = 0; i < ROWS; i++) {
+		const uint64_t place = rows[i].metric;
+		h = mix_text(mix_text(mix_text(mix(h, &place, sizeof(place)), rows[i].family), rows[i].label), rows[i].value);
+	}
+	for (size_t i = 0; i < METRIC_UPSTREAM_COUNTERS; i++)
+		h = mix_text(mix_text(h, upstream_rows[i].label), upstream_rows[i].value);
+	for (int v = 0; v < KUBE_VERBS; v++)
+		h = mix_text(h, kube_verb_name((enum kube_verb)v));
+	return h;
 }
 
 void

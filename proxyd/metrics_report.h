@@ -7,6 +7,8 @@
 #include "proxyd/metrics.h"
 #include "shared/buf.h"
 
+/* What is counted where, as a number: two programs for which it is the same may count in the same memory. */
+uint32_t metrics_layout(void);
 /* Families with their samples, without "# EOF". */
 void metrics_report(const struct metrics_view *v, struct buf *out);
 

@@ -8,6 +8,7 @@
 #include "proxyd/control.h"
 #include "proxyd/credentials.h"
 #include "proxyd/inheritance.h"
+#include "proxyd/metrics_report.h"
 #include "proxyd/successor.h"
 #include "shared/process.h"
 #include "shared/program.h"
@@ -79,6 +80,8 @@ hand_over(const struct successor_setup *setup, int control_fd)
 		e = control_send(control_fd, CONTROL_GENERATION, setup->generation, NULL, -1);
 	if (!e && setup->keycache_fd >= 0)
 		e = control_send(control_fd, CONTROL_KEYCACHE, 0, NULL, setup->keycache_fd);
+	if (!e)
+		e = control_send(control_fd, CONTROL_METRICS, metrics_layout(), NULL, setup->metrics_fd);
 	return e;
 }
 

@@ -44,6 +44,7 @@ struct successor {
 struct successor_setup {
 	const struct listeners *listeners;
 	int keycache_fd;           /* -1: none */
+	int metrics_fd;
 	unsigned generation;
 	const unsigned char *ticket_secret;
 	uint64_t ready_within_ms;

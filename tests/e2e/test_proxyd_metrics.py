@@ -1,5 +1,6 @@
 """What /metrics says of the workers, in a live scrape: requests, connections, handshakes, credentials, upstreams, reloads; and that scripts/deploy's dashboard
 asks for nothing that is not there."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -136,6 +137,49 @@ def test_connections_are_spread_over_the_workers(tmp_path, ca, issuer, upstream)
             client.close()
     counts = [s.sum("gatehouse_connections_open", worker=str(w)) for w in range(4)]
     assert sum(counts) == 40 and min(counts) >= 5, counts
+
+
+def followed_log(proxyd, ca, issuer):
+    client = connect(proxyd.address, ca)
+    client.sendall(f"GET /api/v1/namespaces/a/pods/b/log?follow=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {issuer.mint()}\r\n\r\n".encode())
+    assert client.recv(4096).startswith(b"HTTP/1.1 200")
+    return client
+
+
+def test_counters_go_on_in_a_program_that_takes_over(tmp_path, ca, issuer, upstream):
+    """USR2: both programs count in the same memory; nothing goes back, and what the old one still has is seen in the new one's answer."""
+    def serve(recorded, tls):
+        goes_on = "follow" in recorded.target
+        tls.sendall(b"HTTP/1.1 200 OK\r\n" + (b"Transfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n" if goes_on else b"Content-Length: 2\r\n\r\n{}"))
+        return goes_on
+
+    upstream.on_request = serve
+    config = proxyd_config(ca, [issuer], upstream)
+    config["limits"] = config.get("limits", {}) | {"drainTimeout": "60s", "tunnelDrainTimeout": "60s"}
+    with Proxyd(tmp_path, config) as proxyd:
+        for _ in range(4):
+            assert request(proxyd.address, "GET", "/api", ca, token=issuer.mint())[0] == 200
+        client = followed_log(proxyd, ca, issuer)
+        before = scrape(proxyd, requests_open=1)
+        with concurrent.futures.ThreadPoolExecutor() as other:
+            upgrade = other.submit(proxyd.upgrade)
+            proxyd.wait_log("upgrade: the new program accepts connections")
+            for _ in range(3):
+                assert request(proxyd.address, "GET", "/api", ca, token=issuer.mint())[0] == 200
+            old = upgrade.result()
+        s = scrape(proxyd, requests_open=1)
+        since = "gatehouse_counters_since_seconds"
+        assert s.sum(since) == before.sum(since) > 0
+        assert s.sum("gatehouse_requests_total", verb="get", code="200") == before.sum("gatehouse_requests_total", verb="get", code="200") + 3
+        assert all(s.sum(name, **dict(labels)) >= value for (name, labels), value in before.samples.items() if name.startswith("gatehouse_") and name.endswith("_total")
+                   and "issuer" not in dict(labels))
+        assert s.sum("gatehouse_workers") == 3  # the one that has the log, and the new program's two
+        old.kill()  # its last worker goes with it, and what that was doing is not done any more
+        old.wait(30)
+        proxyd.wait_log("upgrade: the old program is gone")
+        s = scrape(proxyd)
+        assert s.sum("gatehouse_workers") == 2 and s.sum("gatehouse_connections_open") == 0
+        client.close()
 
 
 def test_failures_of_an_upstream_are_counted_by_what_they_were(tmp_path, ca, issuer, upstream):

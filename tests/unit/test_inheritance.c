@@ -4,18 +4,25 @@
 #include "proxyd/control.h"
 #include "proxyd/credentials.h"
 #include "proxyd/inheritance.h"
+#include "proxyd/metrics_report.h"
 
 static int pair[2]; /* the predecessor's end, ours */
+
+static void
+setup_line(void)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", pair[1]);
+	assert_int_equal(setenv(INHERITANCE_PREDECESSOR, number, 1), 0);
+}
 
 static int
 setup(void **state)
 {
-	char number[16];
-
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
-	snprintf(number, sizeof(number), "%d", pair[1]);
-	assert_int_equal(setenv(INHERITANCE_PREDECESSOR, number, 1), 0);
+	setup_line();
 	return 0;
 }
 
@@ -76,6 +83,26 @@ what_a_predecessor_said_before_it_started_us_is_there(void **state)
 	inheritance_tell(&i, CONTROL_FAILED, 5, "nobody hears it", -1);
 }
 
+static void
+memory_that_is_counted_in_is_taken_from_a_predecessor_that_counts_the_same(void **state)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	(void)state;
+	for (uint32_t other = 0; other < 2; other++) {
+		struct inheritance i;
+		assert_int_equal(control_send(pair[0], CONTROL_METRICS, metrics_layout() ^ other, NULL, null), OK);
+		setup_line();
+		take(&i);
+		assert_int_equal(i.metrics_fd >= 0, other == 0);
+		assert_int_equal(i.predecessor_pid, getppid());
+		i.predecessor.fd = -1; /* for the next one */
+		inheritance_fini(&i);
+	}
+	close(null);
+	close(pair[1]);
+}
+
 /* Another version's, most likely: none of it is needed. */
 static void
 what_is_not_understood_is_passed_over(void **state)
@@ -119,6 +146,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_a_predecessor_said_before_it_started_us_is_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(memory_that_is_counted_in_is_taken_from_a_predecessor_that_counts_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_understood_is_passed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_descriptor_that_is_no_such_socket_is_nobodys_line, setup, teardown),
 	};

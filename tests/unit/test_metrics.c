@@ -1,4 +1,5 @@
 /* The memory that workers count in, and the text made of it. */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ setup(void **state)
 {
 	static struct stage s;
 
-	assert_int_equal(metrics_new(&s.m), OK);
+	assert_int_equal(metrics_new(1800000000, &s.m), OK);
 	assert_int_equal(metrics_map_all(metrics_fd(s.m), &s.view), OK);
 	buf_init(&s.text, 0);
 	*state = &s;
@@ -105,6 +106,46 @@ a_successor_counts_on_and_what_its_predecessor_was_doing_is_not_done(void **stat
 	assert_int_equal(metrics_slot_take(s->m, 0), at);
 	metrics_add(&w->values[METRIC_CONNECTIONS], 1);
 	assert_says(s, "gatehouse_connections_accepted_total{worker=\"0\"} 6");
+}
+
+/* What a master does whose program replaces another's: both lend slots of the same memory. */
+static void
+a_master_that_takes_over_counts_on_and_lends_what_nobody_has(void **state)
+{
+	struct stage *s = *state;
+	size_t old = metrics_slot_take(s->m, 0);
+	struct metrics_slot *w = slot_of(s, old);
+	int status, null = open("/dev/zero", O_RDWR);
+	struct metrics *other = NULL;
+
+	metrics_add(&w->values[METRIC_CONNECTIONS], 5);
+	metrics_add(&w->values[METRIC_CONNECTIONS_OPEN], 5);
+	metrics_master_count(&metrics_master(s->m)->reloads_done);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct metrics *m;
+		if (metrics_inherit(metrics_fd(s->m), &m))
+			_exit(1);
+		size_t mine = metrics_slot_take(m, 0);
+		metrics_add(&slot_of(s, mine)->values[METRIC_CONNECTIONS], 2);
+		metrics_add(&slot_of(s, mine)->values[METRIC_CONNECTIONS_OPEN], 2);
+		metrics_master_count(&metrics_master(m)->reloads_done);
+		_exit(mine == old + 1 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_says(s, "gatehouse_connections_accepted_total{worker=\"0\"} 7");
+	assert_says(s, "gatehouse_reloads_total{result=\"done\"} 2");
+	assert_says(s, "gatehouse_workers 2");
+	assert_says(s, "gatehouse_counters_since_seconds 1800000000");
+	metrics_release_all_of(s->m, pid); /* it ended without a word */
+	assert_says(s, "gatehouse_workers 1");
+	assert_says(s, "gatehouse_connections_open{worker=\"0\"} 5");
+	assert_int_equal(metrics_slot_take(s->m, 0), old + 1);
+	assert_int_equal(metrics_inherit(null, &other), E_FORMAT);
+	close(null);
+	assert_int_equal(metrics_inherit(null, &other), E_SYSTEM);
+	assert_null(other);
 }
 
 static void
@@ -261,6 +302,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_a_worker_counts_is_printed_with_its_number, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_successor_counts_on_and_what_its_predecessor_was_doing_is_not_done, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_master_that_takes_over_counts_on_and_lends_what_nobody_has, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_draining_worker_and_its_successor_add_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_worker_writes_its_own_slot_and_no_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(garbage_in_one_slot_leaves_the_text_whole, setup, teardown),

@@ -41,6 +41,7 @@ struct master {
 	struct inheritance *inheritance; /* and, if this one is to replace another, the line to that */
 	struct loop_timer trial;        /* of this one */
 	bool on_trial;
+	struct loop_timer predecessor_over; /* it is gone, and soon its workers are */
 };
 
 /* master.c */

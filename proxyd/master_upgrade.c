@@ -7,8 +7,12 @@
 #include "shared/process.h"
 #include "shared/program.h"
 
+/* The line to a predecessor that was killed ends before its workers are killed for that (process_die_with_parent); what they write in between would stay. */
+#define PREDECESSOR_OVER_MS 1000
+
 static void on_predecessor(struct loop_watch *w, uint32_t events);
 static void on_trial_over(struct loop_timer *t);
+static void on_predecessor_over(struct loop_timer *t);
 static void successor_on_trial(void *arg);
 static void successor_serves(void *arg);
 static void successor_failed(void *arg, const char *why);
@@ -135,6 +139,7 @@ master_upgrade_init(struct master *m)
 
 	successor_init(&m->successor, m->loop, &events, m);
 	m->trial.on_due = on_trial_over;
+	m->predecessor_over.on_due = on_predecessor_over;
 	m->last_number = i->generation;
 	if (i->has_ticket_secret)
 		memcpy(m->ticket_secret, i->ticket_secret, sizeof(m->ticket_secret));
@@ -252,6 +257,15 @@ master_give_up(struct master *m, const char *why)
 	m->on_trial = false;
 }
 
+/* Nothing is left to do where it ended in order. */
+static void
+on_predecessor_over(struct loop_timer *t)
+{
+	const struct master *m = (struct master *)((char *)t - offsetof(struct master, predecessor_over));
+
+	metrics_release_all_of(m->metrics, m->inheritance->predecessor_pid);
+}
+
 static void
 on_predecessor(struct loop_watch *w, uint32_t happened)
 {
@@ -265,7 +279,8 @@ on_predecessor(struct loop_watch *w, uint32_t happened)
 	while (w->fd >= 0 && (e = control_receive(w->fd, &message, &fd)) != E_AGAIN) {
 		if (e && e != E_FORMAT) {
 			forget_predecessor(m);
-			metrics_release_all_of(m->metrics, m->inheritance->predecessor_pid);
+			if (loop_timer_set(m->loop, &m->predecessor_over, PREDECESSOR_OVER_MS))
+				log_warn("no memory for a timer: what the old program was doing stays in metrics");
 			log_info("upgrade: the old program is gone");
 			if (m->on_trial)
 				pass_trial(m, "its predecessor is gone");

@@ -139,6 +139,10 @@ def test_connections_are_spread_over_the_workers(tmp_path, ca, issuer, upstream)
     assert sum(counts) == 40 and min(counts) >= 5, counts
 
 
+def wait_workers(proxyd, n):
+    return until(f"{n} workers", lambda: scrape(proxyd, requests_open=n - 2), lambda s: s.sum("gatehouse_workers") == n)
+
+
 def followed_log(proxyd, ca, issuer):
     client = connect(proxyd.address, ca)
     client.sendall(f"GET /api/v1/namespaces/a/pods/b/log?follow=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {issuer.mint()}\r\n\r\n".encode())
@@ -163,22 +167,22 @@ def test_counters_go_on_in_a_program_that_takes_over(tmp_path, ca, issuer, upstr
         before = scrape(proxyd, requests_open=1)
         with concurrent.futures.ThreadPoolExecutor() as other:
             upgrade = other.submit(proxyd.upgrade)
-            proxyd.wait_log("upgrade: the new program accepts connections")
-            for _ in range(3):
+            sent = 0
+            while not upgrade.done():  # some of them by the old one
                 assert request(proxyd.address, "GET", "/api", ca, token=issuer.mint())[0] == 200
+                sent += 1
             old = upgrade.result()
         s = scrape(proxyd, requests_open=1)
         since = "gatehouse_counters_since_seconds"
         assert s.sum(since) == before.sum(since) > 0
-        assert s.sum("gatehouse_requests_total", verb="get", code="200") == before.sum("gatehouse_requests_total", verb="get", code="200") + 3
+        assert s.sum("gatehouse_requests_total", verb="get", code="200") == before.sum("gatehouse_requests_total", verb="get", code="200") + sent
         assert all(s.sum(name, **dict(labels)) >= value for (name, labels), value in before.samples.items() if name.startswith("gatehouse_") and name.endswith("_total")
                    and "issuer" not in dict(labels))
-        assert s.sum("gatehouse_workers") == 3  # the one that has the log, and the new program's two
+        wait_workers(proxyd, 3)  # the one that has the log, and the new program's two
         old.kill()  # its last worker goes with it, and what that was doing is not done any more
         old.wait(30)
         proxyd.wait_log("upgrade: the old program is gone")
-        s = scrape(proxyd)
-        assert s.sum("gatehouse_workers") == 2 and s.sum("gatehouse_connections_open") == 0
+        assert wait_workers(proxyd, 2).sum("gatehouse_connections_open") == 0
         client.close()
 
 

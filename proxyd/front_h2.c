@@ -6,7 +6,8 @@
 #define OWNER(type, member, p) ((type *)((char *)(p) - offsetof(type, member)))
 /* One turn of a caller's: 64 KiB, then others. */
 #define TURN_BLOCKS 2
-/* What is looked at together, heads or parts of bodies. Who sends many heads in a few bytes gets fewer of them begun before others have their turn. */
+/* What is looked at together, heads or parts of bodies. Who sends many heads in a few bytes gets fewer of them begun before others have their turn; what is full of a body's bytes is read in larger
+ * pieces, where somebody is known. */
 #define READ_BYTES_FIRST 1024
 #define READ_BYTES_MIN 512
 #define READ_HEADS_FEW 8
@@ -74,13 +75,13 @@ proceed(struct h2 *h)
 		arm_timer(h);
 }
 
-/* A read that brought so many heads: how much the next one may bring. */
+/* A read of n bytes that brought so many heads: how much the next one may bring. */
 static void
-adapt(struct h2 *h, unsigned heads)
+adapt(struct h2 *h, size_t n, unsigned heads)
 {
 	if (heads > READ_HEADS_MANY)
 		h->read_bytes = h->read_bytes / 2 > READ_BYTES_MIN ? h->read_bytes / 2 : READ_BYTES_MIN;
-	else if (heads <= READ_HEADS_FEW)
+	else if (heads <= READ_HEADS_FEW && n == h->read_bytes && !turns_is_stranger(h->client->lane))
 		h->read_bytes = h->read_bytes * 2 < H2_IN_BYTES ? h->read_bytes * 2 : H2_IN_BYTES;
 }
 
@@ -99,7 +100,7 @@ receive_some(struct h2 *h, struct block *b)
 	h2_session_receive(h, b->data, n);
 	heads = h->guard.heads - heads;
 	turns_charge(h2_gateway(h)->turns, h->client->lane, heads + n / TURNS_UNIT_BYTES);
-	adapt(h, heads);
+	adapt(h, n, heads);
 	run_due(h);
 	return io;
 }

@@ -82,6 +82,12 @@ turns_newcomers(struct turns *t)
 	return &t->newcomers;
 }
 
+bool
+turns_is_stranger(const struct turn_lane *lane)
+{
+	return lane->is_stranger;
+}
+
 /* ---- units ---- */
 
 static size_t

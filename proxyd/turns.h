@@ -44,6 +44,7 @@ struct turn_lane *turns_caller(struct turns *t, struct slice name);
 struct turn_lane *turns_stranger(struct turns *t, const unsigned char address[16]);
 /* Of connections that are not accepted yet: strangers, whoever they are. */
 struct turn_lane *turns_newcomers(struct turns *t);
+bool turns_is_stranger(const struct turn_lane *lane);
 
 /* May a unit of this lane's work be done now? False: turns_wait. Always false for strangers, and for a caller of whom something waits already, unless it is that which runs. */
 bool turns_take(struct turns *t, struct turn_lane *lane);

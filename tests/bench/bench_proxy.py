@@ -31,6 +31,7 @@ def options():
     p.add_argument("--only", nargs="*", choices=CASES, default=CASES)
     p.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=PROTOCOLS)
     p.add_argument("--rows", nargs="*", choices=bench_more.ROWS, default=bench_more.ROWS, help="what else is measured (bench_more.py)")
+    p.add_argument("--realtime", action="store_true", help="what is measured in the rows of --rows goes before all other programs of the machine (SCHED_FIFO, as root)")
     p.add_argument("--slowloris", type=int, default=5000, help="connections of that attack")
     p.add_argument("--watches", type=int, default=10000)
     p.add_argument("--handshakes", type=int, default=500, help="per kind and round")

@@ -11,7 +11,7 @@ from clock import Clock
 from gatehouse import CA, Proxyd, SigningKey, Upstream, request
 from harness import CLIENT_ID, Gateway
 from test_proxyd_lasting import EVENT, LOG, WATCH, Cluster, Cut, Sessions, config, shell, stream
-from waiting import until
+from waiting import until, wait_file
 
 HOUR_S = 3600
 
@@ -175,6 +175,9 @@ def test_more_than_a_day_with_authd(tmp_path):
                 data = {"grant_type": "refresh_token", "refresh_token": token, "client_id": CLIENT_ID}
                 return gateway.browser().post(gateway.issuer + "/token", data=data, timeout=20)
 
+            def looked_after(message, n):
+                wait_file(gateway.authd.log_file, lambda log: log.count(message) >= n, f"{n} times {message}")
+
             tokens = [ann.sign_in()]
             kids = set()
             for hour in range(26):
@@ -186,10 +189,15 @@ def test_more_than_a_day_with_authd(tmp_path):
                 else:
                     assert ask(ann.browser) == 401, f"hour {hour}: the session is over"
                 clock.forward(HOUR_S)
+                rotation, hours = divmod(hour + 1, 7)
+                if hours == 6:  # a key is published at the first look after six hours
+                    looked_after("signing key is published", rotation + 1)
+                elif hours == 0:  # and signs at the first after ten more minutes
+                    looked_after("signing key is active", rotation)
                 answer = refresh(tokens[-1]["refresh_token"])
                 assert answer.status_code == 200, answer.text
                 tokens.append(answer.json())
-            assert len(kids) >= 3  # published at the first look after six hours, signing at the first after ten more minutes
+            assert len(kids) == 4
             clock.forward(31 * HOUR_S)
             answer = refresh(tokens[-1]["refresh_token"])
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
